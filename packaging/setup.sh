@@ -1,0 +1,134 @@
+#!/usr/bin/env bash
+# The one setup step that quickstart.sh, test.sh and bench.sh share.
+#
+# On a bare Debian 12/13 or Ubuntu 24.04+ (as root, or with sudo) it installs what building and
+# running Holdfast takes: system packages, the pinned Rust toolchain, and tpm2-tss >= 4.1.3 in a
+# private prefix where the distribution's is older. Idempotent: what is there is left alone.
+#
+# It is sourced, not run: it exports PKG_CONFIG_PATH and the rpath that the build needs.
+# It never replaces a system library, and never touches a real TPM.
+set -euo pipefail
+
+HOLDFAST_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# The private prefix of the TPM software stack; kept between runs.
+HOLDFAST_TSS_PREFIX=${HOLDFAST_TSS_PREFIX:-/opt/holdfast/tss}
+HOLDFAST_TSS_VERSION=4.1.3
+HOLDFAST_TSS_MINIMUM=4.1.3
+
+say() { printf '%s\n' "$*"; }
+die() { printf 'holdfast setup: %s\n' "$*" >&2; exit 1; }
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"
+    elif command -v sudo >/dev/null; then sudo "$@"
+    else die "needs root to run '$1': run it as root, or install sudo"
+    fi
+}
+
+# at_least HAVE WANT: version comparison as dpkg does it.
+at_least() { dpkg --compare-versions "$1" ge "$2"; }
+
+setup_packages() {
+    command -v apt-get >/dev/null ||
+        die "no apt-get: Holdfast's setup knows Debian 12/13 and Ubuntu 24.04+; see README.md for what to install by hand"
+    # The build, the simulator, and the independent tools that the tests hold us against.
+    local wanted=(build-essential pkg-config ca-certificates curl git cmake clang libclang-dev
+        swtpm swtpm-tools tpm2-tools openssl sqlite3 jq python3 python3-venv iproute2 procps)
+    local missing=() package
+    for package in "${wanted[@]}"; do
+        dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+    done
+    [ ${#missing[@]} = 0 ] && return
+    say "setup: installing ${missing[*]}"
+    as_root apt-get update -qq
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+setup_rust() {
+    local pinned
+    pinned=$(sed -n 's/^channel *= *"\(.*\)"/\1/p' "$HOLDFAST_ROOT/rust-toolchain.toml")
+    export PATH="$HOME/.cargo/bin:$PATH"
+    if ! command -v rustup >/dev/null && ! command -v cargo >/dev/null; then
+        say "setup: installing rustup"
+        if apt-cache show rustup >/dev/null 2>&1; then
+            as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq rustup >/dev/null
+        else
+            curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal --default-toolchain none
+        fi
+    fi
+    if command -v rustup >/dev/null; then
+        rustup toolchain list | grep -q "^$pinned" || {
+            say "setup: installing Rust $pinned"
+            rustup toolchain install "$pinned" --profile minimal --component clippy,rustfmt
+        }
+    else
+        at_least "$(rustc --version | cut -d' ' -f2)" "$pinned" || die "Rust $pinned or later is needed; found $(rustc --version)"
+    fi
+    command -v cargo-nextest >/dev/null || {
+        say "setup: building cargo-nextest (once, some minutes)"
+        cargo install --locked --quiet cargo-nextest
+    }
+}
+
+# Builds tpm2-tss from a later release's source package of the machine's own distribution.
+build_tss() {
+    local tools=(autoconf automake libtool autoconf-archive libltdl-dev libssl-dev dpkg-dev)
+    say "setup: building tpm2-tss $HOLDFAST_TSS_VERSION into $HOLDFAST_TSS_PREFIX (about a minute)"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${tools[@]}" >/dev/null
+    local suite mirror work
+    # shellcheck disable=SC1091
+    case "$(. /etc/os-release && echo "$ID")" in
+        debian) suite=trixie ;;
+        ubuntu) suite=resolute ;;
+        *) die "no known source of tpm2-tss $HOLDFAST_TSS_VERSION for this distribution; install it and set PKG_CONFIG_PATH" ;;
+    esac
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Component: main' | grep -v security | head -n 1)
+    [ -n "$mirror" ] || die "apt has no package source configured"
+    work=$(mktemp -d)
+    # An apt of its own: one source entry, private lists, the machine's own keys and proxies.
+    mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$work/src"
+    printf 'deb-src %s %s main\n' "$mirror" "$suite" >"$work/sources.list"
+    local apt=(-o "Dir::Etc::SourceList=$work/sources.list" -o Dir::Etc::SourceParts=/dev/null
+        -o "Dir::State::Lists=$work/lists" -o "Dir::Cache=$work/cache" -o APT::Sandbox::User=root
+        -o Dir::Etc::TrustedParts=/usr/share/keyrings)
+    as_root apt-get "${apt[@]}" update -qq
+    (cd "$work/src" && as_root apt-get "${apt[@]}" source --download-only -qq tpm2-tss >/dev/null)
+    local tarball
+    tarball=$(find "$work/src" -name 'tpm2-tss_*.orig.tar.*' ! -name '*.asc' | head -n 1)
+    [ -n "$tarball" ] || die "the source package of tpm2-tss did not arrive"
+    tar -xf "$tarball" -C "$work"
+    (
+        cd "$(find "$work" -maxdepth 1 -type d -name 'tpm2-tss*' | head -n 1)"
+        # ./bootstrap asks git for the version.
+        git init -q . && git add -A >/dev/null 2>&1
+        git -c user.name=setup -c user.email=setup@localhost commit -qm import
+        git tag "$HOLDFAST_TSS_VERSION"
+        ./bootstrap >/dev/null 2>&1
+        ./configure -q --prefix="$HOLDFAST_TSS_PREFIX" --disable-fapi --disable-policy --disable-doxygen-doc \
+            --disable-tcti-libtpms --disable-tcti-mssim --disable-tcti-spi-helper --disable-tcti-i2c-helper \
+            --disable-tcti-pcap --disable-tcti-cmd --disable-tcti-spi-ltt2go --disable-tcti-spidev \
+            --disable-tcti-spi-ftdi --disable-tcti-i2c-ftdi --with-udevrulesdir="$HOLDFAST_TSS_PREFIX/udev" \
+            --with-crypto=ossl --disable-static --disable-weakcrypto >"$work/configure.log" 2>&1 || { tail -n 20 "$work/configure.log" >&2; exit 1; }
+        make -s -j"$(nproc)" >"$work/make.log" 2>&1 || { tail -n 20 "$work/make.log" >&2; exit 1; }
+        as_root make -s install >"$work/install.log" 2>&1 || { tail -n 20 "$work/install.log" >&2; exit 1; }
+    ) || die "building tpm2-tss failed"
+    rm -rf "$work"
+}
+
+setup_tss() {
+    local installed
+    installed=$(pkg-config --modversion tss2-esys 2>/dev/null || echo 0)
+    if at_least "$installed" "$HOLDFAST_TSS_MINIMUM" && ! at_least "$installed" 4.2.0; then
+        return
+    fi
+    [ -f "$HOLDFAST_TSS_PREFIX/lib/pkgconfig/tss2-esys.pc" ] || build_tss
+    export PKG_CONFIG_PATH="$HOLDFAST_TSS_PREFIX/lib/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}"
+    # Only holdfast-tpm links the library; its build script turns this into an rpath.
+    export HOLDFAST_TSS_PREFIX
+}
+
+setup_all() {
+    setup_packages
+    setup_rust
+    setup_tss
+}

@@ -1,0 +1,118 @@
+//! What happened: the events of the audit log, before they become OCSF.
+//!
+//! An event says what the broker knows, in types. It must never carry a secret's value, and its
+//! meaning must never change once a log holds it: add a variant instead.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::call::{Effect, HumanUid, ToolCall};
+use crate::decision::Verdict;
+use crate::grade::Grade;
+use crate::id::{CallId, HostId, SessionId, SpiffeId};
+use crate::receipt::Receipt;
+use crate::{Sha256Digest, Timestamp};
+
+/// An event with the time and the unique name that its record will bear.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditEvent {
+    /// UUIDv7, drawn by whoever saw it.
+    pub uid: Uuid,
+    /// When it happened, by the host's wall clock; order is the log's index, never this.
+    pub at: Timestamp,
+    /// What happened.
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum What {
+    /// The log was opened by a broker that starts.
+    LogStarted {
+        /// The broker's version.
+        version: String,
+        /// What kind of installation this is.
+        grade: Grade,
+    },
+    /// The log was closed by a broker that stops in order.
+    LogStopped,
+    /// The host was enrolled with an attestor.
+    HostEnrolled {
+        /// The attestor's address.
+        attestor: String,
+        /// The identity that it assigned.
+        host: HostId,
+    },
+    /// The attestor accepted this host's evidence and signed a node SVID.
+    HostAttested {
+        /// The node's identity.
+        spiffe_id: SpiffeId,
+        /// The certificate's serial number, hex.
+        serial: String,
+        /// When it ends.
+        not_after: Timestamp,
+    },
+    /// The attestor refused this host, or could not be asked.
+    HostNotAttested {
+        /// Why, as far as the host was told.
+        why: String,
+    },
+    /// A session was launched.
+    SessionStarted {
+        /// The session.
+        session: SessionId,
+        /// Its identity.
+        spiffe_id: SpiffeId,
+        /// Who started it.
+        human: HumanUid,
+        /// SHA-256 of the program that runs.
+        program: Sha256Digest,
+    },
+    /// A session ended, with all that it held.
+    SessionEnded {
+        /// The session.
+        session: SessionId,
+        /// How.
+        how: String,
+    },
+    /// An SVID was handed to a session.
+    SvidIssued {
+        /// The session.
+        session: SessionId,
+        /// Its identity.
+        spiffe_id: SpiffeId,
+        /// For whom: a JWT's audience, or `x509`.
+        audience: String,
+        /// When it ends.
+        not_after: Timestamp,
+    },
+    /// A call is about to be answered: the intent, before anything leaves.
+    CallDecided {
+        /// The call.
+        call: ToolCall,
+        /// SHA-256 over its canonical JSON.
+        digest: Sha256Digest,
+        /// What was decided.
+        verdict: Verdict,
+    },
+    /// A human answered.
+    CallApproved {
+        /// Their receipt.
+        receipt: Receipt,
+    },
+    /// What became of a call that was let through.
+    CallEnded {
+        /// The call.
+        call: CallId,
+        /// What is known of it.
+        outcome: String,
+        /// The effects that were seen, where they can be.
+        seen: Vec<Effect>,
+    },
+    /// The log below this point was checked against the counter after an unclean stop.
+    LogRecovered {
+        /// Records that were found whole.
+        records: u64,
+    },
+}

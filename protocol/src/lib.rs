@@ -1,0 +1,24 @@
+//! The words that every part of Holdfast shares: identifiers, evidence, tool calls, decisions,
+//! receipts, audit events, and the messages that carry them.
+//!
+//! Types only: this crate must never do I/O, read a clock, draw randomness, or hash. Bytes from
+//! outside become these types once, at the edge ([`frame`], [`wire`]); inside, no protobuf type and
+//! no bare string stands for a thing.
+#![forbid(unsafe_code)]
+
+pub mod audit;
+pub mod call;
+pub mod decision;
+pub mod digest;
+pub mod evidence;
+pub mod frame;
+pub mod grade;
+pub mod hook;
+pub mod id;
+pub mod management;
+pub mod receipt;
+pub mod time;
+pub mod wire;
+
+pub use digest::Sha256Digest;
+pub use time::Timestamp;

@@ -1,0 +1,179 @@
+//! What the command line and the window say to the broker, and what it answers.
+//!
+//! One [`Request`] frame, one [`Response`] frame (see [`crate::frame`]), over the management
+//! socket. A message must never carry a path that the broker would open for its sender.
+
+use serde::{Deserialize, Serialize};
+
+use crate::grade::Grade;
+use crate::id::{HostId, SpiffeId, TrustDomain};
+use crate::{Sha256Digest, Timestamp};
+
+/// A question to the broker.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// How are you?
+    Status,
+    /// Enroll this host with an attestor.
+    Enroll(EnrollRequest),
+    /// Prove this host again, now.
+    Attest,
+    /// The newest audit records.
+    AuditTail {
+        /// At most this many; the broker sends no more than fit a frame.
+        count: u32,
+    },
+    /// Check the whole log.
+    AuditVerify,
+    /// Audit records from an index on, for export.
+    AuditRecords {
+        /// The first index.
+        from: u64,
+        /// At most this many.
+        count: u32,
+    },
+    /// Sign a checkpoint over the log as it stands and advance the counter.
+    AuditCheckpoint,
+}
+
+/// Whom to enroll with, and what to show.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnrollRequest {
+    /// `https://host:port`.
+    pub url: String,
+    /// A one-time token; it also pins the attestor's authority.
+    pub token: Option<String>,
+    /// The attestor's authorities, PEM, where no token pins them.
+    pub authorities_pem: Option<String>,
+}
+
+/// The broker's answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "kebab-case")]
+pub enum Response {
+    /// To [`Request::Status`].
+    Status(Box<Status>),
+    /// To [`Request::Enroll`] and [`Request::Attest`].
+    Attested(NodeStatus),
+    /// To [`Request::AuditTail`] and [`Request::AuditRecords`].
+    Records(Vec<AuditRecord>),
+    /// To [`Request::AuditVerify`].
+    Verified(AuditReport),
+    /// To [`Request::AuditCheckpoint`].
+    Checkpointed(AuditHead),
+    /// It could not be done.
+    Failed(Failure),
+}
+
+/// Why a request failed, fit to be shown as it is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Failure {
+    /// The class, which the command line turns into an exit code.
+    pub kind: FailureKind,
+    /// What happened and why.
+    pub message: String,
+    /// What to do next.
+    pub advice: String,
+}
+
+/// The class of a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailureKind {
+    /// It was tried and failed.
+    Failed,
+    /// It was asked wrongly.
+    Usage,
+    /// Policy says no.
+    DeniedByPolicy,
+    /// The human says no, or nobody answered.
+    DeniedByHuman,
+    /// This host is not attested.
+    NotAttested,
+}
+
+/// The broker's state.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// Its version.
+    pub version: String,
+    /// What kind of installation this is.
+    pub grade: Grade,
+    /// The TPM, in words (`swtpm, private, in …`).
+    pub tpm: String,
+    /// The node identity, or why there is none.
+    pub node: NodeState,
+    /// The audit log's head.
+    pub audit: AuditHead,
+}
+
+/// Whether this host has a node SVID.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum NodeState {
+    /// No attestor knows this host.
+    NotEnrolled,
+    /// Enrolled, and without a current SVID.
+    NotAttested {
+        /// The host's identity.
+        host: HostId,
+        /// Why, as far as is known.
+        why: String,
+    },
+    /// It has a current SVID.
+    Attested(NodeStatus),
+}
+
+/// The node SVID.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeStatus {
+    /// The attestor that signed it.
+    pub attestor: String,
+    /// The trust domain.
+    pub trust_domain: TrustDomain,
+    /// The node's identity.
+    pub spiffe_id: SpiffeId,
+    /// When the SVID ends.
+    pub not_after: Timestamp,
+    /// When it will be renewed.
+    pub renew_at: Timestamp,
+    /// The certificate chain, PEM, leaf first.
+    pub chain_pem: String,
+    /// The trust domain's authorities, PEM.
+    pub authorities_pem: String,
+}
+
+/// The head of the audit log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditHead {
+    /// The log's origin line.
+    pub origin: String,
+    /// How many records it has.
+    pub size: u64,
+    /// Its Merkle root.
+    pub root: Sha256Digest,
+    /// How many of them a TPM checkpoint covers.
+    pub checkpointed: u64,
+    /// The TPM counter's value that froze the last counter checkpoint.
+    pub counter: Option<u64>,
+}
+
+/// One audit record, as it stands in the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditRecord {
+    /// Its index.
+    pub index: u64,
+    /// Its bytes: canonical JSON of one OCSF event.
+    pub json: String,
+}
+
+/// What a verification of the log found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditReport {
+    /// The head that was verified.
+    pub head: AuditHead,
+    /// What is wrong, in words; empty means that all is well.
+    pub findings: Vec<String>,
+}
