@@ -1,0 +1,10 @@
+//! Pure verification: what a TPM, a log or a certificate proves, decided from bytes alone.
+//!
+//! Attestor, broker, command line and interface all judge by this one crate. It must never do I/O, read a clock, or
+//! link the TSS: whoever holds the bytes and this crate can repeat every judgement. (One exception is named where it
+//! stands: [`credential`] draws randomness for a challenge.)
+#![forbid(unsafe_code)]
+
+pub mod hash;
+pub mod policy;
+pub mod tpm;
