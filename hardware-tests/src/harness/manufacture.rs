@@ -1,0 +1,157 @@
+//! What a TPM vendor does before a chip is sold: an endorsement key with a certificate in NV.
+//!
+//! It must never write anything outside the chip's own state folder and the scratch folder it is given.
+
+use std::ffi::OsStr;
+use std::hash::{BuildHasher, RandomState};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use super::tools::Tools;
+use super::{EkAuthority, Scratch};
+
+/// The largest `TPM2_NV_Write` that every TPM takes (`TPM_PT_NV_BUFFER_MAX` is 1,024 on swtpm).
+const NV_CHUNK: usize = 512;
+
+/// Which endorsement key the vendor certified (TCG EK Credential Profile 2.5, §2.2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EkKind {
+    /// Template L-1. As swtpm's own tools make it: persistent at 0x81010001, certificate in NV 0x01c00002. They add
+    /// a P-384 key at 0x81010016 with its certificate in 0x01c00016.
+    Rsa2048,
+    /// Template L-2, with its certificate in NV 0x01c0000a and nothing persistent.
+    P256,
+}
+
+impl EkKind {
+    /// Where the certificate of this key is.
+    pub fn certificate_index(self) -> u32 {
+        match self {
+            Self::Rsa2048 => 0x01c0_0002,
+            Self::P256 => 0x01c0_000a,
+        }
+    }
+}
+
+/// Fills an empty state folder with a TPM that has an RSA-2048 and a P-384 endorsement key, both certified.
+pub(super) fn rsa_state(state: &Path, authority: &EkAuthority) {
+    run(
+        "swtpm_setup",
+        [
+            OsStr::new("--tpm2"),
+            OsStr::new("--tpm-state"),
+            state.as_os_str(),
+            OsStr::new("--create-ek-cert"),
+            OsStr::new("--pcr-banks"),
+            // As the other kinds of TPM here, which no tool has touched: all banks.
+            OsStr::new("-"),
+            OsStr::new("--config"),
+            authority.setup_conf().as_os_str(),
+        ],
+    );
+}
+
+/// Certifies the P-256 endorsement key of a running TPM.
+pub(super) fn p256_certificate(tools: &Tools, scratch: &Scratch, authority: &EkAuthority) {
+    let public = scratch.join("ek-p256.pem");
+    let certificate = scratch.join("ek-p256.der");
+    tools.run(
+        "createek",
+        [
+            OsStr::new("-G"),
+            OsStr::new("ecc"),
+            OsStr::new("-f"),
+            OsStr::new("pem"),
+            OsStr::new("-u"),
+            public.as_os_str(),
+        ]
+        .into_iter()
+        .chain([OsStr::new("-c"), scratch.join("ek-p256.ctx").as_os_str()]),
+    );
+    // tpm2-tools leave the key in its slot where no resource manager cleans up after them.
+    tools.run("flushcontext", ["-t"]);
+
+    // Serial numbers only have to differ under one issuer.
+    let serial = (RandomState::new().hash_one("serial") >> 33).to_string();
+    run(
+        "swtpm_cert",
+        [
+            OsStr::new("--tpm2"),
+            OsStr::new("--type"),
+            OsStr::new("ek"),
+            OsStr::new("--decryption"),
+            OsStr::new("--pubkey"),
+            public.as_os_str(),
+            OsStr::new("--signkey"),
+            authority.signing_key().as_os_str(),
+            OsStr::new("--issuercert"),
+            authority.issuer_cert().as_os_str(),
+            OsStr::new("--serial"),
+            OsStr::new(&serial),
+            OsStr::new("--days"),
+            OsStr::new("3650"),
+            OsStr::new("--tpm-manufacturer"),
+            OsStr::new("id:00001014"),
+            OsStr::new("--tpm-model"),
+            OsStr::new("swtpm"),
+            OsStr::new("--tpm-version"),
+            OsStr::new("id:20191023"),
+            OsStr::new("--tpm-spec-family"),
+            OsStr::new("2.0"),
+            OsStr::new("--tpm-spec-level"),
+            OsStr::new("0"),
+            OsStr::new("--tpm-spec-revision"),
+            OsStr::new("164"),
+            OsStr::new("--out-cert"),
+            certificate.as_os_str(),
+        ],
+    );
+    let der = std::fs::read(&certificate).expect("the certificate that swtpm_cert wrote");
+    vendor_nv(tools, scratch, EkKind::P256.certificate_index(), &der);
+}
+
+/// Defines an index with the vendor's attributes and writes `content` into it; an index that is there is replaced.
+pub(super) fn vendor_nv(tools: &Tools, scratch: &Scratch, index: u32, content: &[u8]) {
+    let index = format!("{index:#010x}");
+    // Fails where there is nothing to replace, which is the usual case.
+    let _nothing_to_replace = tools.attempt("nvundefine", ["-C", "p", &index]);
+    tools.run(
+        "nvdefine",
+        [
+            "-C",
+            "p",
+            "-s",
+            &content.len().to_string(),
+            "-a",
+            "ppwrite|ppread|ownerread|authread|no_da|platformcreate",
+            &index,
+        ],
+    );
+    for (number, chunk) in content.chunks(NV_CHUNK).enumerate() {
+        let part = scratch.write("nv-part", chunk);
+        let offset = (number * NV_CHUNK).to_string();
+        tools.run(
+            "nvwrite",
+            ["-C", "p", "--offset", &offset, "-i"]
+                .map(OsStr::new)
+                .into_iter()
+                .chain([part.as_os_str(), OsStr::new(&index)]),
+        );
+    }
+}
+
+fn run<'a>(program: &str, args: impl IntoIterator<Item = &'a OsStr>) {
+    let output = Command::new(program)
+        .args(args)
+        .env_remove("LD_LIBRARY_PATH")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|e| panic!("run {program} (swtpm-tools): {e}"));
+    assert!(
+        output.status.success(),
+        "{program}: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}

@@ -1,0 +1,30 @@
+//! What a scenario is made of. Everything here is owned by one test and gone when that test ends.
+//!
+//! Nothing in here may be shared between tests by way of the file system, a fixed port or a global: tests run in
+//! parallel, as threads and as processes.
+
+mod authority;
+mod command;
+mod daemon;
+mod delay;
+mod manufacture;
+mod ports;
+mod proxy;
+mod scratch;
+mod space;
+mod swtpm;
+mod tools;
+mod wait;
+mod wire;
+
+pub use self::authority::EkAuthority;
+pub use self::command::CommandCode;
+pub use self::daemon::{Daemon, Ready, bin};
+pub use self::delay::DelayProfile;
+pub use self::manufacture::EkKind;
+pub use self::ports::{PortPair, free_port};
+pub use self::proxy::{CountingProxy, Exchange};
+pub use self::scratch::Scratch;
+pub use self::swtpm::Swtpm;
+pub use self::tools::Tools;
+pub use self::wait::{eventually, wait_until};
