@@ -1,0 +1,55 @@
+//! One module a command: ask, then show.
+
+mod audit;
+mod config;
+mod doctor;
+mod enroll;
+mod status;
+
+use std::io::Write;
+
+use serde::Serialize;
+
+pub use self::doctor::{Examined, Finding};
+
+use crate::args::{Args, Command};
+use crate::outcome::Problem;
+
+/// Does what the command line says.
+pub fn run(args: &Args) -> Result<(), Problem> {
+    match &args.command {
+        Command::Enroll {
+            url,
+            token_file,
+            authority,
+        } => enroll::run(args, url, token_file.as_deref(), authority.as_deref()),
+        Command::Status { renew } => status::run(args, *renew),
+        Command::Doctor => doctor::run(args),
+        Command::Audit(command) => audit::run(args, command),
+        Command::Config(command) => config::run(command),
+    }
+}
+
+/// Prints `value` as JSON, or `text`.
+fn show<T: Serialize>(args: &Args, value: &T, text: &str) -> Result<(), Problem> {
+    if args.json {
+        let json = serde_json::to_string_pretty(value)
+            .map_err(|error| Problem::failed(format!("no JSON could be made: {error}"), ""))?;
+        print_line(&json)
+    } else {
+        print_line(text)
+    }
+}
+
+/// Prints a line; a reader that has gone (`| head`) ends the command, quietly.
+fn print_line(text: &str) -> Result<(), Problem> {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) => Err(Problem::failed(
+            format!("standard output cannot be written: {error}"),
+            "",
+        )),
+    }
+}

@@ -1,0 +1,41 @@
+//! `holdfast status`.
+
+use holdfast_protocol::management::{NodeState, Request, Response, Status};
+
+use super::show;
+use crate::args::Args;
+use crate::client::{ask, unexpected};
+use crate::outcome::Problem;
+use crate::render;
+
+/// Shows the broker's state, after a new attestation where that is wanted.
+pub fn run(args: &Args, renew: bool) -> Result<(), Problem> {
+    if renew {
+        ask(&args.socket, &Request::Attest)?;
+    }
+    let status = fetch(args)?;
+    show(args, &status, &render::status(&status))?;
+    match status.node {
+        NodeState::Attested(_) => Ok(()),
+        NodeState::NotEnrolled => Err(not_attested("this host is not enrolled with an attestor")),
+        NodeState::NotAttested { why, .. } => {
+            Err(not_attested(&format!("this host is not attested: {why}")))
+        }
+    }
+}
+
+/// The broker's state.
+pub fn fetch(args: &Args) -> Result<Box<Status>, Problem> {
+    let Response::Status(status) = ask(&args.socket, &Request::Status)? else {
+        return Err(unexpected());
+    };
+    Ok(status)
+}
+
+fn not_attested(message: &str) -> Problem {
+    Problem::new(
+        holdfast_protocol::management::FailureKind::NotAttested,
+        message,
+        "`holdfast enroll URL --token-file FILE` enrolls it; `holdfast doctor` looks for the cause",
+    )
+}

@@ -1,0 +1,26 @@
+//! `holdfast`: everything that a person or a script does.
+//!
+//! It asks the broker and shows the answer; it must never open the TPM, the state folder, or the
+//! network itself.
+#![forbid(unsafe_code)]
+
+mod args;
+mod client;
+mod commands;
+mod outcome;
+mod render;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let args = args::Args::parse();
+    match commands::run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("{problem}");
+            problem.exit_code()
+        }
+    }
+}

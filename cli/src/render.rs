@@ -1,0 +1,200 @@
+//! What people read: pure text from answers.
+
+use std::fmt::Write;
+
+use holdfast_protocol::Timestamp;
+use holdfast_protocol::grade::Grade;
+use holdfast_protocol::management::{
+    AuditHead, AuditRecord, AuditReport, NodeState, NodeStatus, Status,
+};
+use serde_json::Value;
+
+use crate::commands::{Examined, Finding};
+
+/// After an enrollment.
+pub fn enrolled(node: &NodeStatus) -> String {
+    format!(
+        "enrolled and attested\n\
+         identity    {}\n\
+         attestor    {}\n\
+         valid until {}",
+        node.spiffe_id,
+        node.attestor,
+        time(node.not_after)
+    )
+}
+
+/// The broker's state.
+pub fn status(status: &Status) -> String {
+    let node = match &status.node {
+        NodeState::NotEnrolled => "none: not enrolled".to_owned(),
+        NodeState::NotAttested { host, why } => format!("none: host {host} is not attested: {why}"),
+        NodeState::Attested(node) => format!(
+            "{}\n            valid until {}, renewed at {}\n            by {}",
+            node.spiffe_id,
+            time(node.not_after),
+            time(node.renew_at),
+            node.attestor
+        ),
+    };
+    let warning = match status.grade {
+        Grade::Hardware => "",
+        Grade::Simulated => "\n            SIMULATED TPM: this proves nothing about hardware",
+        Grade::Contained => "\n            CONTAINED: no root, no session identity beyond L1",
+    };
+    format!(
+        "holdfastd   {}\ngrade       {}{warning}\ntpm         {}\nidentity    {node}\n{}",
+        status.version,
+        status.grade,
+        status.tpm,
+        head(&status.audit)
+    )
+}
+
+/// The audit log's head.
+pub fn head(head: &AuditHead) -> String {
+    let counter = head
+        .counter
+        .map_or_else(|| "none yet".to_owned(), |value| value.to_string());
+    format!(
+        "audit log   {} records, {} frozen by the TPM (counter {counter})\n            root {}",
+        head.size, head.checkpointed, head.root
+    )
+}
+
+/// What a verification found.
+pub fn report(report: &AuditReport) -> String {
+    let mut text = head(&report.head);
+    if report.findings.is_empty() {
+        text.push_str(
+            "\nverified    every record, checkpoint and counter value is as it should be",
+        );
+    }
+    for finding in &report.findings {
+        let _ = write!(text, "\nFOUND       {finding}");
+    }
+    text
+}
+
+/// Records, a line each.
+pub fn records(records: &[AuditRecord]) -> String {
+    records.iter().fold(String::new(), |mut text, record| {
+        let event: Value = serde_json::from_str(&record.json).unwrap_or(Value::Null);
+        let at = event
+            .get("time")
+            .and_then(Value::as_u64)
+            .map_or_else(String::new, |millis| time(Timestamp::from_millis(millis)));
+        let message = event
+            .get("message")
+            .and_then(Value::as_str)
+            .unwrap_or("(no message)");
+        let _ = writeln!(text, "{:>6}  {at}  {}", record.index, printable(message));
+        text
+    })
+}
+
+/// One record, whole.
+pub fn record(record: &AuditRecord) -> String {
+    let pretty = serde_json::from_str::<Value>(&record.json)
+        .and_then(|event| serde_json::to_string_pretty(&event))
+        .unwrap_or_else(|_| record.json.clone());
+    format!("record {}\n{pretty}", record.index)
+}
+
+/// What the doctor saw.
+pub fn examined(items: &[Examined]) -> String {
+    items.iter().fold(String::new(), |mut text, item| {
+        let mark = match item.finding {
+            Finding::Good => "good  ",
+            Finding::Weak => "WEAK  ",
+            Finding::Broken => "BROKEN",
+        };
+        let _ = writeln!(text, "{mark}  {:<14} {}", item.what, item.seen);
+        if !item.advice.is_empty() {
+            let _ = writeln!(text, "        {:<14} next: {}", "", item.advice);
+        }
+        text
+    })
+}
+
+/// Local time, to the second.
+fn time(at: Timestamp) -> String {
+    i64::try_from(at.as_millis())
+        .ok()
+        .and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok())
+        .map_or_else(
+            || at.to_string(),
+            |time| time.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
+        )
+}
+
+/// Foreign text with its control and direction-changing characters made visible.
+fn printable(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| {
+            let hidden = c.is_control()
+                || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+            if hidden {
+                c.escape_unicode().collect::<Vec<_>>()
+            } else {
+                vec![c]
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use holdfast_protocol::Sha256Digest;
+
+    use super::*;
+
+    fn audit_head() -> AuditHead {
+        AuditHead {
+            origin: "holdfast/host".to_owned(),
+            size: 12,
+            root: Sha256Digest::new([0xab; 32]),
+            checkpointed: 10,
+            counter: Some(4),
+        }
+    }
+
+    fn node() -> NodeStatus {
+        NodeStatus {
+            attestor: "https://127.0.0.1:8443".to_owned(),
+            trust_domain: "example.org".parse().unwrap(),
+            spiffe_id: "spiffe://example.org/host/aaaaaaaaaaaaaaaaaaaaaaaaaa"
+                .parse()
+                .unwrap(),
+            not_after: Timestamp::from_secs(1_800_000_000),
+            renew_at: Timestamp::from_secs(1_799_998_200),
+            chain_pem: String::new(),
+            authorities_pem: String::new(),
+        }
+    }
+
+    #[test]
+    fn an_attested_simulated_host() {
+        insta::assert_snapshot!(status(&Status {
+            version: "0.1.0".to_owned(),
+            grade: Grade::Simulated,
+            tpm: "swtpm in /var/lib/holdfast/tpm".to_owned(),
+            node: NodeState::Attested(node()),
+            audit: audit_head(),
+        }));
+    }
+
+    #[test]
+    fn a_log_with_findings() {
+        insta::assert_snapshot!(report(&AuditReport {
+            head: audit_head(),
+            findings: vec!["record 7 was changed after it was written".to_owned()],
+        }));
+    }
+
+    #[test]
+    fn hidden_characters_are_shown() {
+        insta::assert_snapshot!(printable("push \u{202e}niam\u{1b}[31m"), @r"push \u{202e}niam\u{1b}[31m");
+    }
+}
