@@ -5,6 +5,10 @@
 //! stands: [`credential`] draws randomness for a challenge.)
 #![forbid(unsafe_code)]
 
+pub mod evidence;
 pub mod hash;
+pub mod merkle;
+pub mod note;
 pub mod policy;
+pub mod svid;
 pub mod tpm;

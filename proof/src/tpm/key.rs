@@ -173,7 +173,11 @@ impl RsaPublicKey {
     /// A key from its big-endian modulus. `None` if it has not 2048 or 3072 bits, or if the exponent is even or below 3.
     pub fn new(modulus: &[u8], exponent: u32) -> Option<Self> {
         let full = modulus.first().is_some_and(|first| first & 0x80 != 0);
-        if !matches!(modulus.len(), 256 | 384) || !full || exponent < 3 || exponent % 2 == 0 {
+        if !matches!(modulus.len(), 256 | 384)
+            || !full
+            || exponent < 3
+            || exponent.is_multiple_of(2)
+        {
             return None;
         }
         Some(Self {
