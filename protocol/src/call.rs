@@ -144,6 +144,9 @@ pub enum Effect {
     Reaches {
         /// Host name or address, with a port where one is given.
         host: String,
+        /// What it does there.
+        #[serde(default)]
+        manner: Manner,
     },
     /// Uses a secret that the vault holds.
     UsesSecret {
@@ -159,7 +162,32 @@ pub enum Effect {
     Uninspectable {
         /// Why not, in words for the human who is asked.
         why: String,
+        /// How far it could reach, as far as that can be told.
+        #[serde(default)]
+        reach: Reach,
     },
+}
+
+/// What reaching a host is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Manner {
+    /// Only to fetch: nothing but the request itself leaves.
+    Fetch,
+    /// To send something, or it cannot be told.
+    #[default]
+    Send,
+}
+
+/// How far something that cannot be understood could reach.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reach {
+    /// Nothing in it leads out of the session.
+    Local,
+    /// It leads out, or it cannot be told.
+    #[default]
+    Outward,
 }
 
 /// What a push does to the history that is there.
