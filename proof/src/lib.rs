@@ -5,6 +5,8 @@
 //! stands: [`credential`] draws randomness for a challenge.)
 #![forbid(unsafe_code)]
 
+pub mod counter;
+pub mod credential;
 pub mod evidence;
 pub mod hash;
 pub mod merkle;

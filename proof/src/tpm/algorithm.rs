@@ -73,7 +73,7 @@ impl HashAlg {
         Self::from_id(id).ok_or_else(|| reader.refuse(field, id.into()))
     }
 
-    pub(super) fn implementation(self) -> &'static digest::Algorithm {
+    pub(crate) fn implementation(self) -> &'static digest::Algorithm {
         match self {
             Self::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
             Self::Sha256 => &digest::SHA256,

@@ -34,7 +34,7 @@ pub use signature::{EcdsaSignature, RsaPadding, RsaSignature, Signature};
 pub use wire::{Buffer, Reader, Writer};
 
 /// Why bytes are not the TPM structure that they should be. The peer that sent them is to blame.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MalformedStructure {
     /// The bytes end too early.
     #[error("`{structure}` ends inside its `{field}`")]

@@ -99,6 +99,11 @@ impl Public {
         Self::parse(&writer.finish())
     }
 
+    /// What the public area says.
+    pub fn parts(&self) -> &PublicParts {
+        &self.parts
+    }
+
     /// The TPMT_PUBLIC.
     pub fn as_bytes(&self) -> &[u8] {
         self.raw.as_bytes()
