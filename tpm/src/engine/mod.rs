@@ -1,0 +1,258 @@
+//! The ESAPI context and what every job needs of it: authorizations, sessions and objects that are always given back.
+//!
+//! Runs on the TPM's thread alone. Nothing here may leave a transient object or a session in the TPM, on any path, except
+//! the one key that a caller holds as a [`crate::LoadedKey`].
+
+mod convert;
+mod object;
+mod session;
+
+use std::collections::HashMap;
+
+use holdfast_proof::tpm::{Name, NvIndex};
+use tss_esapi::Context;
+use tss_esapi::constants::tss::{TPM2_RH_ENDORSEMENT, TPM2_RH_OWNER};
+use tss_esapi::handles::{
+    KeyHandle, NvIndexHandle, NvIndexTpmHandle, ObjectHandle, PersistentTpmHandle, TpmHandle,
+};
+use tss_esapi::interface_types::session_handles::AuthSession;
+use tss_esapi::structures::Auth;
+
+use crate::config::{AuthValue, Hierarchy, TpmConfig};
+use crate::error::{At as _, ResponseCode, TpmError};
+
+pub(crate) use convert::{
+    attestation, clock_info, data, digest, pcr_selection, pcr_values, policy_operand, public,
+    sha256, signature,
+};
+pub(crate) use session::{Cipher, Session, is_auth_failure};
+
+/// The open TPM.
+pub(crate) struct Engine {
+    pub(crate) context: Context,
+    pub(crate) config: TpmConfig,
+    /// ESYS handles of persistent objects and NV indices, so that each costs its ReadPublic once.
+    known: HashMap<u32, (ObjectHandle, Name)>,
+    /// Keys that callers hold loaded, by the number in their `LoadedKey`.
+    pub(crate) resident: HashMap<u64, KeyHandle>,
+    next_resident: u64,
+    link: Link,
+}
+
+enum Link {
+    Up,
+    /// The connection or the state of the software stack is broken: open a new context before the next job.
+    Broken,
+}
+
+impl Engine {
+    pub(crate) fn open(config: TpmConfig) -> Result<Self, TpmError> {
+        let context = connect(&config)?;
+        Ok(Self {
+            context,
+            config,
+            known: HashMap::new(),
+            resident: HashMap::new(),
+            next_resident: 0,
+            link: Link::Up,
+        })
+    }
+
+    /// Runs one job, after mending a connection that an earlier one found broken.
+    pub(crate) fn run<T>(
+        &mut self,
+        job: impl FnOnce(&mut Self) -> Result<T, TpmError>,
+    ) -> Result<T, TpmError> {
+        if let Link::Broken = self.link {
+            self.reconnect()?;
+        }
+        let result = job(self).map_err(|error| match error {
+            TpmError::Stack { source, .. } if breaks_the_link(&source) => {
+                self.link = Link::Broken;
+                TpmError::Unreachable {
+                    transport: self.config.transport.to_string(),
+                    source,
+                }
+            }
+            // It does not know an object that we loaded: it was restarted behind a connection that still stands.
+            TpmError::Refused { command, rc } if rc == ResponseCode::REFERENCE_H0 => {
+                self.link = Link::Broken;
+                TpmError::Refused { command, rc }
+            }
+            other => other,
+        });
+        self.context.clear_sessions();
+        result
+    }
+
+    /// Runs `command` with password authorizations only: for authorizations that are empty, so that nothing secret passes.
+    pub(crate) fn plain<T>(
+        &mut self,
+        sessions: usize,
+        command: impl FnOnce(&mut Context) -> tss_esapi::Result<T>,
+    ) -> tss_esapi::Result<T> {
+        let password = |wanted: usize| (sessions >= wanted).then_some(AuthSession::Password);
+        self.context
+            .execute_with_sessions((password(1), password(2), password(3)), command)
+    }
+
+    /// The persistent object at `handle`, which must have the `pinned` name; one ReadPublic the first time.
+    pub(crate) fn persistent(
+        &mut self,
+        handle: u32,
+        pinned: &Name,
+        what: &'static str,
+    ) -> Result<KeyHandle, TpmError> {
+        let tpm_handle = TpmHandle::Persistent(PersistentTpmHandle::new(handle).at("TPM2_ReadPublic")?);
+        self.known(handle, tpm_handle, pinned, what)
+            .map(KeyHandle::from)
+    }
+
+    /// The NV index, which must have the `pinned` name; one NV_ReadPublic the first time.
+    pub(crate) fn nv_index(
+        &mut self,
+        index: NvIndex,
+        pinned: &Name,
+        what: &'static str,
+    ) -> Result<NvIndexHandle, TpmError> {
+        let handle = NvIndexTpmHandle::new(index.handle()).at("TPM2_NV_ReadPublic")?;
+        self.known(index.handle(), TpmHandle::NvIndex(handle), pinned, what)
+            .map(NvIndexHandle::from)
+    }
+
+    /// Whether something is at `handle`: its ESYS handle and name. One command, or none if it is known.
+    pub(crate) fn find(&mut self, handle: TpmHandle) -> Result<Option<(ObjectHandle, Name)>, TpmError> {
+        let number = u32::from(handle);
+        if let Some((known, name)) = self.known.get(&number) {
+            return Ok(Some((*known, name.clone())));
+        }
+        let read = self
+            .context
+            .execute_without_session(|context| context.tr_from_tpm_public(handle));
+        let found = match read {
+            Ok(found) => found,
+            Err(error) if is_absence(&error) => return Ok(None),
+            Err(error) => return Err(error).at("TPM2_ReadPublic"),
+        };
+        let name = self.name_of(found)?;
+        self.known.insert(number, (found, name.clone()));
+        Ok(Some((found, name)))
+    }
+
+    /// Remembers a persistent object or index that was just created.
+    pub(crate) fn remember(&mut self, handle: u32, object: ObjectHandle) -> Result<Name, TpmError> {
+        let name = self.name_of(object)?;
+        self.known.insert(handle, (object, name.clone()));
+        Ok(name)
+    }
+
+    /// Forgets a persistent object or index that was just deleted.
+    pub(crate) fn forget(&mut self, handle: u32) {
+        self.known.remove(&handle);
+    }
+
+    /// Forgets an index and closes its ESYS handle: its name may have changed in the TPM.
+    pub(crate) fn reread(&mut self, handle: u32) {
+        if let Some((mut object, _)) = self.known.remove(&handle) {
+            // Closing costs no command and fails only for a handle that is closed already.
+            let _ = self.context.tr_close(&mut object);
+        }
+    }
+
+    pub(crate) fn keep_resident(&mut self, key: KeyHandle) -> u64 {
+        let number = self.next_resident;
+        self.next_resident += 1;
+        self.resident.insert(number, key);
+        number
+    }
+
+    /// The software stack's name of an object: what it read or computed itself, never a claim of a caller.
+    pub(crate) fn name_of(&mut self, object: ObjectHandle) -> Result<Name, TpmError> {
+        let name = self.context.tr_get_name(object).at("ESYS_TR_GetName")?;
+        Name::parse(name.value()).at("ESYS_TR_GetName")
+    }
+
+    pub(crate) fn hierarchy_auth(&self, hierarchy: Hierarchy) -> &AuthValue {
+        match hierarchy {
+            Hierarchy::Owner => &self.config.auths.owner,
+            Hierarchy::Endorsement => &self.config.auths.endorsement,
+        }
+    }
+
+    fn known(
+        &mut self,
+        number: u32,
+        handle: TpmHandle,
+        pinned: &Name,
+        what: &'static str,
+    ) -> Result<ObjectHandle, TpmError> {
+        match self.find(handle)? {
+            Some((object, name)) if name == *pinned => Ok(object),
+            Some(_) => {
+                // Read it anew next time: whoever replaced it may have put it back.
+                self.reread(number);
+                Err(TpmError::Changed { what })
+            }
+            None => Err(TpmError::Changed { what }),
+        }
+    }
+
+    fn reconnect(&mut self) -> Result<(), TpmError> {
+        self.context = connect(&self.config)?;
+        self.known.clear();
+        // What the old connection had loaded is gone: the TPM restarted, or the resource manager flushed it.
+        self.resident.clear();
+        self.link = Link::Up;
+        Ok(())
+    }
+}
+
+fn connect(config: &TpmConfig) -> Result<Context, TpmError> {
+    let unreachable = |source| TpmError::Unreachable {
+        transport: config.transport.to_string(),
+        source,
+    };
+    let mut context = config
+        .transport
+        .tcti()
+        .and_then(Context::new)
+        .map_err(unreachable)?;
+    for (handle, auth) in [
+        (TPM2_RH_OWNER, &config.auths.owner),
+        (TPM2_RH_ENDORSEMENT, &config.auths.endorsement),
+    ] {
+        if !auth.is_empty() {
+            let hierarchy = if handle == TPM2_RH_OWNER {
+                ObjectHandle::Owner
+            } else {
+                ObjectHandle::Endorsement
+            };
+            Auth::from_bytes(auth.as_bytes())
+                .and_then(|auth| context.tr_set_auth(hierarchy, auth))
+                .map_err(unreachable)?;
+        }
+    }
+    Ok(context)
+}
+
+/// Whether the TPM says that nothing is at a handle.
+fn is_absence(error: &tss_esapi::Error) -> bool {
+    ResponseCode::of(error)
+        .is_some_and(|rc| [ResponseCode::HANDLE, ResponseCode::VALUE].contains(&rc.base()))
+}
+
+/// Whether an error of the software stack means that its context or its connection cannot be used any more.
+fn breaks_the_link(error: &tss_esapi::Error) -> bool {
+    use tss_esapi::ReturnCode;
+    match error {
+        tss_esapi::Error::TssError(code) => match code {
+            ReturnCode::Tcti(_) | ReturnCode::Esapi(_) | ReturnCode::Sapi(_) => true,
+            ReturnCode::Tpm(_)
+            | ReturnCode::Fapi(_)
+            | ReturnCode::Mu(_)
+            | ReturnCode::ResourceManager(_)
+            | ReturnCode::TpmResourceManager(_) => false,
+        },
+        tss_esapi::Error::WrapperError(_) => false,
+    }
+}

@@ -1,0 +1,143 @@
+//! Leases: each condition is seen to allow, then to refuse, by the TPM's own code.
+
+use std::time::Duration;
+
+use holdfast_tpm::{
+    CounterRole, LeaseKey, LeaseTerms, Priority, Provisioned, SealedLease, TpmError,
+};
+use zeroize::Zeroizing;
+
+use crate::swtpm::{Host, measurement, pcrs};
+
+const KEY: [u8; 32] = [0x5a; 32];
+const HOUR_MS: u64 = 3_600_000;
+
+async fn lease(provisioned: &Provisioned, for_ms: u64) -> SealedLease {
+    let clock = provisioned.tpm().clock().await.unwrap();
+    let terms = LeaseTerms {
+        deadline_ms: clock.clock_ms + for_ms,
+        pcrs: pcrs(&[0, 2, 4, 7, 9, 11]),
+    };
+    provisioned
+        .make_lease(
+            terms,
+            &LeaseKey::new(Zeroizing::new(KEY)),
+            Priority::Background,
+        )
+        .await
+        .unwrap()
+}
+
+async fn opens(provisioned: &Provisioned, lease: &SealedLease) {
+    let key = provisioned
+        .unseal_lease(lease, Priority::Interactive)
+        .await
+        .unwrap();
+    assert_eq!(*key.as_bytes(), KEY);
+}
+
+/// The TPM's response code.
+async fn refused(provisioned: &Provisioned, lease: &SealedLease) -> u32 {
+    let error = provisioned
+        .unseal_lease(lease, Priority::Interactive)
+        .await
+        .unwrap_err();
+    let TpmError::PolicyRefused { rc, .. } = error else {
+        panic!("{error}");
+    };
+    rc.value()
+}
+
+#[tokio::test]
+async fn a_lease_ends_at_its_deadline() {
+    let host = Host::new().await;
+    let lease = lease(&host.provisioned, 1500).await;
+    opens(&host.provisioned, &lease).await;
+    tokio::time::sleep(Duration::from_millis(1600)).await;
+    assert_eq!(refused(&host.provisioned, &lease).await, 0x126);
+    assert!(lease.is_over(&host.tpm().clock().await.unwrap()));
+    host.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_lease_ends_with_the_boot_and_a_new_one_opens() {
+    let host = Host::new().await;
+    let old = lease(&host.provisioned, HOUR_MS).await;
+    let stored = serde_json::to_string(&old).unwrap();
+    let old: SealedLease = serde_json::from_str(&stored).unwrap();
+    opens(&host.provisioned, &old).await;
+    let host = host.reboot().await;
+    assert_eq!(refused(&host.provisioned, &old).await, 0x126);
+    let new = lease(&host.provisioned, HOUR_MS).await;
+    opens(&host.provisioned, &new).await;
+    host.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_lease_ends_when_the_software_changes() {
+    let host = Host::new().await;
+    let lease = lease(&host.provisioned, HOUR_MS).await;
+    let other = host.tpm().extend_pcr(16.try_into().unwrap(), measurement());
+    other.await.unwrap();
+    opens(&host.provisioned, &lease).await;
+    host.tpm()
+        .extend_pcr(11.try_into().unwrap(), measurement())
+        .await
+        .unwrap();
+    // TPM_RC_VALUE for parameter 1 of TPM2_PolicyPCR.
+    assert_eq!(refused(&host.provisioned, &lease).await, 0x1c4);
+    host.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn one_increment_revokes_every_lease() {
+    let host = Host::new().await;
+    let first = lease(&host.provisioned, HOUR_MS).await;
+    let second = lease(&host.provisioned, HOUR_MS).await;
+    opens(&host.provisioned, &first).await;
+    opens(&host.provisioned, &second).await;
+    let epoch = host.provisioned.increment(CounterRole::Epoch).await.unwrap();
+    assert_eq!(epoch, first.epoch() + 1);
+    assert_eq!(refused(&host.provisioned, &first).await, 0x126);
+    assert_eq!(refused(&host.provisioned, &second).await, 0x126);
+    let third = lease(&host.provisioned, HOUR_MS).await;
+    opens(&host.provisioned, &third).await;
+    host.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn conditions_that_were_edited_do_not_open_it() {
+    let host = Host::new().await;
+    let lease = lease(&host.provisioned, 1).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let mut edited = serde_json::to_value(&lease).unwrap();
+    edited["conditions"]["deadline_ms"] = u64::MAX.into();
+    let edited: SealedLease = serde_json::from_value(edited).unwrap();
+    assert_eq!(edited.deadline_ms(), u64::MAX);
+    // The comparisons hold, but their digest is not the object's policy.
+    assert_eq!(refused(&host.provisioned, &edited).await, 0x99d);
+    host.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn nonsense_is_refused_before_it_is_sealed() {
+    let host = Host::new().await;
+    let key = LeaseKey::new(Zeroizing::new(KEY));
+    for terms in [
+        LeaseTerms {
+            deadline_ms: 0,
+            pcrs: pcrs(&[7]),
+        },
+        LeaseTerms {
+            deadline_ms: u64::MAX,
+            pcrs: pcrs(&[10]),
+        },
+    ] {
+        let refused = host
+            .provisioned
+            .make_lease(terms, &key, Priority::Background)
+            .await;
+        assert!(matches!(refused, Err(TpmError::Caller(_))));
+    }
+    host.nothing_is_left().await;
+}

@@ -1,0 +1,16 @@
+//! Against a software TPM of each test's own: what the TPM allows, and the code with which it refuses.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod approval;
+mod attestation;
+mod budget;
+mod lease;
+mod provisioning;
+mod straight;
+mod swtpm;
