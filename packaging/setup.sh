@@ -5,7 +5,7 @@
 # running Holdfast takes: system packages, the pinned Rust toolchain, and tpm2-tss >= 4.1.3 in a
 # private prefix where the distribution's is older. Idempotent: what is there is left alone.
 #
-# It is sourced, not run: it exports PKG_CONFIG_PATH and the rpath that the build needs.
+# It is sourced, not run: it exports what env.sh has, which the build needs.
 # It never replaces a system library, and never touches a real TPM.
 set -euo pipefail
 
@@ -64,10 +64,6 @@ setup_rust() {
     else
         at_least "$(rustc --version | cut -d' ' -f2)" "$pinned" || die "Rust $pinned or later is needed; found $(rustc --version)"
     fi
-    command -v cargo-nextest >/dev/null || {
-        say "setup: building cargo-nextest (once, some minutes)"
-        cargo install --locked --quiet cargo-nextest
-    }
 }
 
 # Builds tpm2-tss from a later release's source package of the machine's own distribution.
@@ -122,9 +118,15 @@ setup_tss() {
         return
     fi
     [ -f "$HOLDFAST_TSS_PREFIX/lib/pkgconfig/tss2-esys.pc" ] || build_tss
-    export PKG_CONFIG_PATH="$HOLDFAST_TSS_PREFIX/lib/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}"
-    # Only holdfast-tpm links the library; its build script turns this into an rpath.
-    export HOLDFAST_TSS_PREFIX
+    # shellcheck source=packaging/env.sh
+    . "$HOLDFAST_ROOT/packaging/env.sh"
+}
+
+# The tool that keeps the dependency rules; only the lint group needs it.
+setup_cargo_deny() {
+    command -v cargo-deny >/dev/null && return
+    say "setup: building cargo-deny (once, some minutes)"
+    env -u RUSTFLAGS cargo install --locked --quiet --debug --version 0.20.2 cargo-deny
 }
 
 setup_all() {

@@ -17,7 +17,9 @@ pub mod hook;
 pub mod id;
 pub mod management;
 pub mod receipt;
+pub mod record;
 pub mod time;
+pub mod token;
 pub mod wire;
 
 pub use digest::Sha256Digest;

@@ -1,0 +1,180 @@
+//! Attesting: one connection, one nonce, one atomic piece of evidence, one node SVID.
+
+use std::collections::BTreeSet;
+
+use holdfast_proof::evidence::evidence_binding;
+use holdfast_proof::svid::Svid;
+use holdfast_proof::tpm::{HashAlg, PcrIndex, PcrSelection};
+use holdfast_protocol::wire::attestor::attestation_client::AttestationClient;
+use holdfast_protocol::wire::attestor::{self as wire, BeginAttestation};
+use holdfast_tpm::{KeyBlob, Provisioned};
+use rustls::pki_types::CertificateDer;
+
+use crate::channel;
+use crate::enroll::{nonce, signed};
+use crate::error::AttestHostError;
+use crate::node_key;
+use crate::registration::Registration;
+use crate::task::Host;
+
+/// The most certificates that a chain or a bundle may have.
+const MAX_CERTIFICATES: usize = 16;
+
+/// A node SVID, and the key that it certifies.
+#[derive(Clone, Debug)]
+pub struct NodeSvid {
+    /// What the leaf says.
+    pub svid: Svid,
+    /// The chain, DER, leaf first.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// The trust domain's authorities, DER.
+    pub authorities: Vec<CertificateDer<'static>>,
+    /// The node key, wrapped by this TPM.
+    pub key: KeyBlob,
+}
+
+/// Attests this host.
+pub(crate) async fn attest(
+    tpm: &Provisioned,
+    host: &Host,
+    registration: &Registration,
+) -> Result<NodeSvid, AttestHostError> {
+    let connection = channel::connect(&registration.attestor, &registration.pin(), None).await?;
+    let mut client = AttestationClient::new(connection.channel);
+
+    let challenge = client
+        .begin(BeginAttestation {
+            host_id: registration.host.to_string(),
+        })
+        .await?
+        .into_inner();
+    let nonce = nonce(&challenge.nonce)?;
+    let selection = selection(&challenge.required)?;
+    let event_log = host.event_log().await;
+
+    let node_key = tpm.create_node_key().await?;
+    // The TPM signs the request while this thread waits, so it waits where it may.
+    let (node_key, csr) = tokio::task::spawn_blocking(move || {
+        let csr = node_key::request(&node_key);
+        (node_key, csr)
+    })
+    .await
+    .map_err(|_| AttestHostError::Stopping)?;
+    let csr = csr?;
+    let binding = evidence_binding(&nonce, &connection.binding, &csr, &event_log);
+    let evidence = tpm.evidence(&node_key, selection, binding).await?;
+    let key = node_key.blob().clone();
+    drop(node_key);
+
+    let answer = client
+        .attest(wire::Evidence {
+            host_id: registration.host.to_string(),
+            nonce: challenge.nonce,
+            quote: Some(signed(&evidence.quote)),
+            pcrs: evidence
+                .pcr_values
+                .iter()
+                .map(|(index, value)| wire::PcrValue {
+                    bank: u32::from(value.alg().id()),
+                    index: u32::from(index.get()),
+                    value: value.as_bytes().to_vec(),
+                })
+                .collect(),
+            node_key: key.public().as_bytes().to_vec(),
+            node_key_certified: Some(signed(&evidence.node_key)),
+            csr,
+            audit_counter_certified: Some(signed(&evidence.audit_counter)),
+            event_log,
+        })
+        .await?
+        .into_inner();
+    accept(answer, registration, key)
+}
+
+/// Believes an answer only if it certifies our key under our name.
+fn accept(
+    answer: wire::NodeSvid,
+    registration: &Registration,
+    key: KeyBlob,
+) -> Result<NodeSvid, AttestHostError> {
+    let wire::NodeSvid {
+        chain,
+        x509_authorities,
+    } = answer;
+    if chain.len() > MAX_CERTIFICATES || x509_authorities.len() > MAX_CERTIFICATES {
+        return Err(AttestHostError::Answer("it has too many certificates"));
+    }
+    if x509_authorities.is_empty() {
+        return Err(AttestHostError::Answer("it names no authority"));
+    }
+    let leaf = chain
+        .first()
+        .ok_or(AttestHostError::Answer("it has no certificate"))?;
+    let svid = Svid::parse(leaf)
+        .map_err(|_| AttestHostError::Answer("its certificate is not an X.509-SVID"))?;
+    if svid.spiffe_id != registration.spiffe_id() {
+        return Err(AttestHostError::Answer(
+            "its certificate names another host",
+        ));
+    }
+    let ours = key.public().key().map(|key| key.to_spki_der());
+    if ours.as_ref() != Some(&svid.public_key) {
+        return Err(AttestHostError::Answer(
+            "its certificate is for another key",
+        ));
+    }
+    Ok(NodeSvid {
+        svid,
+        chain: chain.into_iter().map(CertificateDer::from).collect(),
+        authorities: x509_authorities
+            .into_iter()
+            .map(CertificateDer::from)
+            .collect(),
+        key,
+    })
+}
+
+fn selection(banks: &[wire::PcrBank]) -> Result<PcrSelection, AttestHostError> {
+    let wrong = || AttestHostError::Answer("it wants PCRs that do not exist");
+    let mut selection = PcrSelection::none();
+    for bank in banks.iter().take(4) {
+        let alg = u16::try_from(bank.algorithm)
+            .ok()
+            .and_then(HashAlg::from_id)
+            .ok_or_else(wrong)?;
+        let indices = bank
+            .indices
+            .iter()
+            .map(|index| {
+                u8::try_from(*index)
+                    .ok()
+                    .and_then(PcrIndex::new)
+                    .ok_or_else(wrong)
+            })
+            .collect::<Result<BTreeSet<_>, _>>()?;
+        selection = selection.with(alg, indices);
+    }
+    if selection.is_empty() {
+        return Err(AttestHostError::Answer("it wants no PCR at all"));
+    }
+    Ok(selection)
+}
+
+/// Certificates as PEM (RFC 7468).
+pub(crate) fn pem<T: AsRef<[u8]>>(certificates: &[T]) -> String {
+    certificates
+        .iter()
+        .map(|der| {
+            let base64 = data_encoding::BASE64.encode(der.as_ref());
+            let lines: Vec<&str> = base64
+                .as_bytes()
+                .chunks(64)
+                .filter_map(|line| std::str::from_utf8(line).ok())
+                .collect();
+            format!(
+                "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+                lines.join("\n")
+            )
+        })
+        .collect()
+}

@@ -1,0 +1,65 @@
+//! Why this host could not be proven, told apart by who is to blame.
+
+use holdfast_protocol::id::InvalidId;
+use holdfast_protocol::record::NotRecorded;
+use holdfast_tpm::TpmError;
+
+use crate::channel::ChannelError;
+use crate::registration::RegistrationError;
+
+/// An enrollment or attestation that did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum AttestHostError {
+    /// Environment: the attestor cannot be reached, or is not the pinned one.
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+    /// Environment: the TPM does not do its part.
+    #[error("the TPM could not make the evidence")]
+    Tpm(#[from] TpmError),
+    /// Environment: the enrollment cannot be kept.
+    #[error(transparent)]
+    Registration(#[from] RegistrationError),
+    /// Environment: what happened could not be recorded, so it counts for nothing.
+    #[error(transparent)]
+    NotRecorded(#[from] NotRecorded),
+    /// The attestor says no; the text is all that it tells the host.
+    #[error("the attestor refused: {0}")]
+    Refused(String),
+    /// The attestor could not answer.
+    #[error("the attestor could not answer: {0}")]
+    Unavailable(String),
+    /// The attestor's answer is not what it should be.
+    #[error("the attestor's answer is wrong: {0}")]
+    Answer(&'static str),
+    /// The attestor's answer names something that is not a name.
+    #[error("the attestor's answer has an invalid name")]
+    Name(#[from] InvalidId),
+    /// Caller: nothing can be attested before it is enrolled.
+    #[error("this host is not enrolled with an attestor")]
+    NotEnrolled,
+    /// Caller: the host is another attestor's already.
+    #[error("this host is enrolled with {0} already")]
+    EnrolledElsewhere(crate::url::AttestorUrl),
+    /// Us: a request could not be made.
+    #[error("the certificate request could not be made")]
+    Request(#[source] rcgen::Error),
+    /// Us: the job has ended.
+    #[error("the broker is stopping")]
+    Stopping,
+}
+
+impl From<tonic::Status> for AttestHostError {
+    fn from(status: tonic::Status) -> Self {
+        let message = status.message().to_owned();
+        if matches!(
+            status.code(),
+            tonic::Code::PermissionDenied
+                | tonic::Code::InvalidArgument
+                | tonic::Code::Unauthenticated
+        ) {
+            Self::Refused(message)
+        } else {
+            Self::Unavailable(message)
+        }
+    }
+}

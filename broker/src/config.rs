@@ -1,0 +1,254 @@
+//! The broker's configuration: one commented TOML, validated before anything is opened.
+//!
+//! `holdfastd.toml` beside this crate is its reference, and a test keeps the two alike. It must
+//! never hold a secret: hierarchy authorizations are named as files.
+
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+
+use holdfast_tpm::EndorsementKey;
+use serde::Deserialize;
+
+/// The reference configuration, with every default.
+pub const REFERENCE: &str = include_str!("../holdfastd.toml");
+
+/// What the broker is told.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Config {
+    /// The folder of all that it keeps.
+    pub state: PathBuf,
+    /// The folder of its sockets.
+    pub run: PathBuf,
+    /// Its TPM.
+    pub tpm: TpmConfig,
+    /// Its management socket.
+    pub management: ManagementConfig,
+    /// Its audit log.
+    pub audit: AuditConfig,
+    /// Its own log.
+    pub log: LogConfig,
+}
+
+/// Which TPM.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct TpmConfig {
+    /// The device, or the simulator.
+    pub device: TpmDevice,
+    /// Which EK proves it.
+    pub ek: EndorsementKey,
+    /// A file that holds the owner hierarchy's authorization.
+    pub owner_auth_file: Option<PathBuf>,
+    /// A file that holds the endorsement hierarchy's authorization.
+    pub endorsement_auth_file: Option<PathBuf>,
+}
+
+/// A TPM device.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "String")]
+pub enum TpmDevice {
+    /// A private swtpm in the state folder.
+    Simulator,
+    /// A character device.
+    Device(PathBuf),
+}
+
+impl From<String> for TpmDevice {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            "simulator" => Self::Simulator,
+            _ => Self::Device(PathBuf::from(text)),
+        }
+    }
+}
+
+/// Who may manage.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct ManagementConfig {
+    /// Uids besides root and the broker's own.
+    pub uids: Vec<u32>,
+}
+
+/// When checkpoints are made.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct AuditConfig {
+    /// At the latest so many seconds after a record.
+    pub checkpoint_seconds: NonZeroU32,
+    /// At the latest after so many records.
+    pub checkpoint_records: NonZeroU32,
+    /// Counter increments in a day.
+    pub counter_per_day: u32,
+}
+
+/// How the broker logs.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct LogConfig {
+    /// For people or for machines.
+    pub format: LogFormat,
+    /// A tracing filter.
+    pub level: String,
+}
+
+/// A log format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("`{path}` cannot be read")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not a configuration; the text names line, key, and what was expected.
+    #[error("`{path}` is not a configuration of holdfastd:\n{report}")]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Where and what.
+        report: String,
+    },
+    /// A value cannot be used.
+    #[error("`{path}`: `{key}` {problem}")]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: &'static str,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+}
+
+impl Config {
+    /// Reads and validates a file.
+    ///
+    /// # Errors
+    /// [`ConfigError`] naming file, line and key.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(&text, path)
+    }
+
+    fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text).map_err(|error| ConfigError::Invalid {
+            path: path.to_owned(),
+            report: error.to_string().trim_end().to_owned(),
+        })?;
+        let value = |key, problem| ConfigError::Value {
+            path: path.to_owned(),
+            key,
+            problem,
+        };
+        if !config.state.is_absolute() {
+            return Err(value("state", "has to be an absolute path"));
+        }
+        if !config.run.is_absolute() {
+            return Err(value("run", "has to be an absolute path"));
+        }
+        if config.audit.counter_per_day > 288 {
+            return Err(value(
+                "audit.counter-per-day",
+                "may be 288 at most: beyond that a TPM wears out within five years",
+            ));
+        }
+        Ok(config)
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            state: PathBuf::from("/var/lib/holdfast"),
+            run: PathBuf::from("/run/holdfast"),
+            tpm: TpmConfig::default(),
+            management: ManagementConfig::default(),
+            audit: AuditConfig::default(),
+            log: LogConfig::default(),
+        }
+    }
+}
+
+impl Default for TpmConfig {
+    fn default() -> Self {
+        Self {
+            device: TpmDevice::Device(PathBuf::from("/dev/tpmrm0")),
+            ek: EndorsementKey::Rsa2048,
+            owner_auth_file: None,
+            endorsement_auth_file: None,
+        }
+    }
+}
+
+impl Default for AuditConfig {
+    fn default() -> Self {
+        Self {
+            checkpoint_seconds: NonZeroU32::MIN.saturating_add(299),
+            checkpoint_records: NonZeroU32::MIN.saturating_add(255),
+            counter_per_day: 48,
+        }
+    }
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Human,
+            level: "info".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, ConfigError> {
+        Config::parse(text, Path::new("/etc/holdfast/holdfastd.toml"))
+    }
+
+    #[test]
+    fn the_reference_states_the_defaults() {
+        assert_eq!(parse(REFERENCE).unwrap(), Config::default());
+    }
+
+    #[test]
+    fn mistakes_are_named_with_line_and_key() {
+        insta::assert_snapshot!(parse("[tpm]\ndevise = \"/dev/tpm0\"\n").unwrap_err(), @r#"
+        `/etc/holdfast/holdfastd.toml` is not a configuration of holdfastd:
+        TOML parse error at line 2, column 1
+          |
+        2 | devise = "/dev/tpm0"
+          | ^^^^^^
+        unknown field `devise`, expected one of `device`, `ek`, `owner-auth-file`, `endorsement-auth-file`
+        "#);
+        insta::assert_snapshot!(parse("state = \"here\"").unwrap_err(), @"`/etc/holdfast/holdfastd.toml`: `state` has to be an absolute path");
+        insta::assert_snapshot!(parse("[audit]\ncounter-per-day = 9999").unwrap_err(), @"`/etc/holdfast/holdfastd.toml`: `audit.counter-per-day` may be 288 at most: beyond that a TPM wears out within five years");
+        insta::assert_snapshot!(parse("[tpm]\nek = \"rsa\"").unwrap_err(), @r#"
+        `/etc/holdfast/holdfastd.toml` is not a configuration of holdfastd:
+        TOML parse error at line 2, column 6
+          |
+        2 | ek = "rsa"
+          |      ^^^^^
+        unknown variant `rsa`, expected `rsa2048` or `ecc-p256`
+        "#);
+    }
+}

@@ -1,0 +1,83 @@
+//! `holdfastd`, the broker: the composition root of the five jobs, and the only process that opens
+//! the TPM.
+//!
+//! Reads as its own lifecycle: arguments, configuration, log, daemon, end. It must never do a job's
+//! work itself.
+#![forbid(unsafe_code)]
+
+mod audit;
+mod config;
+mod daemon;
+mod log;
+mod management;
+mod simulator;
+mod state_folder;
+mod tpm;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::config::{Config, TpmDevice};
+
+/// The Holdfast broker.
+#[derive(Debug, Parser)]
+#[command(
+    name = "holdfastd",
+    version,
+    about,
+    after_help = "Exit codes: 0 stopped in order, 1 failed, 2 usage or configuration."
+)]
+struct Args {
+    /// The configuration file; its defaults hold where there is none.
+    #[arg(long, value_name = "FILE", default_value = "/etc/holdfast/holdfastd.toml")]
+    config: PathBuf,
+
+    /// Use a private simulated TPM in the state folder. It proves nothing about hardware.
+    #[arg(long)]
+    simulator: bool,
+
+    /// Check the configuration and end.
+    #[arg(long)]
+    check: bool,
+
+    /// Print the reference configuration, every key with its default, and end.
+    #[arg(long)]
+    show_config: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    if args.show_config {
+        print!("{}", config::REFERENCE);
+        return ExitCode::SUCCESS;
+    }
+    let config = match configuration(&args) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("holdfastd: {:#}", anyhow::Error::new(error));
+            return ExitCode::from(2);
+        }
+    };
+    if args.check {
+        println!("{} is a valid configuration", args.config.display());
+        return ExitCode::SUCCESS;
+    }
+    log::start(&config.log);
+    match daemon::run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("holdfastd: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn configuration(args: &Args) -> Result<Config, config::ConfigError> {
+    let mut config = Config::load(&args.config)?;
+    if args.simulator {
+        config.tpm.device = TpmDevice::Simulator;
+    }
+    Ok(config)
+}

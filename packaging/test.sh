@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# Installs what the tests need, then runs them: all of them, or one group.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+usage() {
+    cat <<'HELP'
+usage: packaging/test.sh [GROUP] [--long]
+
+Groups, in the order in which they run when none is named:
+  lint        formatting, clippy, the dependency rules and licenses (cargo deny)
+  unit        every crate's own tests
+  scenarios   hardware-tests: the promises, each shown on real parts against a private swtpm
+  fuzz        every parser of foreign bytes: its corpus, then 20 s of search
+  story       packaging/quickstart.sh, twice
+
+--long        full counts: ten minutes of search for each fuzz target, more crash points
+HELP
+}
+
+group=all
+long=
+for argument in "$@"; do
+    case $argument in
+        lint | unit | scenarios | fuzz | story) group=$argument ;;
+        --long) long=1 ;;
+        -h | --help) usage; exit 0 ;;
+        *) usage >&2; exit 2 ;;
+    esac
+done
+
+# shellcheck source=packaging/setup.sh
+. packaging/setup.sh
+setup_all
+
+step() { printf '\n== %s (%s)\n' "$1" "$(date +%T)"; }
+wants() { [ "$group" = all ] || [ "$group" = "$1" ]; }
+
+# run_tests everything|unit|scenarios: the tests' own runner where it is installed, else cargo's.
+# Always the whole workspace: another selection would unify features anew and rebuild the world.
+run_tests() {
+    local scenarios=holdfast-hardware-tests
+    if command -v cargo-nextest >/dev/null; then
+        case $1 in
+            everything) cargo nextest run --locked --profile ci --workspace ;;
+            unit) cargo nextest run --locked --profile ci --workspace -E "not package($scenarios)" ;;
+            scenarios) cargo nextest run --locked --profile ci --workspace -E "package($scenarios)" ;;
+        esac
+    else
+        case $1 in
+            everything) cargo test --locked --no-fail-fast --workspace ;;
+            unit) cargo test --locked --no-fail-fast --workspace --exclude "$scenarios" ;;
+            scenarios) cargo test --locked --no-fail-fast --package "$scenarios" ;;
+        esac
+    fi
+}
+
+if wants lint; then
+    step "lint"
+    setup_cargo_deny
+    cargo fmt --all --check
+    cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
+    cargo deny --locked --log-level error check bans licenses sources
+fi
+
+if wants unit || wants scenarios; then
+    step "build"
+    cargo build --locked --workspace --all-targets --quiet
+fi
+
+[ -z "$long" ] || export HOLDFAST_TEST_LONG=1
+
+if wants unit && wants scenarios; then
+    step "unit and scenarios"
+    run_tests everything
+elif wants unit; then
+    step "unit"
+    run_tests unit
+elif wants scenarios; then
+    step "scenarios"
+    run_tests scenarios
+fi
+
+if wants fuzz; then
+    step "fuzz"
+    packaging/lib/fuzz.sh --seconds "$([ -n "$long" ] && echo 600 || echo 20)"
+fi
+
+if wants story; then
+    step "story, first run"
+    packaging/quickstart.sh
+    step "story, second run"
+    packaging/quickstart.sh
+fi
+step "done"
