@@ -1,1 +1,40 @@
-//! Placeholder.
+//! The privileged part of job 2: it makes sealed sessions, and does nothing else.
+//!
+//! It runs as root, in one thread, without a network and without an async runtime. The broker
+//! hands it descriptors over a seqpacket socket in one fixed message ([`message`]); it answers with
+//! descriptors. It must never open a path that somebody named to it, never take anybody's word for
+//! the human's uid (that comes from the credentials of the human's own connection), and never let
+//! a session start half sealed: any step that fails ends the attempt.
+//!
+//! A session is a process in namespaces that *the initial user namespace* owns, whose own user
+//! namespace therefore owns nothing; with a host uid of its own; in a root-owned cgroup. See
+//! [`message::Launch`] for what the broker may ask, `DESIGN.md` §9 for what a session sees.
+//!
+//! The broker and its job 2 use [`message`], [`socket`], [`control`] and [`peer`]; all else is this
+//! process's own.
+
+mod cgroup;
+mod confine;
+pub mod control;
+mod failure;
+mod init;
+pub mod message;
+mod network;
+pub mod options;
+pub mod peer;
+mod place;
+mod plan;
+mod program;
+mod seccomp;
+pub mod serve;
+pub mod socket;
+mod spawn;
+mod sys;
+mod tree;
+mod uids;
+mod userns;
+mod wire;
+mod world;
+
+pub use failure::{Refusal, Stage};
+pub use place::{InvalidPlace, Place, ProgramName, UserName};

@@ -1,0 +1,114 @@
+//! Giving up rights: uid, capabilities, core dumps, and what Landlock takes.
+//!
+//! One way only. Nothing here may fail without ending the session.
+
+use std::os::fd::BorrowedFd;
+
+use landlock::{
+    ABI, Access as _, AccessFs, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr,
+    Scope,
+};
+use rustix::fs::{Gid, Uid};
+use rustix::io::Errno;
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, Signal, set_dumpable_behavior,
+    set_parent_process_death_signal, setrlimit,
+};
+use rustix::thread::{
+    CapabilitiesSecureBits as Bits, CapabilitySet, CapabilitySets, LinkNameSpaceType,
+    clear_ambient_capability_set, move_into_link_name_space, remove_capability_from_bounding_set,
+    set_capabilities, set_capabilities_secure_bits, set_no_new_privs, set_thread_groups,
+    set_thread_res_gid, set_thread_res_uid,
+};
+
+use crate::failure::{Refusal, Stage};
+use crate::message::{Access, Human};
+use crate::plan::Plan;
+
+/// The session does not outlive the launcher. A change of uid undoes this: say it again after.
+pub(crate) fn die_with_launcher() -> Result<(), Errno> {
+    set_parent_process_death_signal(Some(Signal::KILL))
+}
+
+/// Enters the session's user namespace, takes its only uid, and drops everything else.
+pub(crate) fn become_session(identity: BorrowedFd<'_>, human: Human) -> Result<(), Errno> {
+    set_thread_groups(&[])?;
+    move_into_link_name_space(identity, Some(LinkNameSpaceType::User))?;
+    for capability in CapabilitySet::all().iter() {
+        match remove_capability_from_bounding_set(capability) {
+            // The kernel is older than the capability.
+            Ok(()) | Err(Errno::INVAL) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    // A human who is root is uid 0 inside: that number must not bring capabilities back.
+    set_capabilities_secure_bits(
+        Bits::NO_ROOT
+            | Bits::NO_ROOT_LOCKED
+            | Bits::NO_SETUID_FIXUP
+            | Bits::NO_SETUID_FIXUP_LOCKED
+            | Bits::KEEP_CAPS_LOCKED
+            | Bits::NO_CAP_AMBIENT_RAISE
+            | Bits::NO_CAP_AMBIENT_RAISE_LOCKED,
+    )?;
+    let (uid, gid) = (Uid::from_raw(human.uid), Gid::from_raw(human.gid));
+    set_thread_res_gid(gid, gid, gid)?;
+    set_thread_res_uid(uid, uid, uid)?;
+    clear_ambient_capability_set()?;
+    let none = CapabilitySet::empty();
+    set_capabilities(
+        None,
+        CapabilitySets {
+            effective: none,
+            permitted: none,
+            inheritable: none,
+        },
+    )?;
+    set_no_new_privs(true)?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    let no_core = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    // Hard: a process of the same uid could otherwise raise it and read secrets out of a core.
+    setrlimit(Resource::Core, no_core)?;
+    die_with_launcher()
+}
+
+/// Landlock, as much of it as the kernel has: write only where the session may, signal and reach
+/// abstract sockets only inside the session.
+///
+/// The second wall: the mounts already say the same.
+pub(crate) fn landlock(plan: &Plan) -> Result<(), Refusal> {
+    let refused = |errno: i32| Refusal::Host {
+        stage: Stage::Landlock,
+        errno,
+    };
+    let abi = ABI::V6;
+    let (all, read) = (AccessFs::from_all(abi), AccessFs::from_read(abi));
+    let mut writable: Vec<String> = ["/tmp", "/dev", "/proc"].map(str::to_owned).into();
+    writable.push(plan.launch.home.to_string());
+    for lent in &plan.trees {
+        match lent.access {
+            Access::Write => writable.push(lent.place.to_string()),
+            Access::Public | Access::Read => {}
+        }
+    }
+    let build = || -> Result<(), landlock::RulesetError> {
+        let mut rules = Ruleset::default()
+            .handle_access(all)?
+            .scope(Scope::from_all(abi))?
+            .create()?;
+        for (place, access) in
+            std::iter::once(("/", read)).chain(writable.iter().map(|place| (place.as_str(), all)))
+        {
+            // A place that is a file takes only the rights that files have.
+            if let Ok(fd) = PathFd::new(place) {
+                rules = rules.add_rule(PathBeneath::new(fd, access))?;
+            }
+        }
+        rules.restrict_self()?;
+        Ok(())
+    };
+    build().map_err(|_| refused(libc::EINVAL))
+}

@@ -1,0 +1,143 @@
+//! The control socket of a session: signals go in, the way that the program ended comes out.
+//!
+//! One end is the session's first process, the other the broker. When the broker closes its end the
+//! session ends. Pure encoding; it must never carry anything else.
+
+use crate::failure::{Refusal, Stage};
+
+/// The largest message in either direction, in bytes.
+pub const MAX_CONTROL: usize = 16;
+
+/// A signal that the broker may pass on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PassedSignal {
+    /// The terminal is gone.
+    Hangup,
+    /// Ctrl-C.
+    Interrupt,
+    /// Ctrl-\.
+    Quit,
+    /// Please end.
+    Terminate,
+}
+
+impl PassedSignal {
+    /// The message that carries it.
+    pub fn encode(self) -> [u8; 1] {
+        [match self {
+            Self::Hangup => 1,
+            Self::Interrupt => 2,
+            Self::Quit => 3,
+            Self::Terminate => 4,
+        }]
+    }
+
+    pub(crate) fn decode(message: &[u8]) -> Option<Self> {
+        match message {
+            [1] => Some(Self::Hangup),
+            [2] => Some(Self::Interrupt),
+            [3] => Some(Self::Quit),
+            [4] => Some(Self::Terminate),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn number(self) -> libc::c_int {
+        match self {
+            Self::Hangup => libc::SIGHUP,
+            Self::Interrupt => libc::SIGINT,
+            Self::Quit => libc::SIGQUIT,
+            Self::Terminate => libc::SIGTERM,
+        }
+    }
+}
+
+/// How a session's program ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// It exited with this code.
+    Exited(u8),
+    /// This signal ended it.
+    Signaled(u8),
+    /// It never ran.
+    NotStarted(Refusal),
+    /// The session was killed before its program could end.
+    Killed,
+}
+
+impl Ending {
+    pub(crate) fn encode(self) -> Vec<u8> {
+        match self {
+            Self::Exited(code) => vec![b'E', code],
+            Self::Signaled(signal) => vec![b'S', signal],
+            Self::NotStarted(Refusal::Host { stage, errno }) => {
+                let mut message = vec![b'X', stage.code()];
+                message.extend_from_slice(&errno.to_le_bytes());
+                message
+            }
+            // The first process only ever meets the host's refusals.
+            Self::NotStarted(_) | Self::Killed => Vec::new(),
+        }
+    }
+
+    /// Reads what came; an end of file, and anything foreign, means that the session was killed.
+    pub fn decode(message: &[u8]) -> Self {
+        match message {
+            [b'E', code] => Self::Exited(*code),
+            [b'S', signal] => Self::Signaled(*signal),
+            [b'X', stage, a, b, c, d] => match Stage::from_code(*stage) {
+                Some(stage) => Self::NotStarted(Refusal::Host {
+                    stage,
+                    errno: i32::from_le_bytes([*a, *b, *c, *d]),
+                }),
+                None => Self::Killed,
+            },
+            _ => Self::Killed,
+        }
+    }
+
+    /// The exit code that a shell would show.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Exited(code) => code,
+            Self::Signaled(signal) => signal.saturating_add(128),
+            Self::NotStarted(_) => 127,
+            Self::Killed => 137,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endings_survive() {
+        let refusal = Refusal::Host {
+            stage: Stage::Execute,
+            errno: 2,
+        };
+        for ending in [
+            Ending::Exited(3),
+            Ending::Signaled(9),
+            Ending::NotStarted(refusal),
+            Ending::Killed,
+        ] {
+            assert_eq!(Ending::decode(&ending.encode()), ending);
+        }
+        assert_eq!(Ending::decode(b"E"), Ending::Killed);
+    }
+
+    #[test]
+    fn signals_survive() {
+        for signal in [
+            PassedSignal::Hangup,
+            PassedSignal::Interrupt,
+            PassedSignal::Quit,
+            PassedSignal::Terminate,
+        ] {
+            assert_eq!(PassedSignal::decode(&signal.encode()), Some(signal));
+        }
+        assert_eq!(PassedSignal::decode(&[9]), None);
+    }
+}

@@ -1,0 +1,159 @@
+//! The session's first process: it builds the world, gives up every right, starts the program, and
+//! then only reaps, forwards signals, and tells how the program ended.
+//!
+//! It never executes anything itself, so its memory is not dumpable and, unlike the program's,
+//! belongs to the initial user namespace: nothing in the session can touch it. It must never return.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::net::RecvFlags;
+use rustix::process::{Pid, WaitOptions, WaitStatus, wait};
+
+use crate::control::{Ending, MAX_CONTROL, PassedSignal};
+use crate::failure::{At, Refusal, Stage};
+use crate::message::{Answer, Stdio};
+use crate::plan::Plan;
+use crate::world::{Terminal, World};
+use crate::{confine, network, program, seccomp, socket, sys, wire};
+
+/// Signals that this process passes on to the program's group.
+const FORWARDED: [libc::c_int; 6] = [
+    libc::SIGHUP,
+    libc::SIGINT,
+    libc::SIGQUIT,
+    libc::SIGTERM,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+];
+
+/// Runs in the new process, until the session ends.
+pub(crate) fn run(plan: &Plan, tell: BorrowedFd<'_>, control: BorrowedFd<'_>) -> ! {
+    match prepare(plan) {
+        Ok((bridge, terminal, signals)) => {
+            let mut fds = vec![bridge.as_fd()];
+            fds.extend(terminal.as_ref().map(|terminal| terminal.master.as_fd()));
+            if socket::send(tell, &[0], &fds).is_err() {
+                sys::exit_now(1);
+            }
+            match sys::fork() {
+                Ok(0) => start_program(plan, terminal.as_ref(), control),
+                Ok(child) => supervise(child, &signals, control),
+                Err(error) => {
+                    let refusal = Err::<(), _>(error).at(Stage::Spawn);
+                    end(
+                        control,
+                        refusal.err().map_or(Ending::Killed, Ending::NotStarted),
+                    )
+                }
+            }
+        }
+        Err(refusal) => {
+            let answer = Answer::Refused(refusal);
+            let (bytes, fds) = wire::encode_answer(&answer);
+            socket::send(tell, &bytes, &fds).ok();
+            sys::exit_now(1)
+        }
+    }
+}
+
+/// Everything that needs rights, in order; afterwards this process has none.
+fn prepare(plan: &Plan) -> Result<(OwnedFd, Option<Terminal>, OwnedFd), Refusal> {
+    confine::die_with_launcher().at(Stage::Privileges)?;
+    sys::new_cgroup_namespace().at(Stage::Cgroup)?;
+    rustix::system::sethostname(b"holdfast").at(Stage::Root)?;
+    let bridge = network::prepare(plan.launch.bridge)?;
+    let world = World::build(plan)?;
+    let terminal = match &plan.launch.stdio {
+        Stdio::Terminal(size) => Some(world.terminal(*size)?),
+        Stdio::Pipes { .. } => None,
+    };
+    world.enter()?;
+    confine::become_session(plan.identity.as_fd(), plan.human).at(Stage::Privileges)?;
+    let mut handled = vec![libc::SIGCHLD];
+    handled.extend(FORWARDED);
+    let signals = sys::signal_descriptor(&handled).at(Stage::Privileges)?;
+    seccomp::apply()?;
+    Ok((bridge, terminal, signals))
+}
+
+fn start_program(plan: &Plan, terminal: Option<&Terminal>, control: BorrowedFd<'_>) -> ! {
+    let refusal = program::start(
+        plan,
+        terminal.map(|terminal| terminal.inner.as_fd()),
+        control,
+    );
+    socket::send(control, &Ending::NotStarted(refusal).encode(), &[]).ok();
+    sys::exit_now(127)
+}
+
+fn supervise(child: libc::pid_t, signals: &OwnedFd, control: BorrowedFd<'_>) -> ! {
+    let Some(child) = Pid::from_raw(child) else {
+        sys::exit_now(1)
+    };
+    // Standard input and output are the program's; this process must not keep them open.
+    let quiet = program::redirect_to_null().is_ok();
+    if !quiet || sys::close_all_but(&[signals.as_fd(), control]).is_err() {
+        end(control, Ending::Killed);
+    }
+    loop {
+        let mut waiting = [
+            PollFd::new(signals, PollFlags::IN),
+            PollFd::from_borrowed_fd(control, PollFlags::IN),
+        ];
+        if rustix::io::retry_on_intr(|| poll(&mut waiting, None)).is_err() {
+            end(control, Ending::Killed);
+        }
+        while let Some(signal) = sys::read_signal(signals.as_fd()) {
+            if signal != libc::SIGCHLD {
+                forward(child, signal);
+            }
+        }
+        if let Some(ending) = reap(child) {
+            end(control, ending);
+        }
+        let mut buffer = [0; MAX_CONTROL];
+        match socket::receive(control, &mut buffer, RecvFlags::DONTWAIT) {
+            Ok(Some((message, _))) => {
+                if let Some(signal) = PassedSignal::decode(message) {
+                    forward(child, signal.number());
+                }
+            }
+            Err(rustix::io::Errno::AGAIN) => {}
+            // Nobody holds the session any more: it ends with this process.
+            Ok(None) | Err(_) => sys::exit_now(1),
+        }
+    }
+}
+
+fn forward(child: Pid, number: libc::c_int) {
+    if let Some(signal) = rustix::process::Signal::from_named_raw(number) {
+        rustix::process::kill_process_group(child, signal).ok();
+    }
+}
+
+/// Reaps whatever has ended; how the program did, if it was among them.
+fn reap(program: Pid) -> Option<Ending> {
+    while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+        if pid == program {
+            return Some(ending(status));
+        }
+    }
+    None
+}
+
+fn ending(status: WaitStatus) -> Ending {
+    let byte = |value: i32| u8::try_from(value & 0xff).unwrap_or(u8::MAX);
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => Ending::Exited(byte(code)),
+        (None, Some(signal)) => Ending::Signaled(byte(signal)),
+        (None, None) => Ending::Killed,
+    }
+}
+
+fn end(control: BorrowedFd<'_>, ending: Ending) -> ! {
+    if ending != Ending::Killed {
+        socket::send(control, &ending.encode(), &[]).ok();
+    }
+    sys::exit_now(0)
+}

@@ -1,0 +1,156 @@
+//! What the broker asks of the launcher, and what it gets.
+//!
+//! One [`Launch`] in one datagram with its descriptors; one [`Answer`] back. No field is a path of
+//! the host, none names a uid: things of the host arrive as descriptors, and the human is whoever
+//! the kernel says made the connection that is passed. Types only; [`crate::socket`] carries them.
+
+use std::ffi::CString;
+use std::num::{NonZeroU16, NonZeroU32, NonZeroU64};
+use std::os::fd::OwnedFd;
+
+use crate::Refusal;
+use crate::place::{Place, ProgramName, UserName};
+
+/// The largest message, in bytes: arguments and environment count.
+pub const MAX_MESSAGE: usize = 128 * 1024;
+/// The most trees that a session gets.
+pub const MAX_TREES: usize = 64;
+/// The most arguments, and the most variables.
+pub const MAX_STRINGS: usize = 1024;
+
+/// Make one sealed session.
+#[derive(Debug)]
+pub struct Launch {
+    /// The human's own connection to the broker: its peer credentials say whose session this is.
+    pub human: OwnedFd,
+    /// The program: a regular file of the content store, mounted at `/opt/holdfast/bin/<name>`.
+    pub program: OwnedFd,
+    /// The folder with the session's sockets, mounted at `/run/holdfast`.
+    pub sockets: OwnedFd,
+    /// Where input and output go.
+    pub stdio: Stdio,
+    /// What the program is called inside.
+    pub name: ProgramName,
+    /// `argv`, the program's own name first.
+    pub arguments: Vec<CString>,
+    /// The whole environment, `NAME=value`.
+    pub environment: Vec<CString>,
+    /// What the human is called inside.
+    pub user: UserName,
+    /// The home folder: private and empty, unless a tree is mounted there.
+    pub home: Place,
+    /// The folder that the program starts in.
+    pub directory: Place,
+    /// What else of the host the session sees, mounted in this order.
+    pub trees: Vec<Tree>,
+    /// The bridge's port on the session's own 127.0.0.1.
+    pub bridge: NonZeroU16,
+    /// Bounds, where the host's cgroup controllers can keep them.
+    pub limits: Limits,
+}
+
+/// A folder or file of the host that a session sees.
+#[derive(Debug)]
+pub struct Tree {
+    /// It, opened (`O_PATH` suffices).
+    pub source: OwnedFd,
+    /// Where it appears.
+    pub place: Place,
+    /// What the session may do there.
+    pub access: Access,
+}
+
+/// What a session may do with a [`Tree`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Read it and run what is in it, with the rights of everybody.
+    Public,
+    /// Read it and run what is in it, with the rights of the human who owns it.
+    Read,
+    /// Change it; what it makes belongs to the tree's owner, who is the human or the broker.
+    Write,
+}
+
+/// Where a session's input and output go.
+#[derive(Debug)]
+pub enum Stdio {
+    /// To these descriptors, none of them a terminal.
+    Pipes {
+        /// Standard input.
+        input: OwnedFd,
+        /// Standard output.
+        output: OwnedFd,
+        /// Standard error.
+        errors: OwnedFd,
+    },
+    /// To a terminal of the session's own; [`Launched::terminal`] is its other end.
+    Terminal(WindowSize),
+}
+
+/// The size of a terminal, in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WindowSize {
+    /// Lines.
+    pub rows: u16,
+    /// Columns.
+    pub columns: u16,
+}
+
+/// Bounds on a session; `None` leaves the host's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// Processes and threads.
+    pub processes: Option<NonZeroU32>,
+    /// Memory, in bytes.
+    pub memory: Option<NonZeroU64>,
+}
+
+/// The launcher's answer to a [`Launch`].
+#[derive(Debug)]
+pub enum Answer {
+    /// The session exists; its program is about to run.
+    Launched(Box<Launched>),
+    /// It does not exist.
+    Refused(Refusal),
+}
+
+/// A session, in the broker's hands.
+#[derive(Debug)]
+pub struct Launched {
+    /// The host uid that nothing but this session runs under.
+    pub uid: u32,
+    /// The human's uid and gid, as the kernel gave them.
+    pub human: Human,
+    /// The session's cgroup id: the inode number of its cgroup.
+    pub cgroup_id: u64,
+    /// The session's first process; readable when it has ended.
+    pub pidfd: OwnedFd,
+    /// The cgroup's own files.
+    pub cgroup: CgroupFiles,
+    /// To signal the program, and to learn how it ended: see [`crate::control`].
+    pub control: OwnedFd,
+    /// Listens on the session's own loopback: what is accepted here comes from this session.
+    pub bridge: OwnedFd,
+    /// The other end of the session's terminal.
+    pub terminal: Option<OwnedFd>,
+}
+
+/// Whose session it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Human {
+    /// The uid on the host; also the session's uid as it sees itself.
+    pub uid: u32,
+    /// The primary gid at the time of the connection.
+    pub gid: u32,
+}
+
+/// Files of the session's cgroup, opened by root: who holds them holds the session's life.
+#[derive(Debug)]
+pub struct CgroupFiles {
+    /// Write `1`: everything in the session dies.
+    pub kill: OwnedFd,
+    /// Write `1` to freeze, `0` to thaw.
+    pub freeze: OwnedFd,
+    /// `populated` and `frozen`; signals priority data on change.
+    pub events: OwnedFd,
+}

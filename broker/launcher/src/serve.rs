@@ -1,0 +1,235 @@
+//! The launcher's one loop: connections of the broker, and sessions that end.
+//!
+//! It serves one message at a time and never waits for a peer. A session lives no longer than the
+//! connection that asked for it: when the broker goes, its sessions go.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, Uid, chown};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, listen,
+    socket_with,
+};
+use rustix::process::{WaitId, WaitIdOptions, umask, waitid};
+
+use crate::cgroup::{Leaf, Sessions};
+use crate::message::{Answer, MAX_MESSAGE};
+use crate::options::{Listen, Options};
+use crate::spawn::{self, Session};
+use crate::uids::Uids;
+use crate::{Refusal, socket, sys, wire};
+
+/// The most connections at once; the broker needs one.
+const MAX_CONNECTIONS: usize = 8;
+/// How long an ended session's cgroup is left before the next attempt to remove it.
+const RETRY: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 20_000_000,
+};
+
+/// Serves the broker until the process is ended.
+///
+/// # Errors
+/// The host cannot be served on: no cgroup v2, no socket, not root, or more than one thread.
+pub fn run(options: Options) -> io::Result<()> {
+    if fs::read_dir("/proc/self/task")?.count() != 1 {
+        return Err(io::Error::other("the launcher must have one thread"));
+    }
+    let listener = open_listener(&options)?;
+    let mut launcher = Launcher {
+        uids: Uids::new(options.uids.clone()),
+        sessions: Sessions::open()?,
+        options,
+        connections: Vec::new(),
+        running: Vec::new(),
+        ended: Vec::new(),
+        buffer: vec![0; MAX_MESSAGE],
+        next: 0,
+    };
+    loop {
+        launcher.turn(&listener)?;
+    }
+}
+
+struct Launcher {
+    options: Options,
+    uids: Uids,
+    sessions: Sessions,
+    connections: Vec<Connection>,
+    running: Vec<(ConnectionId, Session)>,
+    ended: Vec<(u32, Leaf)>,
+    buffer: Vec<u8>,
+    next: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct ConnectionId(u64);
+
+struct Connection {
+    id: ConnectionId,
+    socket: OwnedFd,
+}
+
+impl Launcher {
+    /// Waits for one round of events and handles each.
+    fn turn(&mut self, listener: &OwnedFd) -> io::Result<()> {
+        let ready = self.wait(listener)?;
+        let (accepting, rest) = ready.split_first().ok_or(Errno::INVAL)?;
+        let (connections, sessions) = rest
+            .split_at_checked(self.connections.len())
+            .ok_or(Errno::INVAL)?;
+        // Sessions first: a connection's end may add to those that are to be reaped next time.
+        let ended: Vec<usize> = positions(sessions);
+        let speaking: Vec<usize> = positions(connections);
+        for &index in ended.iter().rev() {
+            self.reap(index);
+        }
+        for &index in speaking.iter().rev() {
+            self.hear(index);
+        }
+        if *accepting {
+            self.accept(listener);
+        }
+        self.clean();
+        Ok(())
+    }
+
+    fn wait(&self, listener: &OwnedFd) -> io::Result<Vec<bool>> {
+        let mut waiting = vec![PollFd::new(listener, PollFlags::IN)];
+        waiting.extend(
+            self.connections
+                .iter()
+                .map(|c| PollFd::new(&c.socket, PollFlags::IN)),
+        );
+        waiting.extend(
+            self.running
+                .iter()
+                .map(|(_, s)| PollFd::new(&s.pidfd, PollFlags::IN)),
+        );
+        let timeout = (!self.ended.is_empty()).then_some(&RETRY);
+        rustix::io::retry_on_intr(|| poll(&mut waiting, timeout))?;
+        Ok(waiting.iter().map(|fd| !fd.revents().is_empty()).collect())
+    }
+
+    fn accept(&mut self, listener: &OwnedFd) {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let Ok(socket) = accept_with(listener, flags) else {
+            return;
+        };
+        let broker =
+            sys::peer_credentials(&socket).is_ok_and(|(uid, _)| uid == self.options.broker);
+        if broker && self.connections.len() < MAX_CONNECTIONS {
+            self.next = self.next.wrapping_add(1);
+            let id = ConnectionId(self.next);
+            self.connections.push(Connection { id, socket });
+        }
+    }
+
+    fn hear(&mut self, index: usize) {
+        let Some(connection) = self.connections.get(index) else {
+            return;
+        };
+        let received = socket::receive(&connection.socket, &mut self.buffer, RecvFlags::empty());
+        let (bytes, fds) = match received {
+            Ok(Some(message)) => message,
+            Err(Errno::AGAIN) => return,
+            Ok(None) | Err(_) => return self.lose(index),
+        };
+        let launched = match wire::decode_launch(bytes, fds) {
+            Ok(launch) => self.uids.take().ok_or(Refusal::Exhausted).and_then(|uid| {
+                spawn::start(launch, uid, &self.options, &mut self.sessions)
+                    .inspect_err(|_| self.uids.give_back(uid))
+            }),
+            Err(refusal) => Err(refusal),
+        };
+        let answer = match launched {
+            Ok((session, launched)) => {
+                self.running.push((connection.id, session));
+                Answer::Launched(Box::new(launched))
+            }
+            Err(refusal) => Answer::Refused(refusal),
+        };
+        let (bytes, fds) = wire::encode_answer(&answer);
+        if socket::send(&connection.socket, &bytes, &fds).is_err() {
+            self.lose(index);
+        }
+    }
+
+    /// Drops a connection and ends its sessions.
+    fn lose(&mut self, index: usize) {
+        let lost = self.connections.swap_remove(index).id;
+        for (owner, session) in &self.running {
+            if *owner == lost
+                && let Err(error) = session.leaf.kill()
+            {
+                eprintln!("cannot kill the session of uid {}: {error}", session.uid);
+            }
+        }
+    }
+
+    fn reap(&mut self, index: usize) {
+        let (_, session) = self.running.swap_remove(index);
+        if let Err(error) = waitid(WaitId::PidFd(session.pidfd.as_fd()), WaitIdOptions::EXITED) {
+            eprintln!("cannot reap the session of uid {}: {error}", session.uid);
+        }
+        self.ended.push((session.uid, session.leaf));
+    }
+
+    /// Removes the cgroups of ended sessions; only then may their uids be used again.
+    fn clean(&mut self) {
+        let (sessions, uids) = (&self.sessions, &mut self.uids);
+        self.ended
+            .retain(|(uid, leaf)| match sessions.remove(leaf) {
+                Ok(()) | Err(Errno::NOENT) => {
+                    uids.give_back(*uid);
+                    false
+                }
+                Err(_) => {
+                    leaf.kill().ok();
+                    true
+                }
+            });
+    }
+}
+
+fn positions(ready: &[bool]) -> Vec<usize> {
+    let indexed = ready.iter().enumerate();
+    indexed
+        .filter_map(|(index, ready)| ready.then_some(index))
+        .collect()
+}
+
+fn open_listener(options: &Options) -> io::Result<OwnedFd> {
+    match &options.listen {
+        Listen::Passed => {
+            let own = std::process::id().to_string();
+            let passed = |name| std::env::var(name).unwrap_or_default();
+            if passed("LISTEN_PID") != own || passed("LISTEN_FDS") != "1" {
+                return Err(io::Error::other("no socket was passed"));
+            }
+            sys::adopt(3)
+        }
+        Listen::At(path) => {
+            match fs::symlink_metadata(path) {
+                // Only a socket of ours is replaced.
+                Ok(old) if old.file_type().is_socket() && old.uid() == options.broker => {
+                    fs::remove_file(path)?;
+                }
+                Ok(_) | Err(_) => {}
+            }
+            let flags = SocketFlags::CLOEXEC;
+            let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+            umask(Mode::from(0o177));
+            bind(&socket, &SocketAddrUnix::new(path.as_path())?)?;
+            umask(Mode::from(0o022));
+            chown(path.as_path(), Some(Uid::from_raw(options.broker)), None)?;
+            listen(&socket, 4)?;
+            Ok(socket)
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Datagrams with descriptors over a seqpacket socket: the broker's side, and what both sides share.
+//!
+//! It must never keep a descriptor of a message that it refuses, nor accept one that was cut short.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+};
+
+use crate::message::{Answer, Launch, Launched, MAX_MESSAGE};
+use crate::{Refusal, wire};
+
+/// The most descriptors in a message; a launch has six and its trees.
+const MAX_DESCRIPTORS: usize = 80;
+
+/// A launch that brought no session.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// The launch is larger than a message may be: too many arguments, variables or trees.
+    #[error("the launch does not fit one message")]
+    TooLarge,
+    /// The launcher made no session.
+    #[error("the launcher refused")]
+    Refused(#[source] Refusal),
+    /// The launcher's answer is not one.
+    #[error("the launcher answered nonsense")]
+    Answer,
+    /// The launcher cannot be reached.
+    #[error("cannot talk to the launcher")]
+    Socket(#[source] io::Error),
+}
+
+/// Asks the launcher on the other end of `socket` for a session; blocks until it answers.
+///
+/// # Errors
+/// [`LaunchError`]; no session exists then.
+pub fn launch(socket: impl AsFd, launch: &Launch) -> Result<Launched, LaunchError> {
+    let (bytes, fds) = wire::encode_launch(launch).ok_or(LaunchError::TooLarge)?;
+    send(&socket, &bytes, &fds).map_err(|errno| LaunchError::Socket(errno.into()))?;
+    let mut buffer = vec![0; MAX_MESSAGE];
+    let received = receive(&socket, &mut buffer, RecvFlags::empty())
+        .map_err(|errno| LaunchError::Socket(errno.into()))?;
+    let Some((bytes, fds)) = received else {
+        return Err(LaunchError::Socket(io::ErrorKind::UnexpectedEof.into()));
+    };
+    match wire::decode_answer(bytes, fds).ok_or(LaunchError::Answer)? {
+        Answer::Launched(session) => Ok(*session),
+        Answer::Refused(refusal) => Err(LaunchError::Refused(refusal)),
+    }
+}
+
+/// The bytes of a datagram, and its descriptors.
+pub(crate) type Datagram<'b> = (&'b [u8], Vec<OwnedFd>);
+
+/// Sends one datagram.
+pub(crate) fn send(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<(), Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
+        return Err(Errno::TOOBIG);
+    }
+    let sent = rustix::io::retry_on_intr(|| {
+        sendmsg(
+            socket.as_fd(),
+            &[IoSlice::new(bytes)],
+            &mut control,
+            SendFlags::NOSIGNAL,
+        )
+    })?;
+    if sent == bytes.len() {
+        Ok(())
+    } else {
+        Err(Errno::MSGSIZE)
+    }
+}
+
+/// Receives one datagram into `buffer`; `None` is the end. A message that was cut short is refused
+/// with `EMSGSIZE`, its descriptors are closed.
+pub(crate) fn receive(
+    socket: impl AsFd,
+    buffer: &mut [u8],
+    flags: RecvFlags,
+) -> Result<Option<Datagram<'_>>, Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let message = rustix::io::retry_on_intr(|| {
+        recvmsg(
+            socket.as_fd(),
+            &mut [IoSliceMut::new(buffer)],
+            &mut control,
+            flags | RecvFlags::CMSG_CLOEXEC,
+        )
+    })?;
+    let mut fds = Vec::new();
+    for part in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(passed) = part {
+            fds.extend(passed);
+        }
+    }
+    if message
+        .flags
+        .intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC)
+    {
+        return Err(Errno::MSGSIZE);
+    }
+    if message.bytes == 0 {
+        return Ok(None);
+    }
+    Ok(buffer.get(..message.bytes).map(|bytes| (bytes, fds)))
+}

@@ -1,0 +1,131 @@
+//! Starting a session's process and waiting until its world stands.
+//!
+//! Either the broker gets a whole session or nothing of it is left.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, socketpair};
+use rustix::process::{WaitId, WaitIdOptions, waitid};
+
+use crate::cgroup::{Leaf, Sessions};
+use crate::failure::{At, Refusal, Stage};
+use crate::message::{Launch, Launched, Stdio};
+use crate::options::Options;
+use crate::sys::{self, Side};
+use crate::{init, plan, socket, wire};
+
+/// A session as the launcher keeps it.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) uid: u32,
+    pub(crate) pidfd: OwnedFd,
+    pub(crate) leaf: Leaf,
+}
+
+/// How long a session may take to build its world.
+const DEADLINE: Timespec = Timespec {
+    tv_sec: 10,
+    tv_nsec: 0,
+};
+
+/// Every namespace but the user namespace, which the session enters last and which owns nothing;
+/// and but the cgroup namespace, which is made from inside the new cgroup.
+const NAMESPACES: libc::c_int = libc::CLONE_NEWNS
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWNET
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWUTS;
+
+/// Makes a session under `uid`.
+pub(crate) fn start(
+    launch: Launch,
+    uid: u32,
+    options: &Options,
+    sessions: &mut Sessions,
+) -> Result<(Session, Launched), Refusal> {
+    let human = plan::human(launch.human.as_fd(), options)?;
+    let limits = launch.limits;
+    let plan = plan::prepare(launch, human, uid, options.broker)?;
+    let leaf = sessions.make(uid, limits)?;
+    match start_in(&plan, &leaf) {
+        Ok((pidfd, control, bridge, terminal)) => {
+            let launched = Launched {
+                uid,
+                human,
+                cgroup_id: leaf.id,
+                pidfd: pidfd.try_clone().at(Stage::Spawn)?,
+                cgroup: leaf.files()?,
+                control,
+                bridge,
+                terminal,
+            };
+            Ok((Session { uid, pidfd, leaf }, launched))
+        }
+        Err(refusal) => {
+            sessions.remove(&leaf).at(Stage::Cgroup)?;
+            Err(refusal)
+        }
+    }
+}
+
+type Parts = (OwnedFd, OwnedFd, OwnedFd, Option<OwnedFd>);
+
+fn start_in(plan: &plan::Plan, leaf: &Leaf) -> Result<Parts, Refusal> {
+    let pair = || {
+        socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )
+        .at(Stage::Spawn)
+    };
+    let (ready, tell) = pair()?;
+    let (control, inner_control) = pair()?;
+    let pidfd = match sys::clone_into(NAMESPACES, Some(leaf.folder.as_fd())).at(Stage::Spawn)? {
+        Side::Child => init::run(plan, tell.as_fd(), inner_control.as_fd()),
+        Side::Parent(_, pidfd) => pidfd,
+    };
+    drop((tell, inner_control));
+    match await_world(&ready) {
+        Ok(mut fds) => {
+            let terminal = match plan.launch.stdio {
+                Stdio::Terminal(_) => fds.pop(),
+                Stdio::Pipes { .. } => None,
+            };
+            let bridge = fds.pop().ok_or(Refusal::Descriptors)?;
+            Ok((pidfd, control, bridge, terminal))
+        }
+        Err(refusal) => {
+            leaf.kill().at(Stage::Cgroup)?;
+            waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED).at(Stage::Spawn)?;
+            Err(refusal)
+        }
+    }
+}
+
+/// The descriptors that the session's first process made, once its world stands.
+fn await_world(ready: &OwnedFd) -> Result<Vec<OwnedFd>, Refusal> {
+    let mut poller = [PollFd::new(ready, PollFlags::IN)];
+    let late = Refusal::Host {
+        stage: Stage::Deadline,
+        errno: libc::ETIMEDOUT,
+    };
+    if rustix::io::retry_on_intr(|| poll(&mut poller, Some(&DEADLINE))).at(Stage::Spawn)? == 0 {
+        return Err(late);
+    }
+    let mut buffer = [0; 16];
+    let died = Refusal::Host {
+        stage: Stage::Spawn,
+        errno: libc::ECHILD,
+    };
+    match socket::receive(ready, &mut buffer, RecvFlags::empty()).at(Stage::Spawn)? {
+        Some(([0], fds)) => Ok(fds),
+        Some((bytes, fds)) => match wire::decode_answer(bytes, fds) {
+            Some(crate::message::Answer::Refused(refusal)) => Err(refusal),
+            Some(crate::message::Answer::Launched(_)) | None => Err(died),
+        },
+        None => Err(died),
+    }
+}

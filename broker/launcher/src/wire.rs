@@ -1,0 +1,264 @@
+//! [`Launch`] and [`Answer`] as bytes and descriptors.
+//!
+//! Little-endian, length-prefixed, every count bounded before anything is allocated for it. It must
+//! never accept a message with bytes left over or with a descriptor too many.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::failure::{Refusal, Stage};
+use crate::message::{
+    Access, Answer, CgroupFiles, Human, Launch, Launched, Limits, MAX_MESSAGE, MAX_STRINGS,
+    MAX_TREES, Stdio, Tree, WindowSize,
+};
+use crate::place::{Place, ProgramName, UserName};
+
+/// Opens every launch; the last byte is the version.
+const MAGIC: [u8; 4] = *b"HFL\x01";
+
+/// The bytes of a launch, and its descriptors in order; `None` if it is too large.
+pub(crate) fn encode_launch(launch: &Launch) -> Option<(Vec<u8>, Vec<BorrowedFd<'_>>)> {
+    let mut out = MAGIC.to_vec();
+    let mut fds = vec![
+        launch.human.as_fd(),
+        launch.program.as_fd(),
+        launch.sockets.as_fd(),
+    ];
+    match &launch.stdio {
+        Stdio::Pipes {
+            input,
+            output,
+            errors,
+        } => {
+            out.push(0);
+            fds.extend([input.as_fd(), output.as_fd(), errors.as_fd()]);
+        }
+        Stdio::Terminal(size) => {
+            out.push(1);
+            out.extend(size.rows.to_le_bytes());
+            out.extend(size.columns.to_le_bytes());
+        }
+    }
+    put_bytes(&mut out, launch.name.as_str().as_bytes())?;
+    put_bytes(&mut out, launch.user.as_str().as_bytes())?;
+    put_bytes(&mut out, launch.home.to_string().as_bytes())?;
+    put_bytes(&mut out, launch.directory.to_string().as_bytes())?;
+    out.extend(launch.bridge.get().to_le_bytes());
+    out.extend(launch.limits.processes.map_or(0, |n| n.get()).to_le_bytes());
+    out.extend(launch.limits.memory.map_or(0, |n| n.get()).to_le_bytes());
+    for strings in [&launch.arguments, &launch.environment] {
+        out.extend(u16::try_from(strings.len()).ok()?.to_le_bytes());
+        for string in strings {
+            put_bytes(&mut out, string.as_bytes())?;
+        }
+    }
+    out.extend(u16::try_from(launch.trees.len()).ok()?.to_le_bytes());
+    for tree in &launch.trees {
+        fds.push(tree.source.as_fd());
+        out.push(match tree.access {
+            Access::Public => 0,
+            Access::Read => 1,
+            Access::Write => 2,
+        });
+        put_bytes(&mut out, tree.place.to_string().as_bytes())?;
+    }
+    let fits = out.len() <= MAX_MESSAGE
+        && launch.trees.len() <= MAX_TREES
+        && launch.arguments.len().max(launch.environment.len()) <= MAX_STRINGS;
+    fits.then_some((out, fds))
+}
+
+/// Reads a launch.
+///
+/// # Errors
+/// [`Refusal::Message`], or [`Refusal::Descriptors`] if their number is wrong.
+pub(crate) fn decode_launch(bytes: &[u8], fds: Vec<OwnedFd>) -> Result<Launch, Refusal> {
+    let mut fds = fds.into_iter();
+    let mut next = || fds.next().ok_or(Refusal::Descriptors);
+    let mut input = Reader(bytes);
+    if input.array::<4>()? != MAGIC {
+        return Err(Refusal::Message);
+    }
+    let (human, program, sockets) = (next()?, next()?, next()?);
+    let stdio = match input.array::<1>()? {
+        [0] => Stdio::Pipes {
+            input: next()?,
+            output: next()?,
+            errors: next()?,
+        },
+        [1] => Stdio::Terminal(WindowSize {
+            rows: u16::from_le_bytes(input.array()?),
+            columns: u16::from_le_bytes(input.array()?),
+        }),
+        _ => return Err(Refusal::Message),
+    };
+    let name = ProgramName::parse(input.text()?).map_err(|_| Refusal::Message)?;
+    let user = UserName::parse(input.text()?).map_err(|_| Refusal::Message)?;
+    let (home, directory) = (input.place()?, input.place()?);
+    let bridge = u16::from_le_bytes(input.array()?)
+        .try_into()
+        .map_err(|_| Refusal::Message)?;
+    let limits = Limits {
+        processes: u32::from_le_bytes(input.array()?).try_into().ok(),
+        memory: u64::from_le_bytes(input.array()?).try_into().ok(),
+    };
+    let (arguments, environment) = (input.strings()?, input.strings()?);
+    let count = input.count(MAX_TREES)?;
+    let mut trees = Vec::with_capacity(count);
+    for _ in 0..count {
+        let access = match input.array::<1>()? {
+            [0] => Access::Public,
+            [1] => Access::Read,
+            [2] => Access::Write,
+            _ => return Err(Refusal::Message),
+        };
+        trees.push(Tree {
+            place: input.place()?,
+            source: next()?,
+            access,
+        });
+    }
+    if !input.0.is_empty() || arguments.is_empty() {
+        return Err(Refusal::Message);
+    }
+    if fds.next().is_some() {
+        return Err(Refusal::Descriptors);
+    }
+    Ok(Launch {
+        human,
+        program,
+        sockets,
+        stdio,
+        name,
+        arguments,
+        environment,
+        user,
+        home,
+        directory,
+        trees,
+        bridge,
+        limits,
+    })
+}
+
+/// The bytes of an answer, and its descriptors in order.
+pub(crate) fn encode_answer(answer: &Answer) -> (Vec<u8>, Vec<BorrowedFd<'_>>) {
+    match answer {
+        Answer::Launched(session) => {
+            let mut out = vec![0];
+            out.extend(session.uid.to_le_bytes());
+            out.extend(session.human.uid.to_le_bytes());
+            out.extend(session.human.gid.to_le_bytes());
+            out.extend(session.cgroup_id.to_le_bytes());
+            let mut fds = vec![
+                session.pidfd.as_fd(),
+                session.cgroup.kill.as_fd(),
+                session.cgroup.freeze.as_fd(),
+                session.cgroup.events.as_fd(),
+                session.control.as_fd(),
+                session.bridge.as_fd(),
+            ];
+            fds.extend(session.terminal.as_ref().map(AsFd::as_fd));
+            (out, fds)
+        }
+        Answer::Refused(refusal) => {
+            let (kind, stage, value) = match refusal {
+                Refusal::Message => (1, 0, 0),
+                Refusal::Descriptors => (2, 0, 0),
+                Refusal::Human(uid) => (3, 0, *uid),
+                Refusal::Exhausted => (4, 0, 0),
+                Refusal::Host { stage, errno } => (5, stage.code(), errno.cast_unsigned()),
+            };
+            let mut out = vec![kind, stage];
+            out.extend(value.to_le_bytes());
+            (out, Vec::new())
+        }
+    }
+}
+
+/// Reads an answer; `None` if it is none.
+pub(crate) fn decode_answer(bytes: &[u8], fds: Vec<OwnedFd>) -> Option<Answer> {
+    let mut input = Reader(bytes);
+    let [kind] = input.array().ok()?;
+    if kind == 0 {
+        let mut fds = fds.into_iter();
+        return Some(Answer::Launched(Box::new(Launched {
+            uid: u32::from_le_bytes(input.array().ok()?),
+            human: Human {
+                uid: u32::from_le_bytes(input.array().ok()?),
+                gid: u32::from_le_bytes(input.array().ok()?),
+            },
+            cgroup_id: u64::from_le_bytes(input.array().ok()?),
+            pidfd: fds.next()?,
+            cgroup: CgroupFiles {
+                kill: fds.next()?,
+                freeze: fds.next()?,
+                events: fds.next()?,
+            },
+            control: fds.next()?,
+            bridge: fds.next()?,
+            terminal: fds.next(),
+        })));
+    }
+    let [stage] = input.array().ok()?;
+    let value = u32::from_le_bytes(input.array().ok()?);
+    Some(Answer::Refused(match kind {
+        1 => Refusal::Message,
+        2 => Refusal::Descriptors,
+        3 => Refusal::Human(value),
+        4 => Refusal::Exhausted,
+        5 => Refusal::Host {
+            stage: Stage::from_code(stage)?,
+            errno: value.cast_signed(),
+        },
+        _ => return None,
+    }))
+}
+
+fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) -> Option<()> {
+    out.extend(u32::try_from(bytes.len()).ok()?.to_le_bytes());
+    out.extend(bytes);
+    Some(())
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Refusal> {
+        let (head, rest) = self.0.split_first_chunk().ok_or(Refusal::Message)?;
+        self.0 = rest;
+        Ok(*head)
+    }
+
+    fn bytes(&mut self) -> Result<&'a [u8], Refusal> {
+        let length = usize::try_from(u32::from_le_bytes(self.array()?)).unwrap_or(usize::MAX);
+        let (head, rest) = self.0.split_at_checked(length).ok_or(Refusal::Message)?;
+        self.0 = rest;
+        Ok(head)
+    }
+
+    fn text(&mut self) -> Result<&'a str, Refusal> {
+        std::str::from_utf8(self.bytes()?).map_err(|_| Refusal::Message)
+    }
+
+    fn place(&mut self) -> Result<Place, Refusal> {
+        Place::parse(self.text()?).map_err(|_| Refusal::Message)
+    }
+
+    fn count(&mut self, most: usize) -> Result<usize, Refusal> {
+        let count = usize::from(u16::from_le_bytes(self.array()?));
+        if count > most {
+            return Err(Refusal::Message);
+        }
+        Ok(count)
+    }
+
+    fn strings(&mut self) -> Result<Vec<CString>, Refusal> {
+        (0..self.count(MAX_STRINGS)?)
+            .map(|_| CString::new(self.bytes()?).map_err(|_| Refusal::Message))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+//! Launches survive the wire; nothing else passes it.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::fs::File;
+use std::num::{NonZeroU16, NonZeroU32};
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn null() -> OwnedFd {
+    File::open("/dev/null").unwrap().into()
+}
+
+fn nulls(count: usize) -> Vec<OwnedFd> {
+    (0..count).map(|_| null()).collect()
+}
+
+fn launch(arguments: Vec<CString>, environment: Vec<CString>, terminal: Option<u16>) -> Launch {
+    Launch {
+        human: null(),
+        program: null(),
+        sockets: null(),
+        stdio: match terminal {
+            Some(rows) => Stdio::Terminal(WindowSize { rows, columns: 80 }),
+            None => Stdio::Pipes {
+                input: null(),
+                output: null(),
+                errors: null(),
+            },
+        },
+        name: ProgramName::parse("claude").unwrap(),
+        arguments,
+        environment,
+        user: UserName::parse("alice").unwrap(),
+        home: Place::parse("/home/alice").unwrap(),
+        directory: Place::parse("/work").unwrap(),
+        trees: vec![Tree {
+            source: null(),
+            place: Place::parse("/work").unwrap(),
+            access: Access::Write,
+        }],
+        bridge: NonZeroU16::new(3128).unwrap(),
+        limits: Limits {
+            processes: NonZeroU32::new(64),
+            memory: None,
+        },
+    }
+}
+
+fn text() -> impl Strategy<Value = CString> {
+    "[^\\x00]{0,40}".prop_map(|text| CString::new(text).unwrap())
+}
+
+proptest! {
+    #[test]
+    fn launches_survive(
+        arguments in prop::collection::vec(text(), 1..20),
+        environment in prop::collection::vec(text(), 0..20),
+        terminal in prop::option::of(1_u16..200),
+    ) {
+        let sent = launch(arguments.clone(), environment.clone(), terminal);
+        let (bytes, fds) = encode_launch(&sent).unwrap();
+        let got = decode_launch(&bytes, nulls(fds.len())).unwrap();
+        prop_assert_eq!(&got.arguments, &arguments);
+        prop_assert_eq!(&got.environment, &environment);
+        prop_assert_eq!(got.limits, sent.limits);
+        prop_assert_eq!(got.trees.len(), 1);
+        let (again, _) = encode_launch(&got).unwrap();
+        prop_assert_eq!(again, bytes);
+    }
+
+    #[test]
+    fn a_cut_or_lengthened_launch_is_refused(cut in any::<prop::sample::Index>()) {
+        let sent = launch(vec![c"sh".to_owned()], vec![], None);
+        let (bytes, fds) = encode_launch(&sent).unwrap();
+        let count = fds.len();
+        let short = bytes.get(..cut.index(bytes.len())).unwrap();
+        prop_assert!(decode_launch(short, nulls(count)).is_err());
+        let mut long = bytes.clone();
+        long.push(0);
+        prop_assert!(decode_launch(&long, nulls(count)).is_err());
+        prop_assert_eq!(decode_launch(&bytes, nulls(count - 1)).unwrap_err(), Refusal::Descriptors);
+        prop_assert_eq!(decode_launch(&bytes, nulls(count + 1)).unwrap_err(), Refusal::Descriptors);
+    }
+
+    #[test]
+    fn foreign_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let mut message = MAGIC.to_vec();
+        message.extend(&bytes);
+        let _ = decode_launch(&message, nulls(6));
+        let _ = decode_answer(&bytes, nulls(7));
+    }
+}
+
+#[test]
+fn refusals_survive() {
+    for refusal in [
+        Refusal::Message,
+        Refusal::Human(33),
+        Refusal::Exhausted,
+        Refusal::Host {
+            stage: Stage::Mount,
+            errno: 13,
+        },
+    ] {
+        let answer = Answer::Refused(refusal);
+        let (bytes, fds) = encode_answer(&answer);
+        assert!(fds.is_empty());
+        let got = decode_answer(&bytes, vec![]);
+        assert!(matches!(got, Some(Answer::Refused(r)) if r == refusal));
+    }
+}
+
+#[test]
+fn a_launch_that_is_too_large_is_not_sent() {
+    let big = CString::new(vec![b'x'; MAX_MESSAGE]).unwrap();
+    assert!(encode_launch(&launch(vec![big], vec![], None)).is_none());
+}
