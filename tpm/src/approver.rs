@@ -5,9 +5,7 @@
 //! the clear, and its failures never count toward the TPM's lockout.
 
 use holdfast_proof::policy::{CommandCode, PolicyDigest, cp_hash};
-use holdfast_proof::tpm::{
-    HashAlg, NvAttributes, NvIndexType, NvPublic, Public, Signature,
-};
+use holdfast_proof::tpm::{HashAlg, NvAttributes, NvIndexType, NvPublic, Public, Signature};
 use holdfast_protocol::Sha256Digest;
 use serde::{Deserialize, Serialize};
 use tss_esapi::handles::{AuthHandle, KeyHandle, NvIndexHandle, ObjectHandle};
@@ -17,7 +15,7 @@ use tss_esapi::structures::{
 };
 
 use crate::config::Hierarchy;
-use crate::engine::{self, Cipher, Engine, Session, is_auth_failure};
+use crate::engine::{self, Cipher, Engine, Session};
 use crate::error::{At as _, ResponseCode, TpmError};
 use crate::pin::{Pin, PinFailures, RecoveryCode};
 use crate::places::ApproverSlot;
@@ -109,9 +107,10 @@ impl Provisioned {
                 let srk = engine.srk(&state)?;
                 let index = engine.pin_index(&area)?;
                 let owner = Hierarchy::Owner;
-                let counters = engine.with_hierarchy(owner, Some(srk), "TPM2_NV_Read", |engine| {
-                    engine.context.nv_read(NvAuth::Owner, index, 8, 0)
-                })?;
+                let counters =
+                    engine.with_hierarchy(owner, Some(srk), "TPM2_NV_Read", |engine| {
+                        engine.context.nv_read(NvAuth::Owner, index, 8, 0)
+                    })?;
                 PinFailures::parse(counters.as_bytes()).ok_or(TpmError::Unsupported {
                     what: "a PIN index does not have 8 bytes",
                 })
@@ -217,14 +216,24 @@ impl Engine {
         pin: &Pin,
         bound: &Sha256Digest,
     ) -> Result<(), TpmError> {
-        self.policy_secret(srk, session, ObjectHandle::from(index), pin.auth()?, Some(bound))
-            .map_err(|error| match error {
-                TpmError::Refused { rc, .. } if is_auth_failure(rc) => TpmError::PinWrong { rc },
-                TpmError::Refused { rc, .. } if rc == ResponseCode::AUTH_UNAVAILABLE => {
-                    TpmError::PinLocked { rc }
+        self.policy_secret(
+            srk,
+            session,
+            ObjectHandle::from(index),
+            pin.auth()?,
+            Some(bound),
+        )
+        .map_err(|error| {
+            error.blame(|_, rc| {
+                if rc.is_auth_failure() {
+                    Some(TpmError::PinWrong { rc })
+                } else if rc == ResponseCode::AUTH_UNAVAILABLE {
+                    Some(TpmError::PinLocked { rc })
+                } else {
+                    None
                 }
-                other => other,
             })
+        })
     }
 
     fn sign_with_pin(
@@ -270,7 +279,6 @@ impl Engine {
         pin: &Pin,
     ) -> Result<NvIndexHandle, TpmError> {
         const COMMAND: &str = "TPM2_NV_DefineSpace";
-        const NV_DEFINED: u32 = 0x14c;
         let definition = nv_definition(area)?;
         let auth = pin.auth()?;
         // Not `with_hierarchy`: the PIN must be encrypted even where the owner authorization is empty.
@@ -283,17 +291,17 @@ impl Engine {
                     context.nv_define_space(Provision::Owner, Some(auth), definition)
                 })
                 .at(COMMAND)
-                .map_err(|error| match error {
-                    TpmError::Refused { rc, .. } if rc.value() == NV_DEFINED => {
-                        TpmError::Caller("this approver slot is taken")
-                    }
-                    TpmError::Refused { rc, .. } if is_auth_failure(rc) => {
-                        TpmError::HierarchyAuth {
-                            hierarchy: Hierarchy::Owner,
-                            rc,
+                .map_err(|error| {
+                    error.blame(|_, rc| {
+                        if rc == ResponseCode::NV_DEFINED {
+                            Some(TpmError::Caller("this approver slot is taken"))
+                        } else if rc.is_auth_failure() {
+                            let hierarchy = Hierarchy::Owner;
+                            Some(TpmError::HierarchyAuth { hierarchy, rc })
+                        } else {
+                            None
                         }
-                    }
-                    other => other,
+                    })
                 })
         })?;
         self.remember(area.index.handle(), ObjectHandle::from(index))?;
@@ -317,12 +325,7 @@ impl Engine {
             engine.with_policy_session(srk, |engine, session| {
                 engine
                     .policy_secret(srk, session, object.into(), code.auth()?, None)
-                    .map_err(|error| match error {
-                        TpmError::Refused { rc, .. } if is_auth_failure(rc) => {
-                            TpmError::RecoveryWrong { rc }
-                        }
-                        other => other,
-                    })?;
+                    .map_err(recovery_refusal)?;
                 engine.end_with_next(session)?;
                 engine
                     .context
@@ -374,6 +377,14 @@ impl Engine {
     fn pin_index(&mut self, area: &NvPublic) -> Result<NvIndexHandle, TpmError> {
         self.nv_index(area.index, &area.name(), "PIN index")
     }
+}
+
+/// A failed authorization by recovery code.
+pub(crate) fn recovery_refusal(error: TpmError) -> TpmError {
+    error.blame(|_, rc| {
+        rc.is_auth_failure()
+            .then_some(TpmError::RecoveryWrong { rc })
+    })
 }
 
 /// A PIN index that only its recovery object can write. The owner may read it: that shows failures and proves nothing.

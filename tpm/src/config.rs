@@ -43,16 +43,20 @@ pub enum SwtpmAddress {
 impl Transport {
     pub(crate) fn tcti(&self) -> Result<TctiNameConf, tss_esapi::Error> {
         Ok(match self {
-            Self::Device(path) => TctiNameConf::Device(path.to_string_lossy().parse::<DeviceConfig>()?),
+            Self::Device(path) => {
+                TctiNameConf::Device(path.to_string_lossy().parse::<DeviceConfig>()?)
+            }
             Self::Swtpm(SwtpmAddress::Tcp(address)) => {
                 TctiNameConf::Swtpm(TpmSimulatorConfig::Tcp {
                     host: tss_esapi::tcti_ldr::ServerAddress::Ip(address.ip()),
                     port: address.port(),
                 })
             }
-            Self::Swtpm(SwtpmAddress::Unix(path)) => TctiNameConf::Swtpm(TpmSimulatorConfig::Unix {
-                path: path.to_string_lossy().into_owned(),
-            }),
+            Self::Swtpm(SwtpmAddress::Unix(path)) => {
+                TctiNameConf::Swtpm(TpmSimulatorConfig::Unix {
+                    path: path.to_string_lossy().into_owned(),
+                })
+            }
         })
     }
 }

@@ -44,12 +44,7 @@ impl Provisioned {
         let public = self.state().endorsement_key.clone();
         self.tpm()
             .run(Priority::Background, move |engine| {
-                let (certificate, chain) = engine.endorsement_certificates()?;
-                Ok(EkInfo {
-                    public,
-                    certificate,
-                    chain,
-                })
+                engine.endorsement_certificates(public)
             })
             .await
     }
@@ -181,7 +176,7 @@ impl Engine {
         Ok(Some((key, public(&area)?)))
     }
 
-    fn endorsement_certificates(&mut self) -> Result<(Option<Vec<u8>>, Vec<Vec<u8>>), TpmError> {
+    fn endorsement_certificates(&mut self, public: Public) -> Result<EkInfo, TpmError> {
         /// More than any issuer stores; a bound on what a TPM can make us read.
         const MAX_CHAIN: usize = 16;
         let leaf = places::endorsement_certificate(self.config.endorsement_key);
@@ -195,7 +190,11 @@ impl Engine {
                 chain.push(self.read_certificate(index)?);
             }
         }
-        Ok((certificate, chain))
+        Ok(EkInfo {
+            public,
+            certificate,
+            chain,
+        })
     }
 
     /// The NV indices from `first` upwards, in order.

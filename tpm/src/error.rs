@@ -125,6 +125,28 @@ impl TpmError {
     }
 }
 
+impl TpmError {
+    /// Gives a refusal another blame, where `blame` knows one for its code.
+    pub(crate) fn blame(self, blame: impl FnOnce(Command, ResponseCode) -> Option<Self>) -> Self {
+        match &self {
+            Self::Refused { command, rc } => blame(*command, *rc).unwrap_or(self),
+            Self::Unreachable { .. }
+            | Self::HierarchyAuth { .. }
+            | Self::Unsupported { .. }
+            | Self::Changed { .. }
+            | Self::Busy
+            | Self::Closed
+            | Self::PolicyRefused { .. }
+            | Self::PinWrong { .. }
+            | Self::PinLocked { .. }
+            | Self::RecoveryWrong { .. }
+            | Self::Caller(_)
+            | Self::Malformed { .. }
+            | Self::Stack { .. } => self,
+        }
+    }
+}
+
 /// A TPM_RC as the TPM sent it (Part 2 §6.6), without the layer that the software stack adds.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ResponseCode(u32);
@@ -150,6 +172,8 @@ impl ResponseCode {
     pub const REFERENCE_H0: Self = Self(0x910);
     /// TPM_RC_LOCKOUT.
     pub const LOCKOUT: Self = Self(0x921);
+    /// TPM_RC_NV_DEFINED: there is an index already.
+    pub const NV_DEFINED: Self = Self(0x14c);
     /// TPM_RC_NV_UNINITIALIZED.
     pub const NV_UNINITIALIZED: Self = Self(0x14a);
 
@@ -183,6 +207,11 @@ impl ResponseCode {
         }
     }
 
+    /// Whether an authorization failed, rather than something else.
+    pub(crate) fn is_auth_failure(self) -> bool {
+        [Self::AUTH_FAIL, Self::BAD_AUTH].contains(&self.base())
+    }
+
     fn meaning(self) -> &'static str {
         match self.base() {
             Self::POLICY => "a policy comparison failed",
@@ -195,6 +224,7 @@ impl ResponseCode {
             Self::HANDLE => "no such handle",
             Self::REFERENCE_H0 => "the object is not loaded",
             Self::LOCKOUT => "the TPM is in dictionary-attack lockout",
+            Self::NV_DEFINED => "the NV index is defined already",
             Self::NV_UNINITIALIZED => "the NV index was never written",
             Self(_) => "see TCG TPM 2.0 Part 2 §6.6.3",
         }

@@ -71,7 +71,8 @@ impl LoadedKey {
 impl Drop for LoadedKey {
     fn drop(&mut self) {
         let number = self.number;
-        self.tpm.release(move |engine| engine.release_resident(number));
+        self.tpm
+            .release(move |engine| engine.release_resident(number));
     }
 }
 
@@ -161,6 +162,27 @@ impl Provisioned {
             .await
     }
 
+    /// Certifies the SRK by the AK over `extra_data`, at enrollment. 1 command.
+    ///
+    /// The SRK is pinned from its first use on. This lets the attestor see that it was this TPM's from the start, and not that
+    /// of somebody on the bus: its name must be [`crate::TpmState::storage_root`].
+    ///
+    /// # Errors
+    /// As the TPM refuses.
+    pub async fn certify_storage_root(
+        &self,
+        extra_data: Sha256Digest,
+    ) -> Result<Attestation, TpmError> {
+        let state = self.shared_state();
+        self.tpm()
+            .run(Priority::Background, move |engine| {
+                let srk = engine.srk(&state)?;
+                let ak = engine.ak(&state)?;
+                engine.certify(ak, srk, &extra_data)
+            })
+            .await
+    }
+
     /// Certifies a child of the SRK by the AK over `extra_data`; an approval key too, at its enrollment. 3 commands.
     ///
     /// # Errors
@@ -175,7 +197,9 @@ impl Provisioned {
             .run(Priority::Background, move |engine| {
                 let srk = engine.srk(&state)?;
                 let ak = engine.ak(&state)?;
-                engine.with_loaded(srk, &key, |engine, key| engine.certify(ak, key, &extra_data))
+                engine.with_loaded(srk, &key, |engine, key| {
+                    engine.certify(ak, key, &extra_data)
+                })
             })
             .await
     }
@@ -184,9 +208,12 @@ impl Provisioned {
 impl Engine {
     /// The loaded key of this number.
     pub(crate) fn resident_key(&self, number: u64) -> Result<KeyHandle, TpmError> {
-        self.resident.get(&number).copied().ok_or(TpmError::Changed {
-            what: "loaded key (the TPM was restarted)",
-        })
+        self.resident
+            .get(&number)
+            .copied()
+            .ok_or(TpmError::Changed {
+                what: "loaded key (the TPM was restarted)",
+            })
     }
 
     pub(crate) fn certify(

@@ -109,7 +109,9 @@ impl Provisioned {
         let state = self.shared_state();
         let key = LeaseKey(key.0.clone());
         self.tpm()
-            .run(priority, move |engine| engine.make_lease(&state, &terms, &key))
+            .run(priority, move |engine| {
+                engine.make_lease(&state, &terms, &key)
+            })
             .await
     }
 
@@ -296,11 +298,8 @@ impl Conditions {
 }
 
 /// TPM2_PolicyPCR says TPM_RC_VALUE where the PCRs are not those of the digest: that is a policy that does not hold.
-fn pcr_refusal(error: TpmError) -> TpmError {
-    match error {
-        TpmError::Refused { command, rc } if rc.base() == ResponseCode::VALUE => {
-            TpmError::PolicyRefused { command, rc }
-        }
-        other => other,
-    }
+pub(crate) fn pcr_refusal(error: TpmError) -> TpmError {
+    error.blame(|command, rc| {
+        (rc.base() == ResponseCode::VALUE).then_some(TpmError::PolicyRefused { command, rc })
+    })
 }

@@ -33,11 +33,12 @@ impl Tpm {
     /// # Errors
     /// [`TpmError::Unreachable`] where no TPM answers; [`TpmError::Unsupported`] where no thread can be had.
     pub async fn open(config: TpmConfig) -> Result<(Self, TpmOwner), TpmError> {
-        let (tpm, owner, opened) = Self::spawn(config)?;
-        match opened.await.unwrap_or(Err(TpmError::Closed)) {
-            Ok(()) => Ok((tpm, owner)),
-            Err(error) => Err(error),
-        }
+        let (opened, receiver) = oneshot::channel();
+        let both = Self::spawn(config, opened)?;
+        receiver
+            .await
+            .unwrap_or(Err(TpmError::Closed))
+            .map(|()| both)
     }
 
     /// Runs `job` on the TPM's thread and waits for it without blocking. A job whose caller gave up is not started.
@@ -80,14 +81,17 @@ impl Tpm {
     pub(crate) fn release(&self, job: impl FnOnce(&mut Engine) + Send + 'static) {
         let mut state = self.shared.lock();
         if let Stage::Open = state.stage {
-            state.queue.push_unbounded(Priority::Approval, Box::new(job));
+            state
+                .queue
+                .push_unbounded(Priority::Approval, Box::new(job));
             self.shared.wake.notify_one();
         }
     }
 
     fn spawn(
         config: TpmConfig,
-    ) -> Result<(Self, TpmOwner, oneshot::Receiver<Result<(), TpmError>>), TpmError> {
+        opened: oneshot::Sender<Result<(), TpmError>>,
+    ) -> Result<(Self, TpmOwner), TpmError> {
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 queue: Queue::new(),
@@ -95,7 +99,6 @@ impl Tpm {
             }),
             wake: Condvar::new(),
         });
-        let (opened, receiver) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("holdfast-tpm".to_owned())
             .spawn({
@@ -113,7 +116,7 @@ impl Tpm {
             shared,
             thread: Some(thread),
         };
-        Ok((tpm, owner, receiver))
+        Ok((tpm, owner))
     }
 }
 
@@ -192,7 +195,10 @@ impl Shared {
             }
             match state.stage {
                 Stage::Open => {
-                    state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+                    state = self
+                        .wake
+                        .wait(state)
+                        .unwrap_or_else(PoisonError::into_inner);
                 }
                 Stage::Closing => return None,
             }

@@ -34,7 +34,10 @@ impl Tpm {
             let handle = PcrHandle::try_from(u32::from(index.get())).at(COMMAND)?;
             let bank = HashingAlgorithm::try_from(digest.alg().id()).at(COMMAND)?;
             let mut values = DigestValues::new();
-            values.set(bank, EsapiDigest::from_bytes(digest.as_bytes()).at(COMMAND)?);
+            values.set(
+                bank,
+                EsapiDigest::from_bytes(digest.as_bytes()).at(COMMAND)?,
+            );
             engine
                 .plain(1, |context| context.pcr_extend(handle, values))
                 .at(COMMAND)

@@ -89,7 +89,11 @@ impl Provisioned {
 impl Engine {
     /// The pinned SRK; no command once it is known.
     pub(crate) fn srk(&mut self, state: &TpmState) -> Result<KeyHandle, TpmError> {
-        self.persistent(places::STORAGE_ROOT, &state.storage_root, "storage root key")
+        self.persistent(
+            places::STORAGE_ROOT,
+            &state.storage_root,
+            "storage root key",
+        )
     }
 
     /// The pinned AK; no command once it is known.
@@ -165,10 +169,7 @@ impl Engine {
         })
     }
 
-    fn provision_attestation_key(
-        &mut self,
-        srk: KeyHandle,
-    ) -> Result<(Public, Public), TpmError> {
+    fn provision_attestation_key(&mut self, srk: KeyHandle) -> Result<(Public, Public), TpmError> {
         let handle = PersistentTpmHandle::new(places::ATTESTATION_KEY).at("TPM2_ReadPublic")?;
         if let Some((object, _)) = self.find(TpmHandle::Persistent(handle))? {
             return self.adopt_attestation_key(srk, KeyHandle::from(object));
@@ -194,7 +195,9 @@ impl Engine {
                     .at("TPM2_Load")?;
                 Ok((ak_public, ak))
             })?;
-            engine.with_transient(ak, |engine, ak| engine.make_persistent(Some(srk), ak, handle))?;
+            engine.with_transient(ak, |engine, ak| {
+                engine.make_persistent(Some(srk), ak, handle)
+            })?;
             Ok((ek_public, blob))
         })
     }
@@ -243,11 +246,16 @@ impl Engine {
             }
             None => {
                 let definition = nv_definition(&area)?;
-                self.with_hierarchy(Hierarchy::Owner, Some(srk), "TPM2_NV_DefineSpace", |engine| {
-                    engine
-                        .context
-                        .nv_define_space(Provision::Owner, None, definition)
-                })?
+                self.with_hierarchy(
+                    Hierarchy::Owner,
+                    Some(srk),
+                    "TPM2_NV_DefineSpace",
+                    |engine| {
+                        engine
+                            .context
+                            .nv_define_space(Provision::Owner, None, definition)
+                    },
+                )?
             }
         };
         self.plain(1, |context| {
@@ -270,13 +278,14 @@ impl Engine {
         key: KeyHandle,
         handle: PersistentTpmHandle,
     ) -> Result<(KeyHandle, Name), TpmError> {
-        let object = self.with_hierarchy(Hierarchy::Owner, salt, "TPM2_EvictControl", |engine| {
-            engine.context.evict_control(
-                Provision::Owner,
-                key.into(),
-                Persistent::Persistent(handle),
-            )
-        })?;
+        let object =
+            self.with_hierarchy(Hierarchy::Owner, salt, "TPM2_EvictControl", |engine| {
+                engine.context.evict_control(
+                    Provision::Owner,
+                    key.into(),
+                    Persistent::Persistent(handle),
+                )
+            })?;
         let name = self.remember(u32::from(TpmHandle::Persistent(handle)), object)?;
         Ok((KeyHandle::from(object), name))
     }
@@ -285,9 +294,11 @@ impl Engine {
         let handle = PersistentTpmHandle::new(places::ATTESTATION_KEY).at("TPM2_EvictControl")?;
         if let Some((object, _)) = self.find(TpmHandle::Persistent(handle))? {
             self.with_hierarchy(Hierarchy::Owner, Some(srk), "TPM2_EvictControl", |engine| {
-                engine
-                    .context
-                    .evict_control(Provision::Owner, object, Persistent::Persistent(handle))
+                engine.context.evict_control(
+                    Provision::Owner,
+                    object,
+                    Persistent::Persistent(handle),
+                )
             })?;
             self.forget(places::ATTESTATION_KEY);
         }
@@ -302,11 +313,16 @@ impl Engine {
         let number = area.index.handle();
         let handle = NvIndexTpmHandle::new(number).at("TPM2_NV_UndefineSpace")?;
         if let Some((object, _)) = self.find(TpmHandle::NvIndex(handle))? {
-            self.with_hierarchy(Hierarchy::Owner, Some(srk), "TPM2_NV_UndefineSpace", |engine| {
-                engine
-                    .context
-                    .nv_undefine_space(Provision::Owner, NvIndexHandle::from(object))
-            })?;
+            self.with_hierarchy(
+                Hierarchy::Owner,
+                Some(srk),
+                "TPM2_NV_UndefineSpace",
+                |engine| {
+                    engine
+                        .context
+                        .nv_undefine_space(Provision::Owner, NvIndexHandle::from(object))
+                },
+            )?;
             self.forget(number);
         }
         Ok(())
@@ -361,5 +377,8 @@ fn counter_word(role: CounterRole) -> &'static str {
 
 /// A qualified name: the hash of the parent's qualified name and the object's name (Part 1 §16.5).
 fn qualify(parent: &Name, name: &Name) -> Name {
-    Name::of_public(HashAlg::Sha256, &[parent.as_bytes(), name.as_bytes()].concat())
+    Name::of_public(
+        HashAlg::Sha256,
+        &[parent.as_bytes(), name.as_bytes()].concat(),
+    )
 }

@@ -83,7 +83,10 @@ struct Wrapped(Vec<u8>);
 
 /// A stored private part is not one.
 #[derive(Debug, thiserror::Error)]
-#[error("a wrapped private part is at most {} bytes of lowercase hex", KeyBlob::MAX_PRIVATE)]
+#[error(
+    "a wrapped private part is at most {} bytes of lowercase hex",
+    KeyBlob::MAX_PRIVATE
+)]
 struct NotWrapped;
 
 impl TryFrom<String> for Wrapped {

@@ -131,7 +131,12 @@ pub(crate) fn approval_key(policy: &Sha256Digest) -> Template {
         .with_no_da(true)
         .with_sign_encrypt(true)
         .build()?;
-    ecc(attributes, super::engine::digest(policy), signing_p256(), &[])
+    ecc(
+        attributes,
+        super::engine::digest(policy),
+        signing_p256(),
+        &[],
+    )
 }
 
 /// Sealed data that opens only where `policy` holds.
@@ -142,10 +147,7 @@ pub(crate) fn sealed(policy: &Sha256Digest) -> Template {
 
 /// An object that is good for nothing but its authorization, which a recovery code is.
 pub(crate) fn recovery_object() -> Template {
-    let attributes = bound()
-        .with_no_da(true)
-        .with_user_with_auth(true)
-        .build()?;
+    let attributes = bound().with_no_da(true).with_user_with_auth(true).build()?;
     keyed_hash(attributes, Digest::default())
 }
 
@@ -194,9 +196,13 @@ pub(crate) fn made_from(public: &Public, template: &Public) -> bool {
                 && auth_policy == expected_policy
                 && parameters == expected_parameters
         }
-        (Public::Rsa { .. } | Public::Ecc { .. } | Public::KeyedHash { .. } | Public::SymCipher { .. }, _) => {
-            false
-        }
+        (
+            Public::Rsa { .. }
+            | Public::Ecc { .. }
+            | Public::KeyedHash { .. }
+            | Public::SymCipher { .. },
+            _,
+        ) => false,
     }
 }
 

@@ -4,7 +4,8 @@
 //! software stack parsed it.
 
 use holdfast_proof::tpm::{
-    Attest, ClockInfo, Digest, HashAlg, PcrIndex, PcrMismatch, PcrSelection, Public, Safe, Signature,
+    Attest, Buffer, ClockInfo, Digest, HashAlg, MalformedStructure, Name, NvPublic, PcrIndex,
+    PcrMismatch, PcrSelection, Public, Reader, Safe, Signature,
 };
 use holdfast_protocol::Sha256Digest;
 use tss_esapi::structures as esapi;
@@ -56,6 +57,31 @@ pub(crate) fn clock_info(time: &esapi::TimeInfo) -> ClockInfo {
         restart_count: clock.restart_count(),
         safe: if clock.safe() { Safe::Yes } else { Safe::No },
     }
+}
+
+/// The name that the software stack's record of an object or index carries, and the one of the public area in it.
+///
+/// The record is what ESYS_TR_Serialize writes: handle, TPM2B_NAME, a tag, and the public area as a TPM2B.
+pub(crate) fn names_in_record(record: &[u8]) -> Result<(Name, Name), MalformedStructure> {
+    const STRUCTURE: &str = "IESYS_RESOURCE";
+    const KEY: u32 = 1;
+    const NV: u32 = 2;
+    let mut reader = Reader::new(STRUCTURE, record);
+    reader.u32("handle")?;
+    let claimed: Buffer<{ Name::MAX }> = reader.sized("name")?;
+    let claimed = Name::parse(claimed.as_bytes())?;
+    let actual = match reader.u32("rsrcType")? {
+        KEY => Public::parse_sized(reader.remaining())?.name(),
+        NV => NvPublic::parse_sized(reader.remaining())?.name(),
+        other => {
+            return Err(MalformedStructure::Unsupported {
+                structure: STRUCTURE,
+                field: "rsrcType",
+                value: other.into(),
+            });
+        }
+    };
+    Ok((claimed, actual))
 }
 
 /// The selection with its banks in order: the wrapper's own builder keeps them in a hash map, whose order is random, while

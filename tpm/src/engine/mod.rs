@@ -25,7 +25,7 @@ pub(crate) use convert::{
     attestation, clock_info, data, digest, pcr_selection, pcr_values, policy_operand, public,
     sha256, signature,
 };
-pub(crate) use session::{Cipher, Session, is_auth_failure};
+pub(crate) use session::{Cipher, Session};
 
 /// The open TPM.
 pub(crate) struct Engine {
@@ -66,23 +66,9 @@ impl Engine {
         if let Link::Broken = self.link {
             self.reconnect()?;
         }
-        let result = job(self).map_err(|error| match error {
-            TpmError::Stack { source, .. } if breaks_the_link(&source) => {
-                self.link = Link::Broken;
-                TpmError::Unreachable {
-                    transport: self.config.transport.to_string(),
-                    source,
-                }
-            }
-            // It does not know an object that we loaded: it was restarted behind a connection that still stands.
-            TpmError::Refused { command, rc } if rc == ResponseCode::REFERENCE_H0 => {
-                self.link = Link::Broken;
-                TpmError::Refused { command, rc }
-            }
-            other => other,
-        });
+        let result = job(self);
         self.context.clear_sessions();
-        result
+        result.map_err(|error| self.judge_link(error))
     }
 
     /// Runs `command` with password authorizations only: for authorizations that are empty, so that nothing secret passes.
@@ -103,7 +89,8 @@ impl Engine {
         pinned: &Name,
         what: &'static str,
     ) -> Result<KeyHandle, TpmError> {
-        let tpm_handle = TpmHandle::Persistent(PersistentTpmHandle::new(handle).at("TPM2_ReadPublic")?);
+        let tpm_handle =
+            TpmHandle::Persistent(PersistentTpmHandle::new(handle).at("TPM2_ReadPublic")?);
         self.known(handle, tpm_handle, pinned, what)
             .map(KeyHandle::from)
     }
@@ -121,7 +108,10 @@ impl Engine {
     }
 
     /// Whether something is at `handle`: its ESYS handle and name. One command, or none if it is known.
-    pub(crate) fn find(&mut self, handle: TpmHandle) -> Result<Option<(ObjectHandle, Name)>, TpmError> {
+    pub(crate) fn find(
+        &mut self,
+        handle: TpmHandle,
+    ) -> Result<Option<(ObjectHandle, Name)>, TpmError> {
         let number = u32::from(handle);
         if let Some((known, name)) = self.known.get(&number) {
             return Ok(Some((*known, name.clone())));
@@ -134,7 +124,15 @@ impl Engine {
             Err(error) if is_absence(&error) => return Ok(None),
             Err(error) => return Err(error).at("TPM2_ReadPublic"),
         };
-        let name = self.name_of(found)?;
+        let name = match self.name_of(found) {
+            Ok(name) => name,
+            Err(error) => {
+                let mut refused = found;
+                // Closing costs no command and fails only for a handle that is closed already.
+                let _ = self.context.tr_close(&mut refused);
+                return Err(error);
+            }
+        };
         self.known.insert(number, (found, name.clone()));
         Ok(Some((found, name)))
     }
@@ -166,10 +164,20 @@ impl Engine {
         number
     }
 
-    /// The software stack's name of an object: what it read or computed itself, never a claim of a caller.
-    pub(crate) fn name_of(&mut self, object: ObjectHandle) -> Result<Name, TpmError> {
-        let name = self.context.tr_get_name(object).at("ESYS_TR_GetName")?;
-        Name::parse(name.value()).at("ESYS_TR_GetName")
+    /// The name of an object or index, recomputed from the public area that the software stack will use.
+    ///
+    /// The stack itself believes whatever name the bus returned beside that area. Whoever sits on the bus could so keep the
+    /// pinned name of the SRK and put a key of their own under it, to which every session would then be salted.
+    fn name_of(&mut self, object: ObjectHandle) -> Result<Name, TpmError> {
+        let record = self.context.tr_serialize(object).at("ESYS_TR_Serialize")?;
+        let (claimed, actual) = convert::names_in_record(&record).at("ESYS_TR_Serialize")?;
+        if claimed == actual {
+            Ok(actual)
+        } else {
+            Err(TpmError::Changed {
+                what: "public area of an object, which does not fit its name,",
+            })
+        }
     }
 
     pub(crate) fn hierarchy_auth(&self, hierarchy: Hierarchy) -> &AuthValue {
@@ -195,6 +203,24 @@ impl Engine {
             }
             None => Err(TpmError::Changed { what }),
         }
+    }
+
+    /// Notices an error after which the connection must be opened again.
+    fn judge_link(&mut self, error: TpmError) -> TpmError {
+        // A TPM that does not know what we loaded was restarted behind a connection that still stands.
+        if error.response_code() == Some(ResponseCode::REFERENCE_H0) {
+            self.link = Link::Broken;
+        }
+        if let TpmError::Stack { source, .. } = &error
+            && breaks_the_link(source)
+        {
+            self.link = Link::Broken;
+            return TpmError::Unreachable {
+                transport: self.config.transport.to_string(),
+                source: *source,
+            };
+        }
+        error
     }
 
     fn reconnect(&mut self) -> Result<(), TpmError> {

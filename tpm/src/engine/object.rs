@@ -13,7 +13,11 @@ use crate::state::KeyBlob;
 
 impl Engine {
     /// Loads `blob` under `parent`, whose authorization is empty.
-    pub(crate) fn load(&mut self, parent: KeyHandle, blob: &KeyBlob) -> Result<KeyHandle, TpmError> {
+    pub(crate) fn load(
+        &mut self,
+        parent: KeyHandle,
+        blob: &KeyBlob,
+    ) -> Result<KeyHandle, TpmError> {
         let area = Public::unmarshall(blob.public().as_bytes()).at("TPM2_Load")?;
         let private = Private::try_from(blob.private().to_vec()).at("TPM2_Load")?;
         self.plain(1, |context| context.load(parent, private, area))

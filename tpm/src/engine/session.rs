@@ -12,7 +12,7 @@ use tss_esapi::structures::SymmetricDefinition;
 
 use super::Engine;
 use crate::config::Hierarchy;
-use crate::error::{At as _, Command, ResponseCode, TpmError};
+use crate::error::{At as _, TpmError};
 
 /// A session that is open in the TPM.
 pub(crate) struct Session {
@@ -172,17 +172,9 @@ impl Engine {
     }
 }
 
-/// Whether an authorization failed, rather than something else.
-pub(crate) fn is_auth_failure(rc: ResponseCode) -> bool {
-    [ResponseCode::AUTH_FAIL, ResponseCode::BAD_AUTH].contains(&rc.base())
-}
-
 fn blame(error: TpmError, hierarchy: Hierarchy) -> TpmError {
-    match error {
-        TpmError::Refused {
-            command: Command(_),
-            rc,
-        } if is_auth_failure(rc) => TpmError::HierarchyAuth { hierarchy, rc },
-        other => other,
-    }
+    error.blame(|_, rc| {
+        rc.is_auth_failure()
+            .then_some(TpmError::HierarchyAuth { hierarchy, rc })
+    })
 }

@@ -60,7 +60,10 @@ async fn three_wrong_pins_lock_the_right_one_and_nothing_else() {
     let digest = sha256(b"call");
     let limit = PinFailures::LIMIT;
     for count in 1..=limit {
-        let wrong = host.provisioned.approve(&approver, pin("4711"), digest).await;
+        let wrong = host
+            .provisioned
+            .approve(&approver, pin("4711"), digest)
+            .await;
         let error = wrong.unwrap_err();
         assert!(matches!(error, TpmError::PinWrong { .. }), "{error}");
         // TPM_RC_BAD_AUTH for session 1: no failure of the dictionary-attack kind, but counted in the index.
@@ -69,7 +72,10 @@ async fn three_wrong_pins_lock_the_right_one_and_nothing_else() {
         assert_eq!(failures, PinFailures { count, limit });
         host.nothing_is_left().await;
     }
-    let locked = host.provisioned.approve(&approver, pin("0815"), digest).await;
+    let locked = host
+        .provisioned
+        .approve(&approver, pin("0815"), digest)
+        .await;
     let error = locked.unwrap_err();
     assert!(matches!(error, TpmError::PinLocked { .. }), "{error}");
     assert_eq!(error.response_code().unwrap().value(), 0x12f);
@@ -141,7 +147,10 @@ async fn an_index_recreated_by_the_owner_approves_nothing() {
     assert!(matches!(refused, 0x14a | 0x12f | 0x98e), "{refused:#x}");
     // TPM_RC_NV_AUTHORIZATION: neither owner nor PIN may write it.
     assert_eq!(straight.write_as_owner(approver.pin_index()), Err(0x149));
-    assert_eq!(straight.write_by_pin(approver.pin_index(), &known), Err(0x12f));
+    assert_eq!(
+        straight.write_by_pin(approver.pin_index(), &known),
+        Err(0x12f)
+    );
     drop(straight);
 
     let host = swtpm.resume(&kept).await;

@@ -119,7 +119,11 @@ async fn several_banks_are_quoted_in_the_order_asked_for() {
 async fn checkpoints_are_signed_and_counted() {
     let host = Host::new().await;
     let body = b"origin\n1\nroot\n";
-    let signature = host.provisioned.sign_checkpoint(sha256(body)).await.unwrap();
+    let signature = host
+        .provisioned
+        .sign_checkpoint(sha256(body))
+        .await
+        .unwrap();
     let key = host.provisioned.state().checkpoint_key.public();
     key.key().unwrap().verify(body, &signature).unwrap();
 
@@ -143,7 +147,11 @@ async fn checkpoints_are_signed_and_counted() {
             panic!("not a certified counter");
         };
         values.push(counter.counter_value().unwrap());
-        let next = host.provisioned.increment(CounterRole::Audit).await.unwrap();
+        let next = host
+            .provisioned
+            .increment(CounterRole::Audit)
+            .await
+            .unwrap();
         assert_eq!(next, values.last().unwrap() + 1);
     }
     assert!(values.windows(2).all(|pair| pair[1] == pair[0] + 1));
@@ -164,5 +172,8 @@ async fn a_loaded_key_dies_with_a_restart_and_says_so() {
     assert!(second.to_string().contains("loaded key"), "{second}");
     drop(node_key);
     host.nothing_is_left().await;
-    host.provisioned.sign_checkpoint(sha256(b"x")).await.unwrap();
+    host.provisioned
+        .sign_checkpoint(sha256(b"x"))
+        .await
+        .unwrap();
 }

@@ -1,77 +1,43 @@
 //! The budgets of TPM commands, counted on the wire between the software stack and the TPM.
 
-use std::io::{Read, Write};
-use std::os::unix::fs::symlink;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::sync::{Arc, Mutex};
-
 use holdfast_proof::credential::make_credential;
 use holdfast_proof::hash::sha256;
 use holdfast_tpm::{
     ApproverSlot, CounterRole, EndorsementKey, LeaseKey, LeaseTerms, Pin, Priority, RecoveryCode,
-    SwtpmAddress, Tpm, TpmConfig, Transport,
+    Tpm, TpmConfig,
 };
 use zeroize::Zeroizing;
 
+use crate::straight::Straight;
 use crate::swtpm::{Swtpm, pcrs};
+use crate::wire::Wire;
 
-/// The command codes that went over the wire since it was last asked.
-#[derive(Clone, Default)]
-struct Counter(Arc<Mutex<Vec<u32>>>);
-
-impl Counter {
-    fn within(&self, operation: &str, budget: usize) {
-        let codes = std::mem::take(&mut *self.0.lock().unwrap());
-        println!("{operation}: {} of {budget}: {codes:x?}", codes.len());
-        assert!(codes.len() <= budget, "{operation}: {codes:x?}");
-        assert!(!codes.is_empty(), "{operation} was counted");
-    }
-}
-
-/// Listens beside the TPM's socket, and passes every command on.
-fn listen(swtpm: &Swtpm, counter: &Counter) -> TpmConfig {
-    let path = swtpm.folder().join("counted");
-    symlink(swtpm.folder().join("tpm.ctrl"), swtpm.folder().join("counted.ctrl")).unwrap();
-    let listener = UnixListener::bind(&path).unwrap();
-    let (tpm, counter) = (swtpm.socket(), counter.clone());
-    std::thread::spawn(move || {
-        // One connection at a time, as the TPM takes them.
-        for client in listener.incoming() {
-            let (mut client, mut tpm) = (client.unwrap(), UnixStream::connect(&tpm).unwrap());
-            while let Some(command) = message(&mut client) {
-                let code = u32::from_be_bytes(command[6..10].try_into().unwrap());
-                counter.0.lock().unwrap().push(code);
-                tpm.write_all(&command).unwrap();
-                client.write_all(&message(&mut tpm).unwrap()).unwrap();
-            }
-        }
-    });
-    TpmConfig {
-        transport: Transport::Swtpm(SwtpmAddress::Unix(path)),
-        endorsement_key: EndorsementKey::Rsa2048,
-        ..swtpm.config()
-    }
-}
-
-/// A command or response: its size is in bytes 2 to 5.
-fn message(stream: &mut UnixStream) -> Option<Vec<u8>> {
-    let mut bytes = vec![0; 10];
-    stream.read_exact(&mut bytes).ok()?;
-    let size = u32::from_be_bytes(bytes[2..6].try_into().unwrap());
-    bytes.resize(size.try_into().unwrap(), 0);
-    stream.read_exact(&mut bytes[10..]).ok()?;
-    Some(bytes)
+/// Asserts that no more than `budget` commands passed since the last time.
+fn within(wire: &Wire, operation: &str, budget: usize) {
+    let codes: Vec<u32> = wire.take().iter().map(|passed| passed.code()).collect();
+    println!("{operation}: {} of {budget}: {codes:x?}", codes.len());
+    assert!(codes.len() <= budget, "{operation}: {codes:x?}");
+    assert!(!codes.is_empty(), "{operation} was counted");
 }
 
 #[tokio::test]
 async fn every_operation_keeps_its_budget() {
     let swtpm = Swtpm::start();
-    let counter = Counter::default();
-    let (tpm, _owner) = Tpm::open(listen(&swtpm, &counter)).await.unwrap();
+    let certificate: Vec<u8> = (0..1500_u32).map(|byte| byte.to_be_bytes()[3]).collect();
+    Straight::open(&swtpm).store(0x01c0_0002, &certificate);
+    let wire = Wire::listen(&swtpm);
+    let config = TpmConfig {
+        transport: wire.transport(),
+        endorsement_key: EndorsementKey::Rsa2048,
+        ..swtpm.config()
+    };
+    let (tpm, _owner) = Tpm::open(config).await.unwrap();
 
     // Enrollment, all of it: keys, counters, challenge, certified keys and counters, evidence.
     let host = tpm.clone().provision(None).await.unwrap();
     let ek = host.ek().await.unwrap();
+    assert_eq!(ek.certificate, Some(certificate));
+    assert!(ek.chain.is_empty());
     let ak = host.state().attestation_key.name();
     let challenge = make_credential(&ek.public, &ak, &[1; 32]).unwrap();
     host.activate_credential(challenge.credential_blob, challenge.encrypted_secret)
@@ -79,11 +45,11 @@ async fn every_operation_keeps_its_budget() {
         .unwrap();
     let digest = sha256(b"x");
     host.certify_checkpoint_key(digest).await.unwrap();
+    host.certify_storage_root(digest).await.unwrap();
     for role in [CounterRole::Epoch, CounterRole::Audit] {
         host.certify_counter(role, digest).await.unwrap();
     }
-    // The certificate that a real TPM has and this one has not: NV_ReadPublic twice, NV_Read 3 times.
-    counter.within("enroll, without reading a certificate", 40 - 5);
+    within(&wire, "enroll", 40);
 
     let node_key = host.create_node_key().await.unwrap();
     node_key.sign(digest).await.unwrap();
@@ -92,7 +58,7 @@ async fn every_operation_keeps_its_budget() {
     drop(node_key);
     // Waits until the key is flushed: jobs run one after the other.
     tpm.clock().await.unwrap();
-    counter.within("attest and one clock", 16);
+    within(&wire, "attest and one clock", 16);
 
     let clock = tpm.clock().await.unwrap();
     let terms = LeaseTerms {
@@ -100,23 +66,23 @@ async fn every_operation_keeps_its_budget() {
         pcrs: pcrs(&[0, 2, 4, 7, 9, 11]),
     };
     let key = LeaseKey::new(Zeroizing::new([7; 32]));
-    counter.within("a clock", 1);
+    within(&wire, "a clock", 1);
     let lease = host
         .make_lease(terms, &key, Priority::Background)
         .await
         .unwrap();
-    counter.within("make a lease", 7);
+    within(&wire, "make a lease", 7);
     host.unseal_lease(&lease, Priority::Background)
         .await
         .unwrap();
-    counter.within("unseal a lease", 10);
+    within(&wire, "unseal a lease", 10);
 
     host.certify_counter(CounterRole::Audit, digest)
         .await
         .unwrap();
     host.increment(CounterRole::Audit).await.unwrap();
     host.sign_checkpoint(digest).await.unwrap();
-    counter.within("a checkpoint with counter", 8);
+    within(&wire, "a checkpoint with counter", 8);
 
     let pin = Pin::new(Zeroizing::new("0815".to_owned())).unwrap();
     let recovery = RecoveryCode::generate().unwrap();
@@ -125,12 +91,12 @@ async fn every_operation_keeps_its_budget() {
         .enroll_approver(slot, pin.clone(), recovery)
         .await
         .unwrap();
-    counter.within("enroll an approver", 24);
+    within(&wire, "enroll an approver", 24);
     host.approve(&approver, pin, digest).await.unwrap();
-    counter.within("approve", 8);
+    within(&wire, "approve", 8);
 
     let state = host.state().clone();
     let host = tpm.provision(Some(state)).await.unwrap();
     host.sign_checkpoint(digest).await.unwrap();
-    counter.within("provision again with the state, and a checkpoint", 3);
+    within(&wire, "provision again with the state, and a checkpoint", 3);
 }

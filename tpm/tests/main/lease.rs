@@ -96,7 +96,11 @@ async fn one_increment_revokes_every_lease() {
     let second = lease(&host.provisioned, HOUR_MS).await;
     opens(&host.provisioned, &first).await;
     opens(&host.provisioned, &second).await;
-    let epoch = host.provisioned.increment(CounterRole::Epoch).await.unwrap();
+    let epoch = host
+        .provisioned
+        .increment(CounterRole::Epoch)
+        .await
+        .unwrap();
     assert_eq!(epoch, first.epoch() + 1);
     assert_eq!(refused(&host.provisioned, &first).await, 0x126);
     assert_eq!(refused(&host.provisioned, &second).await, 0x126);

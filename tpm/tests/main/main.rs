@@ -10,7 +10,9 @@
 mod approval;
 mod attestation;
 mod budget;
+mod bus;
 mod lease;
 mod provisioning;
 mod straight;
 mod swtpm;
+mod wire;

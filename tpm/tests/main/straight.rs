@@ -2,7 +2,7 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 use holdfast_proof::policy::{CommandCode, cp_hash};
-use holdfast_proof::tpm::{NvAttributes, NvPublic};
+use holdfast_proof::tpm::{NvAttributes, NvIndexType, NvPublic};
 use holdfast_protocol::Sha256Digest;
 use holdfast_tpm::{ApproverState, STORAGE_ROOT};
 use tss_esapi::Context;
@@ -71,6 +71,31 @@ impl Straight {
             self.0.flush_context(handle).unwrap();
         }
         result.map_err(|error| code(&error))
+    }
+
+    /// Puts `contents` into an index that anybody may read, as a vendor puts a certificate there.
+    pub fn store(&mut self, index: u32, contents: &[u8]) {
+        let attributes = NvAttributes::of(NvIndexType::Ordinary)
+            .with(NvAttributes::OWNER_WRITE)
+            .with(NvAttributes::AUTH_READ)
+            .with(NvAttributes::NO_DA);
+        let definition = EsapiNvPublic::builder()
+            .with_nv_index(NvIndexTpmHandle::new(index).unwrap())
+            .with_index_name_algorithm(HashingAlgorithm::Sha256)
+            .with_index_attributes(NvIndexAttributes::try_from(attributes.bits()).unwrap())
+            .with_data_area_size(contents.len())
+            .build()
+            .unwrap();
+        self.0
+            .execute_with_session(PASSWORD, |context| {
+                let index = context.nv_define_space(Provision::Owner, None, definition)?;
+                for (part, offset) in contents.chunks(500).zip((0..).step_by(500)) {
+                    let part = MaxNvBuffer::from_bytes(part).unwrap();
+                    context.nv_write(NvAuth::Owner, index, part, offset)?;
+                }
+                Ok::<_, tss_esapi::Error>(())
+            })
+            .unwrap();
     }
 
     /// Deletes the index and defines one with the same public area and another PIN.

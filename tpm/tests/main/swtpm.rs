@@ -141,7 +141,7 @@ pub fn measurement() -> Digest {
 fn spawn(folder: &tempfile::TempDir) -> Child {
     let path = folder.path().display();
     let socket = folder.path().join("tpm");
-    let process = Command::new("swtpm")
+    let mut process = Command::new("swtpm")
         .args(["socket", "--tpm2", "--flags", "not-need-init,startup-clear"])
         .args(["--tpmstate", &format!("dir={path}")])
         .args(["--server", &format!("type=unixio,path={path}/tpm")])
@@ -156,5 +156,7 @@ fn spawn(folder: &tempfile::TempDir) -> Child {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
+    process.kill().unwrap();
+    process.wait().unwrap();
     panic!("swtpm did not start");
 }
