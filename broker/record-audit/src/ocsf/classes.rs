@@ -1,0 +1,425 @@
+//! Which OCSF class, activity and fields each event has.
+//!
+//! OCSF words come first; what OCSF has no word for stands under `unmapped`, in the words of Holdfast. Every key here is
+//! ours: text from outside appears in values only, and a tool's arguments only as one string.
+
+use holdfast_protocol::audit::{AuditEvent, What};
+use holdfast_protocol::call::{Caller, Effect, HumanUid, ToolCall};
+use holdfast_protocol::decision::Verdict;
+use holdfast_protocol::grade::Tier;
+use holdfast_protocol::id::{CallId, SessionId, SpiffeId};
+use holdfast_protocol::receipt::Receipt;
+use holdfast_protocol::Sha256Digest;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+/// One event, mapped.
+pub(super) struct Record {
+    pub(super) class: Class,
+    pub(super) activity: Activity,
+    pub(super) severity: Severity,
+    pub(super) status: Status,
+    pub(super) profile: Option<&'static str>,
+    /// The call that the event belongs to.
+    pub(super) correlation: Option<String>,
+    pub(super) fields: Map<String, Value>,
+    /// Parts that may be large, as JSON pointers, the first to go first.
+    pub(super) bulky: &'static [&'static str],
+}
+
+/// The OCSF classes that Holdfast uses.
+#[derive(Clone, Copy)]
+pub(super) enum Class {
+    ProcessActivity,
+    EventLogActivity,
+    Authentication,
+    AuthorizeSession,
+    EntityManagement,
+    ApiActivity,
+}
+
+pub(super) struct Activity {
+    pub(super) id: u32,
+    pub(super) name: &'static str,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Severity {
+    Informational,
+    Low,
+    Medium,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Status {
+    Success,
+    Failure,
+    Other,
+}
+
+impl Class {
+    pub(super) fn uid(self) -> u32 {
+        match self {
+            Self::ProcessActivity => 1007,
+            Self::EventLogActivity => 1008,
+            Self::Authentication => 3002,
+            Self::AuthorizeSession => 3003,
+            Self::EntityManagement => 3004,
+            Self::ApiActivity => 6003,
+        }
+    }
+
+    pub(super) fn category(self) -> u32 {
+        self.uid() / 1000
+    }
+}
+
+impl Severity {
+    pub(super) fn id(self) -> u32 {
+        match self {
+            Self::Informational => 1,
+            Self::Low => 2,
+            Self::Medium => 3,
+        }
+    }
+}
+
+impl Status {
+    pub(super) fn id(self) -> u32 {
+        match self {
+            Self::Success => 1,
+            Self::Failure => 2,
+            Self::Other => 99,
+        }
+    }
+}
+
+impl Record {
+    /// Maps `event`.
+    pub(super) fn of(origin: &str, event: &AuditEvent) -> Result<Self, serde_json::Error> {
+        let record = match &event.what {
+            What::LogStarted { version, grade } => Self::log(
+                origin,
+                activity(6, "Start"),
+                json!({ "version": version, "grade": grade }),
+            ),
+            What::LogStopped => Self::log(origin, activity(7, "Stop"), json!({})),
+            What::LogRecovered { records } => Self::log(
+                origin,
+                activity(99, "Recover"),
+                json!({ "records": records }),
+            ),
+            What::HostEnrolled { attestor, host } => Self::new(
+                Class::EntityManagement,
+                activity(6, "Enroll"),
+                json!({
+                    "entity": { "type_id": 1, "type": "Device", "uid": host },
+                    "unmapped": { "attestor": attestor },
+                }),
+            ),
+            What::HostAttested {
+                spiffe_id,
+                serial,
+                not_after,
+            } => Self::new(
+                Class::Authentication,
+                activity(1, "Logon"),
+                json!({
+                    "auth_protocol_id": 99,
+                    "auth_protocol": "TPM 2.0 attestation",
+                    "service": { "name": "holdfast-attestor" },
+                    "user": service_user(spiffe_id),
+                    "unmapped": { "serial": serial, "not_after": not_after },
+                }),
+            ),
+            What::HostNotAttested { why } => Self {
+                severity: Severity::Medium,
+                status: Status::Failure,
+                bulky: &["/status_detail"],
+                ..Self::new(
+                    Class::Authentication,
+                    activity(1, "Logon"),
+                    json!({
+                        "auth_protocol_id": 99,
+                        "auth_protocol": "TPM 2.0 attestation",
+                        "service": { "name": "holdfast-attestor" },
+                        "user": { "name": origin, "type_id": 4 },
+                        "status_detail": why,
+                    }),
+                )
+            },
+            What::SessionStarted {
+                session,
+                spiffe_id,
+                human,
+                program,
+            } => Self::session_started(origin, *session, spiffe_id, *human, program),
+            What::SessionEnded { session, how } => Self {
+                bulky: &["/status_detail"],
+                ..Self::new(
+                    Class::ProcessActivity,
+                    activity(2, "Terminate"),
+                    json!({
+                        "actor": broker(),
+                        "device": device(origin),
+                        "process": { "uid": session },
+                        "status_detail": how,
+                    }),
+                )
+            },
+            What::SvidIssued {
+                session,
+                spiffe_id,
+                audience,
+                not_after,
+            } => Self {
+                bulky: &["/privileges"],
+                ..Self::new(
+                    Class::AuthorizeSession,
+                    activity(1, "Assign Privileges"),
+                    json!({
+                        "actor": broker(),
+                        "privileges": [audience],
+                        "session": { "uid": session },
+                        "user": service_user(spiffe_id),
+                        "unmapped": { "not_after": not_after },
+                    }),
+                )
+            },
+            What::CallDecided {
+                call,
+                digest,
+                verdict,
+            } => Self::call_decided(call, digest, verdict)?,
+            What::CallApproved { receipt } => Self::call_approved(receipt)?,
+            What::CallEnded {
+                call,
+                outcome,
+                seen,
+            } => Self::call_ended(*call, outcome, seen)?,
+        };
+        Ok(record)
+    }
+
+    fn session_started(
+        origin: &str,
+        session: SessionId,
+        spiffe_id: &SpiffeId,
+        human: HumanUid,
+        program: &Sha256Digest,
+    ) -> Self {
+        Self::new(
+            Class::ProcessActivity,
+            activity(1, "Launch"),
+            json!({
+                "actor": { "app_name": "holdfastd", "user": human_user(human) },
+                "device": device(origin),
+                "process": {
+                    "uid": session,
+                    "file": {
+                        "name": "program",
+                        "type_id": 8,
+                        "hashes": [{ "algorithm_id": 3, "algorithm": "SHA-256", "value": program }],
+                    },
+                },
+                "unmapped": { "spiffe_id": spiffe_id },
+            }),
+        )
+    }
+
+    fn call_decided(
+        call: &ToolCall,
+        digest: &Sha256Digest,
+        verdict: &Verdict,
+    ) -> Result<Self, serde_json::Error> {
+        let decision = Decision::of(verdict);
+        let mut fields = json!({
+            "actor": agent(&call.caller),
+            "api": {
+                "operation": "tools/call",
+                "service": { "name": call.tool.as_str() },
+                // One string: canonical JSON would round a number that a double cannot hold.
+                "request": { "uid": call.id, "data": serde_json::to_string(&call.arguments)? },
+            },
+            "src_endpoint": { "uid": call.caller.session, "name": call.caller.spiffe_id },
+            "action_id": decision.action,
+            "disposition_id": decision.disposition,
+            "status_detail": decision.because,
+            "unmapped": {
+                "channel": call.channel,
+                "level": call.caller.level,
+                "digest": digest,
+                "received": call.received,
+            },
+        });
+        put(&mut fields, "cwd", &call.cwd)?;
+        put(&mut fields, "effects", &call.effects)?;
+        put(&mut fields, "verdict", verdict)?;
+        Ok(Self {
+            severity: decision.severity,
+            status: decision.status,
+            profile: Some("security_control"),
+            correlation: Some(call.id.to_string()),
+            bulky: &[
+                "/api/request/data",
+                "/unmapped/effects",
+                "/unmapped/cwd",
+                "/unmapped/verdict",
+                "/status_detail",
+            ],
+            ..Self::new(Class::ApiActivity, activity(99, "Invoke"), fields)
+        })
+    }
+
+    fn call_approved(receipt: &Receipt) -> Result<Self, serde_json::Error> {
+        let call = receipt.consent.call;
+        let mut fields = json!({
+            "actor": { "user": human_user(receipt.consent.human) },
+            "api": { "operation": "tools/call", "request": { "uid": call } },
+            "src_endpoint": { "name": "holdfast-approve" },
+            "action_id": 1,
+            "disposition_id": 8,
+        });
+        put(&mut fields, "receipt", receipt)?;
+        Ok(Self {
+            severity: Severity::Low,
+            profile: Some("security_control"),
+            correlation: Some(call.to_string()),
+            ..Self::new(Class::ApiActivity, activity(99, "Approve"), fields)
+        })
+    }
+
+    fn call_ended(
+        call: CallId,
+        outcome: &str,
+        seen: &[Effect],
+    ) -> Result<Self, serde_json::Error> {
+        let mut fields = json!({
+            "actor": broker(),
+            "api": { "operation": "tools/call", "request": { "uid": call } },
+            "src_endpoint": { "name": "holdfastd" },
+            "status_detail": outcome,
+        });
+        put(&mut fields, "seen", seen)?;
+        Ok(Self {
+            status: Status::Other,
+            correlation: Some(call.to_string()),
+            bulky: &["/unmapped/seen", "/status_detail"],
+            ..Self::new(Class::ApiActivity, activity(99, "Complete"), fields)
+        })
+    }
+
+    fn log(origin: &str, activity: Activity, unmapped: Value) -> Self {
+        Self::new(
+            Class::EventLogActivity,
+            activity,
+            json!({
+                "actor": broker(),
+                "device": device(origin),
+                "log_name": origin,
+                "unmapped": unmapped,
+            }),
+        )
+    }
+
+    fn new(class: Class, activity: Activity, fields: Value) -> Self {
+        Self {
+            class,
+            activity,
+            severity: Severity::Informational,
+            status: Status::Success,
+            profile: None,
+            correlation: None,
+            fields: match fields {
+                Value::Object(fields) => fields,
+                other => Map::from_iter([("unmapped".to_owned(), other)]),
+            },
+            bulky: &[],
+        }
+    }
+}
+
+/// A verdict in the words of OCSF's security control profile.
+struct Decision<'a> {
+    action: u32,
+    disposition: u32,
+    severity: Severity,
+    status: Status,
+    because: &'a str,
+}
+
+impl<'a> Decision<'a> {
+    fn of(verdict: &'a Verdict) -> Self {
+        match verdict {
+            Verdict::Allow { because } => Self {
+                action: 1,
+                disposition: 1,
+                severity: Severity::Informational,
+                status: Status::Success,
+                because: &because.text,
+            },
+            // OCSF has no "asked": the nearest word is a challenge, and the call is not let through.
+            Verdict::StepUp { tier, because } => Self {
+                action: 99,
+                disposition: 23,
+                severity: match tier {
+                    Tier::R0 | Tier::R1 => Severity::Low,
+                    Tier::R2 | Tier::R3 => Severity::Medium,
+                },
+                status: Status::Other,
+                because: &because.text,
+            },
+            Verdict::Deny { by: _, because } => Self {
+                action: 2,
+                disposition: 2,
+                severity: Severity::Medium,
+                status: Status::Failure,
+                because: &because.text,
+            },
+        }
+    }
+}
+
+fn activity(id: u32, name: &'static str) -> Activity {
+    Activity { id, name }
+}
+
+fn broker() -> Value {
+    json!({ "app_name": "holdfastd" })
+}
+
+fn agent(caller: &Caller) -> Value {
+    json!({
+        "app_name": caller.kind,
+        "session": { "uid": caller.session },
+        "user": human_user(caller.human),
+    })
+}
+
+/// The device is named by its log: an event can come before an attestor has given the host a name.
+fn device(origin: &str) -> Value {
+    json!({ "name": origin, "type_id": 0 })
+}
+
+fn human_user(human: HumanUid) -> Value {
+    json!({ "type_id": 1, "uid": human.0.to_string() })
+}
+
+fn service_user(spiffe_id: &SpiffeId) -> Value {
+    json!({ "type_id": 4, "name": spiffe_id })
+}
+
+/// Puts `value` under `unmapped`.
+fn put(fields: &mut Value, key: &str, value: &(impl Serialize + ?Sized)) -> Result<(), serde_json::Error> {
+    let value = serde_json::to_value(value)?;
+    if let Some(fields) = fields.as_object_mut() {
+        let unmapped = fields
+            .entry("unmapped")
+            .or_insert_with(|| Value::Object(Map::new()));
+        if let Some(unmapped) = unmapped.as_object_mut() {
+            unmapped.insert(key.to_owned(), value);
+        }
+    }
+    Ok(())
+}
+
