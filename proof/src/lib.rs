@@ -7,6 +7,7 @@
 
 pub mod counter;
 pub mod credential;
+pub mod ek_certificate;
 pub mod evidence;
 pub mod hash;
 pub mod merkle;

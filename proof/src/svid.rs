@@ -78,9 +78,12 @@ impl Svid {
         let uris: Vec<String> = names
             .into_iter()
             .flat_map(|(_, names)| names.0)
-            .filter_map(|name| match name {
-                GeneralName::UniformResourceIdentifier(uri) => Some(uri.to_string()),
-                _ => None,
+            .filter_map(|name| {
+                if let GeneralName::UniformResourceIdentifier(uri) = name {
+                    Some(uri.to_string())
+                } else {
+                    None
+                }
             })
             .collect();
         let [uri] = uris.as_slice() else {
