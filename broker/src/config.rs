@@ -3,6 +3,7 @@
 //! `holdfastd.toml` beside this crate is its reference, and a test keeps the two alike. It must
 //! never hold a secret: hierarchy authorizations are named as files.
 
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
@@ -46,20 +47,35 @@ pub struct TpmConfig {
 
 /// A TPM device.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(from = "String")]
+#[serde(try_from = "String")]
 pub enum TpmDevice {
     /// A private swtpm in the state folder.
     Simulator,
+    /// A swtpm that somebody else runs, by its TCP command port.
+    Swtpm(SocketAddr),
     /// A character device.
     Device(PathBuf),
 }
 
-impl From<String> for TpmDevice {
-    fn from(text: String) -> Self {
-        match text.as_str() {
-            "simulator" => Self::Simulator,
-            _ => Self::Device(PathBuf::from(text)),
+impl TryFrom<String> for TpmDevice {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let expected = || {
+            format!(
+                "`{text}` is not a TPM: a path, \"simulator\", or \"swtpm:ADDRESS:PORT\" was expected"
+            )
+        };
+        if text == "simulator" {
+            return Ok(Self::Simulator);
         }
+        if let Some(address) = text.strip_prefix("swtpm:") {
+            return address.parse().map(Self::Swtpm).map_err(|_| expected());
+        }
+        if !text.starts_with('/') {
+            return Err(expected());
+        }
+        Ok(Self::Device(PathBuf::from(text)))
     }
 }
 
@@ -212,7 +228,7 @@ impl Default for LogConfig {
     fn default() -> Self {
         Self {
             format: LogFormat::Human,
-            level: "info".to_owned(),
+            level: "info,tss_esapi=off".to_owned(),
         }
     }
 }

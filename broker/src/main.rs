@@ -31,7 +31,11 @@ use crate::config::{Config, TpmDevice};
 )]
 struct Args {
     /// The configuration file; its defaults hold where there is none.
-    #[arg(long, value_name = "FILE", default_value = "/etc/holdfast/holdfastd.toml")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "/etc/holdfast/holdfastd.toml"
+    )]
     config: PathBuf,
 
     /// Use a private simulated TPM in the state folder. It proves nothing about hardware.

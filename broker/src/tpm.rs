@@ -53,6 +53,11 @@ impl OpenTpm {
                 }
                 (Transport::Device(path.clone()), None, Grade::Hardware)
             }
+            TpmDevice::Swtpm(address) => {
+                tracing::warn!("SIMULATED TPM: this proves nothing about hardware");
+                let address = SwtpmAddress::Tcp(*address);
+                (Transport::Swtpm(address), None, Grade::Simulated)
+            }
             TpmDevice::Simulator => {
                 tracing::warn!("SIMULATED TPM: this proves nothing about hardware");
                 let simulator = Simulator::start(&state.join("tpm")).await?;
@@ -60,10 +65,7 @@ impl OpenTpm {
                 (Transport::Swtpm(address), Some(simulator), Grade::Simulated)
             }
         };
-        let words = match grade {
-            Grade::Hardware => transport.to_string(),
-            Grade::Simulated | Grade::Contained => format!("swtpm, private: {transport}"),
-        };
+        let words = transport.to_string();
         let (tpm, owner) = Tpm::open(TpmConfig {
             transport,
             auths: HierarchyAuths {
@@ -109,7 +111,10 @@ impl OpenTpm {
         } = self;
         drop(provisioned);
         // Joins the owner's thread, which flushes what it holds.
-        if tokio::task::spawn_blocking(move || owner.close()).await.is_err() {
+        if tokio::task::spawn_blocking(move || owner.close())
+            .await
+            .is_err()
+        {
             tracing::warn!("the TPM's thread did not end in order");
         }
         if let Some(simulator) = simulator {

@@ -51,7 +51,7 @@ pub struct EnrollRequest {
 
 /// The broker's answer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(tag = "is", rename_all = "kebab-case")]
+#[serde(tag = "is", content = "answer", rename_all = "kebab-case")]
 pub enum Response {
     /// To [`Request::Status`].
     Status(Box<Status>),

@@ -115,7 +115,7 @@ async fn converse(
                 .to_owned(),
         }),
     };
-    let bytes = frame::encode(&response).or_else(|error| frame::encode(&malformed(&error)));
+    let bytes = frame::encode(&response).or_else(|error| frame::encode(&unspeakable(&error)));
     let bytes = bytes.map_err(std::io::Error::other)?;
     timeout(PEER_TIMEOUT, stream.write_all(&bytes)).await??;
     stream.shutdown().await
@@ -139,5 +139,13 @@ fn malformed(error: &frame::FrameError) -> Response {
         kind: FailureKind::Usage,
         message: format!("the request was not understood: {error}"),
         advice: "use a `holdfast` of the same version as holdfastd".to_owned(),
+    })
+}
+
+fn unspeakable(error: &frame::FrameError) -> Response {
+    Response::Failed(Failure {
+        kind: FailureKind::Failed,
+        message: format!("the answer does not fit a frame: {error}"),
+        advice: "ask for less at a time".to_owned(),
     })
 }

@@ -1,0 +1,250 @@
+//! The audit log with this host's TPM behind it.
+//!
+//! Ties job 5 to the TPM: the checkpoint key signs, the audit counter freezes. What the log is
+//! anchored in is kept beside it, and by the attestor since enrollment.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+use data_encoding::HEXLOWER;
+use holdfast_attest_host::durable;
+use holdfast_proof::counter::{CounterAnchor, CounterEvidence};
+use holdfast_proof::hash::sha256;
+use holdfast_proof::note::Origin;
+use holdfast_proof::tpm::PublicKey;
+use holdfast_protocol::audit::{AuditEvent, What};
+use holdfast_protocol::record::{NotRecorded, Record, Recording};
+use holdfast_protocol::{Sha256Digest, Timestamp};
+use holdfast_record_audit::{
+    Answer, AuditConfig, AuditError, AuditLog, AuditTask, CheckpointCounter, CheckpointSigner,
+    Counting, DuePolicy, LastStop, Opened, TpmFailed,
+};
+use holdfast_tpm::{CounterRole, Provisioned, TpmError};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::config;
+use crate::state_folder::StateFolder;
+
+/// The largest anchor file that is read.
+const MAX_ANCHOR: u64 = 4096;
+
+/// The log, open and ready to run.
+pub struct OpenAudit {
+    /// The handle.
+    pub log: AuditLog,
+    /// The task that writes.
+    pub task: AuditTask,
+    /// What was found when it was opened, to be recorded first.
+    pub recovered: Option<What>,
+}
+
+/// What the log is anchored in: its name, and the counter's value at its first checkpoint.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Anchor {
+    origin: String,
+    first: u64,
+}
+
+impl OpenAudit {
+    /// Opens the log of this host; makes it where there is none.
+    pub async fn open(
+        config: &config::AuditConfig,
+        state: &StateFolder,
+        tpm: &Provisioned,
+    ) -> anyhow::Result<Self> {
+        let key = checkpoint_key(tpm)?;
+        let anchor = anchor(&state.join("audit.json"), tpm, &key).await?;
+        let origin = Origin::new(anchor.origin)?;
+        let counter_anchor = CounterAnchor::new(
+            origin.clone(),
+            &tpm.state().attestation_key,
+            &tpm.state().audit_counter,
+            anchor.first,
+        )?;
+        let due = DuePolicy {
+            tick: Duration::from_secs(config.checkpoint_seconds.get().into()),
+            records: config.checkpoint_records.get().into(),
+            daily_increments: config.counter_per_day.try_into().unwrap_or(usize::MAX),
+            ..DuePolicy::default()
+        };
+        let Opened {
+            log,
+            task,
+            last_stop,
+            records,
+        } = AuditLog::open(
+            AuditConfig {
+                folder: state.join("audit"),
+                origin,
+                due,
+                counting: Counting::By {
+                    counter: Arc::new(TpmCounter(tpm.clone())),
+                    anchor: counter_anchor,
+                },
+            },
+            Arc::new(TpmSigner {
+                tpm: tpm.clone(),
+                key,
+            }),
+        )
+        .await
+        .context("the audit log cannot be opened; nothing is done without it")?;
+        let recovered = match last_stop {
+            LastStop::New | LastStop::Orderly => None,
+            LastStop::Unclean => Some(What::LogRecovered { records }),
+        };
+        Ok(Self {
+            log,
+            task,
+            recovered,
+        })
+    }
+}
+
+/// Records what the jobs say, stamped and named.
+pub struct Recorder(pub AuditLog);
+
+impl Record for Recorder {
+    fn record(&self, what: What) -> Recording<'_> {
+        Box::pin(async move {
+            let event = AuditEvent {
+                uid: Uuid::now_v7(),
+                at: now(),
+                what,
+            };
+            match self.0.record(&event).await {
+                Ok(_) => Ok(()),
+                Err(error) => Err(not_recorded(&error)),
+            }
+        })
+    }
+}
+
+fn not_recorded(error: &AuditError) -> NotRecorded {
+    NotRecorded(format!("{:#}", ErrorChain(error)))
+}
+
+/// An error with its causes, in one line.
+struct ErrorChain<'a>(&'a dyn std::error::Error);
+
+impl std::fmt::Display for ErrorChain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(source) = cause {
+            write!(f, ": {source}")?;
+            cause = source.source();
+        }
+        Ok(())
+    }
+}
+
+/// The checkpoint key and the TPM that holds it.
+struct TpmSigner {
+    tpm: Provisioned,
+    key: PublicKey,
+}
+
+impl CheckpointSigner for TpmSigner {
+    fn public_key(&self) -> PublicKey {
+        self.key.clone()
+    }
+
+    fn sign(&self, digest: Sha256Digest) -> Answer<'_, Vec<u8>> {
+        Box::pin(async move {
+            let signature = self.tpm.sign_checkpoint(digest).await.map_err(failed)?;
+            Ok(signature.to_x509())
+        })
+    }
+}
+
+/// The audit counter and the TPM that holds it.
+struct TpmCounter(Provisioned);
+
+impl CheckpointCounter for TpmCounter {
+    fn value(&self) -> Answer<'_, u64> {
+        Box::pin(async move {
+            self.0
+                .read_counter(CounterRole::Audit)
+                .await
+                .map_err(failed)
+        })
+    }
+
+    fn certify(&self, body: Sha256Digest) -> Answer<'_, CounterEvidence> {
+        Box::pin(async move {
+            let certified = self
+                .0
+                .certify_counter(CounterRole::Audit, body)
+                .await
+                .map_err(failed)?;
+            CounterEvidence::new(
+                certified.statement.as_bytes(),
+                &certified.signature.encode(),
+            )
+            .ok_or_else(|| TpmFailed("its evidence is longer than any TPM's".into()))
+        })
+    }
+
+    fn increment(&self) -> Answer<'_, u64> {
+        Box::pin(async move { self.0.increment(CounterRole::Audit).await.map_err(failed) })
+    }
+}
+
+fn failed(error: TpmError) -> TpmFailed {
+    TpmFailed(Box::new(error))
+}
+
+fn checkpoint_key(tpm: &Provisioned) -> anyhow::Result<PublicKey> {
+    tpm.state()
+        .checkpoint_key
+        .public()
+        .key()
+        .context("the checkpoint key is not a signing key")
+}
+
+/// The anchor that is kept, or the one that a new log begins with.
+async fn anchor(path: &Path, tpm: &Provisioned, key: &PublicKey) -> anyhow::Result<Anchor> {
+    let spki = key.to_spki_der();
+    let name = sha256(&spki);
+    let short = name.as_bytes().get(..8).unwrap_or_default();
+    let origin = format!("holdfast/audit/{}", HEXLOWER.encode(short));
+    let mut text = Vec::new();
+    match File::open(path) {
+        Ok(file) => {
+            file.take(MAX_ANCHOR)
+                .read_to_end(&mut text)
+                .with_context(|| format!("`{}` cannot be read", path.display()))?;
+            let kept: Anchor = serde_json::from_slice(&text)
+                .with_context(|| format!("`{}` is not an audit log's anchor", path.display()))?;
+            anyhow::ensure!(
+                kept.origin == origin,
+                "`{}` anchors `{}`, which is another TPM's log",
+                path.display(),
+                kept.origin
+            );
+            Ok(kept)
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let first = tpm.read_counter(CounterRole::Audit).await?;
+            let anchor = Anchor { origin, first };
+            durable::replace(path, &serde_json::to_vec_pretty(&anchor)?)
+                .with_context(|| format!("`{}` cannot be written", path.display()))?;
+            Ok(anchor)
+        }
+        Err(error) => Err(error).with_context(|| format!("`{}` cannot be read", path.display())),
+    }
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,151 @@
+//! The owner of the jobs: what starts, in which order, and how it all stops.
+//!
+//! Nothing listens before the TPM is open and the audit log is recording; nothing is closed before
+//! everything that uses it has ended. The jobs meet here and nowhere else.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context;
+use holdfast_attest_host::{AttestHost, Host};
+use holdfast_protocol::audit::What;
+use holdfast_protocol::record::Record;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::audit::{OpenAudit, Recorder};
+use crate::config::Config;
+use crate::management::{self, Answers, Managers};
+use crate::state_folder::StateFolder;
+use crate::tpm::OpenTpm;
+
+/// Runs the broker until it is told to stop, or until one of its parts fails.
+pub fn run(config: Config) -> anyhow::Result<()> {
+    let state = StateFolder::open(&config.state)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        // A TLS handshake with the node key blocks one worker while the TPM signs.
+        .worker_threads(2)
+        .build()
+        .context("the runtime does not start")?;
+    runtime.block_on(serve(config, &state))
+}
+
+async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let mut stop_signals = StopSignals::new()?;
+    std::fs::create_dir_all(&config.run)
+        .with_context(|| format!("`{}` cannot be made", config.run.display()))?;
+
+    let tpm = OpenTpm::open(&config.tpm, state).await?;
+    let OpenAudit {
+        log,
+        task: audit_task,
+        recovered,
+    } = OpenAudit::open(&config.audit, state, &tpm.provisioned).await?;
+    let record: Arc<dyn Record> = Arc::new(Recorder(log.clone()));
+    // The log stops last, by a token of its own: the other parts record until they have ended.
+    let stop_log = CancellationToken::new();
+    let mut log_task = JoinSet::new();
+    log_task.spawn(audit_task.run(stop_log.clone()));
+    for what in recovered.into_iter().chain([What::LogStarted {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        grade: tpm.grade,
+    }]) {
+        record.record(what).await?;
+    }
+
+    let (attest_host, host_task) = AttestHost::new(
+        tpm.provisioned.clone(),
+        Host {
+            name: host_name(),
+            grade: tpm.grade,
+            event_log: tpm.event_log.clone(),
+        },
+        Arc::clone(&record),
+        state.join("enrollment.json"),
+    )?;
+    let answers = Answers {
+        attest_host,
+        audit: log,
+        grade: tpm.grade,
+        tpm: tpm.words.clone(),
+    };
+    let listener = management::listen(&config.run.join("management.sock"))?;
+
+    let stop = CancellationToken::new();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(host_task.run(stop.clone()));
+    tasks.spawn(management::serve(
+        listener,
+        Managers::new(&config.management.uids),
+        Arc::new(answers),
+        stop.clone(),
+    ));
+    tracing::info!(
+        grade = %tpm.grade,
+        socket = %config.run.join("management.sock").display(),
+        milliseconds = started.elapsed().as_millis(),
+        "ready"
+    );
+
+    // The first that ends, ends all: a broker without one of its parts must not go on.
+    let outcome = tokio::select! {
+        name = stop_signals.next() => {
+            tracing::info!(signal = name, "stopping");
+            Ok(())
+        }
+        ended = tasks.join_next() => Err(match ended {
+            Some(Err(error)) => anyhow::Error::new(error).context("a part of the broker failed"),
+            Some(Ok(())) | None => anyhow::anyhow!("a part of the broker ended by itself"),
+        }),
+        ended = log_task.join_next() => Err(match ended {
+            Some(Ok(Err(error))) => anyhow::Error::new(error).context("the audit log failed"),
+            Some(Err(error)) => anyhow::Error::new(error).context("the audit log failed"),
+            Some(Ok(Ok(()))) | None => anyhow::anyhow!("the audit log ended by itself"),
+        }),
+    };
+    stop.cancel();
+    while tasks.join_next().await.is_some() {}
+    if let Err(error) = record.record(What::LogStopped).await {
+        tracing::error!(%error, "the audit log could not be closed in order");
+    }
+    drop(record);
+    stop_log.cancel();
+    while let Some(ended) = log_task.join_next().await {
+        if let Ok(Err(error)) = ended {
+            tracing::error!(error = %anyhow::Error::new(error), "the audit log did not close in order");
+        }
+    }
+    tpm.close().await;
+    outcome
+}
+
+/// The signals that stop the broker in order.
+struct StopSignals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl StopSignals {
+    fn new() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("signals cannot be listened for");
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+fn host_name() -> String {
+    let name = rustix::system::uname();
+    name.nodename().to_string_lossy().chars().take(64).collect()
+}

@@ -1,0 +1,204 @@
+//! Answers to the management socket's questions.
+//!
+//! It asks the jobs and puts their errors into words for people; it must never decide anything
+//! itself.
+
+use holdfast_attest_host::{AttestHost, AttestHostError, AttestorUrl, Trust};
+use holdfast_protocol::grade::Grade;
+use holdfast_protocol::management::{
+    AuditRecord, EnrollRequest, Failure, FailureKind, Request, Response, Status,
+};
+use holdfast_record_audit::AuditLog;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+/// What a listing may take of a frame: half, so that its JSON escapes fit too.
+const LISTING: usize = holdfast_protocol::frame::MAX_FRAME / 2;
+
+/// Whom to ask.
+pub struct Answers {
+    /// Job 1.
+    pub attest_host: AttestHost,
+    /// Job 5.
+    pub audit: AuditLog,
+    /// What kind of installation this is.
+    pub grade: Grade,
+    /// The TPM, in words.
+    pub tpm: String,
+}
+
+impl Answers {
+    /// Answers one request.
+    pub async fn answer(&self, request: Request) -> Response {
+        let answer = match request {
+            Request::Status => Ok(self.status()),
+            Request::Enroll(request) => self.enroll(request).await,
+            Request::Attest => self.attest().await,
+            Request::AuditTail { count } => self.tail(count).await,
+            Request::AuditVerify => self.verify().await,
+            Request::AuditRecords { from, count } => self.records(from, count).await,
+            Request::AuditCheckpoint => self.checkpoint().await,
+        };
+        answer.unwrap_or_else(Response::Failed)
+    }
+
+    fn status(&self) -> Response {
+        let node = self.attest_host.node().borrow().state.clone();
+        Response::Status(Box::new(Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            grade: self.grade,
+            tpm: self.tpm.clone(),
+            node,
+            audit: self.audit.head(),
+        }))
+    }
+
+    async fn enroll(&self, request: EnrollRequest) -> Result<Response, Failure> {
+        let url: AttestorUrl = request
+            .url
+            .parse()
+            .map_err(|error| usage(&error, "name the attestor as https://host:port"))?;
+        let trust = trust(request.token, request.authorities_pem)?;
+        let node = self
+            .attest_host
+            .enroll(url, trust)
+            .await
+            .map_err(|error| not_attested(&error))?;
+        Ok(Response::Attested(node))
+    }
+
+    async fn attest(&self) -> Result<Response, Failure> {
+        let node = self
+            .attest_host
+            .attest()
+            .await
+            .map_err(|error| not_attested(&error))?;
+        Ok(Response::Attested(node))
+    }
+
+    async fn tail(&self, count: u32) -> Result<Response, Failure> {
+        let records = self
+            .audit
+            .tail(count.into())
+            .await
+            .map_err(|error| broken(&error))?;
+        // The newest count: what does not fit is left away at the old end.
+        let mut fitting = fitting(records.into_iter().rev());
+        fitting.reverse();
+        Ok(Response::Records(fitting))
+    }
+
+    async fn records(&self, from: u64, count: u32) -> Result<Response, Failure> {
+        let records = self
+            .audit
+            .records(from, count.into())
+            .await
+            .map_err(|error| broken(&error))?;
+        Ok(Response::Records(fitting(records.into_iter())))
+    }
+
+    async fn verify(&self) -> Result<Response, Failure> {
+        let report = self.audit.verify().await.map_err(|error| broken(&error))?;
+        Ok(Response::Verified(report))
+    }
+
+    async fn checkpoint(&self) -> Result<Response, Failure> {
+        let head = self
+            .audit
+            .checkpoint_now()
+            .await
+            .map_err(|error| broken(&error))?;
+        Ok(Response::Checkpointed(head))
+    }
+}
+
+fn fitting(records: impl Iterator<Item = AuditRecord>) -> Vec<AuditRecord> {
+    let mut room = LISTING;
+    records
+        .take_while(|record| {
+            let taken = room.checked_sub(record.json.len());
+            room = taken.unwrap_or(0);
+            taken.is_some()
+        })
+        .collect()
+}
+
+fn trust(token: Option<String>, authorities: Option<String>) -> Result<Trust, Failure> {
+    match (token, authorities) {
+        (Some(token), None) => token
+            .parse()
+            .map(Trust::Token)
+            .map_err(|error| usage(&error, "`holdfast-attestor token create` makes one")),
+        (None, Some(pem)) => {
+            let certificates: Result<Vec<_>, _> =
+                CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+            match certificates {
+                Ok(certificates) if !certificates.is_empty() => {
+                    Ok(Trust::Authorities(certificates))
+                }
+                Ok(_) | Err(_) => Err(Failure {
+                    kind: FailureKind::Usage,
+                    message: "the authority is not a PEM certificate".to_owned(),
+                    advice: "`holdfast-attestor bundle show` prints it".to_owned(),
+                }),
+            }
+        }
+        (None, None) | (Some(_), Some(_)) => Err(Failure {
+            kind: FailureKind::Usage,
+            message: "either a token or an authority has to be given".to_owned(),
+            advice: "see `holdfast enroll --help`".to_owned(),
+        }),
+    }
+}
+
+fn usage(error: &dyn std::error::Error, advice: &str) -> Failure {
+    Failure {
+        kind: FailureKind::Usage,
+        message: error.to_string(),
+        advice: advice.to_owned(),
+    }
+}
+
+fn not_attested(error: &AttestHostError) -> Failure {
+    let advice = match error {
+        AttestHostError::Channel(_) | AttestHostError::Unavailable(_) => {
+            "see whether the attestor runs at that address and is the one that you mean"
+        }
+        AttestHostError::Refused(_) => {
+            "the attestor's operator sees the reason: `holdfast-attestor host show`"
+        }
+        AttestHostError::NotEnrolled => "`holdfast enroll URL --token-file FILE`",
+        AttestHostError::EnrolledElsewhere(_)
+        | AttestHostError::Tpm(_)
+        | AttestHostError::Registration(_)
+        | AttestHostError::NotRecorded(_)
+        | AttestHostError::Answer(_)
+        | AttestHostError::Name(_)
+        | AttestHostError::Request(_)
+        | AttestHostError::Stopping => "`holdfast doctor` looks for the cause",
+    };
+    Failure {
+        kind: FailureKind::NotAttested,
+        message: with_causes(error),
+        advice: advice.to_owned(),
+    }
+}
+
+fn broken(error: &dyn std::error::Error) -> Failure {
+    Failure {
+        kind: FailureKind::Failed,
+        message: with_causes(error),
+        advice: "see holdfastd's log".to_owned(),
+    }
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        text.push_str(": ");
+        text.push_str(&source.to_string());
+        cause = source.source();
+    }
+    text
+}
