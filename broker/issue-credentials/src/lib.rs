@@ -1,1 +1,32 @@
-//! Placeholder.
+//! Job 3, issue credentials: what a session may show of itself to others.
+//!
+//! Here is the SPIFFE Workload API for sealed sessions: one socket per session, whose listener is
+//! the identity. [`Issuer`] makes a [`Session`], which keeps that session's SVIDs fresh;
+//! [`SessionSocket`] serves them, and hands hook frames on. Signing and recording are handed in
+//! ([`Authority`], [`Recorder`]), and so is the judgement of who may connect ([`PeerCheck`]).
+//!
+//! This job must never hold a key of the trust domain, must never let an SVID leave before its
+//! record is durable, and must never serve one session another's identity.
+#![forbid(unsafe_code)]
+
+mod audiences;
+mod bundle;
+mod jwk;
+mod jwt;
+mod material;
+mod session_socket;
+mod sources;
+mod state;
+mod task;
+pub mod workload;
+
+pub use audiences::{Audiences, InvalidAudiences};
+pub use bundle::{Bundle, BundleError};
+pub use jwt::{JwtError, Validated};
+pub use material::{JwtSvid, MaterialError, X509Svid};
+pub use session_socket::{
+    Denied, FrameHandler, MAX_CONNECTIONS, PeerCheck, SessionSocket, SocketError,
+};
+pub use sources::{Authority, AuthorityError, RecordError, Recorder};
+pub use state::{MAX_JWTS, MAX_SIGNING, Refusal};
+pub use task::{Issuer, Session, SessionIdentity, TaskError};

@@ -1,0 +1,183 @@
+//! One connection: judged, told apart by its first byte, served until it ends or the socket does.
+//!
+//! This module must never leave a task behind: what HTTP/2 spawns is tracked and ended with it.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http2;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use rustix::net::{RecvFlags, recv};
+use tokio::io::Interest;
+use tokio::net::UnixStream;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
+
+use super::{FrameHandler, PeerCheck};
+use crate::task::Session;
+use crate::workload::{self, Admission};
+
+/// How long a peer may take to send its first byte.
+const FIRST_BYTE: Duration = Duration::from_secs(10);
+
+/// How long a peer that was not admitted may stay, to read its refusal.
+const DENIED_STAY: Duration = Duration::from_secs(5);
+
+/// The most peers that may be reading their refusal at a time: strangers must not take a session's
+/// connections.
+const DENIED_AT_ONCE: usize = 8;
+
+/// The most concurrent requests of one connection (RFC 9113 §5.1.2).
+const MAX_REQUESTS: u32 = 32;
+
+/// The largest header list of a request, in bytes (RFC 9113 §6.5.2).
+const MAX_HEADERS: u32 = 16 * 1024;
+
+/// The most data that waits for one stream's reader, in bytes: a few messages.
+const MAX_UNREAD: usize = 64 * 1024;
+
+/// What the connections of one socket share.
+#[derive(Clone)]
+pub(super) struct Slots {
+    denied: Arc<Semaphore>,
+}
+
+impl Default for Slots {
+    fn default() -> Self {
+        Self {
+            denied: Arc::new(Semaphore::new(DENIED_AT_ONCE)),
+        }
+    }
+}
+
+/// A connection that was accepted, of which nothing was read.
+pub(super) struct Connection {
+    pub(super) stream: UnixStream,
+    pub(super) session: Session,
+    pub(super) frames: Arc<dyn FrameHandler>,
+    pub(super) slots: Slots,
+    pub(super) stop: CancellationToken,
+}
+
+/// What a first byte begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Language {
+    Frames,
+    Http2,
+    Unknown,
+}
+
+impl Connection {
+    pub(super) async fn serve(self, peers: Arc<dyn PeerCheck>) {
+        match peers.admit(&self.stream) {
+            Ok(()) => self.admitted().await,
+            Err(denied) => {
+                let session = self.session.identity().session;
+                warn!(%session, %denied, "a connection was refused");
+                let Ok(_slot) = self.slots.denied.clone().try_acquire_owned() else {
+                    return;
+                };
+                // Late or not, the connection is over.
+                let _ = timeout(DENIED_STAY, self.denied()).await;
+            }
+        }
+    }
+
+    async fn admitted(self) {
+        match self.language().await {
+            Some(Language::Frames) => {
+                let session = self.session.identity();
+                self.frames.handle(session, self.stream, self.stop).await;
+            }
+            Some(Language::Http2) => self.http2(Admission::Admitted).await,
+            Some(Language::Unknown) | None => {}
+        }
+    }
+
+    /// A frame has no answer for strangers; the Workload API has.
+    async fn denied(self) {
+        match self.language().await {
+            Some(Language::Http2) => self.http2(Admission::Denied).await,
+            Some(Language::Frames | Language::Unknown) | None => {}
+        }
+    }
+
+    /// `None` if the peer goes away, stays silent, or the socket stops.
+    async fn language(&self) -> Option<Language> {
+        let first = timeout(FIRST_BYTE, first_byte(&self.stream));
+        match self.stop.run_until_cancelled(first).await {
+            Some(Ok(Ok(0))) => Some(Language::Frames),
+            Some(Ok(Ok(b'P'))) => Some(Language::Http2),
+            Some(Ok(Ok(_))) => Some(Language::Unknown),
+            Some(Ok(Err(_)) | Err(_)) | None => None,
+        }
+    }
+
+    async fn http2(self, admission: Admission) {
+        let tasks = Tasks {
+            tracker: TaskTracker::new(),
+            end: CancellationToken::new(),
+        };
+        // Also when this future is dropped.
+        let end = tasks.end.clone().drop_guard();
+        let service = TowerToHyperService::new(workload::service(
+            self.session,
+            admission,
+            self.stop.clone(),
+        ));
+        let connection = http2::Builder::new(tasks.clone())
+            .max_concurrent_streams(MAX_REQUESTS)
+            .max_header_list_size(MAX_HEADERS)
+            .max_send_buf_size(MAX_UNREAD)
+            .serve_connection(TokioIo::new(self.stream), service);
+        tokio::pin!(connection);
+        let result = tokio::select! {
+            result = &mut connection => result,
+            () = self.stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = result {
+            debug!(%error, "a workload api connection ended badly");
+        }
+        drop(end);
+        tasks.tracker.close();
+        tasks.tracker.wait().await;
+    }
+}
+
+/// Looks at the first byte and leaves it there.
+async fn first_byte(stream: &UnixStream) -> io::Result<u8> {
+    let peek = || {
+        let mut byte = [0];
+        match recv(stream, &mut byte, RecvFlags::PEEK)? {
+            (_, 0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(byte),
+        }
+    };
+    let [byte] = stream.async_io(Interest::READABLE, peek).await?;
+    Ok(byte)
+}
+
+/// Spawns what HTTP/2 has to run beside the connection, one task a request, and ends it.
+#[derive(Clone)]
+struct Tasks {
+    tracker: TaskTracker,
+    end: CancellationToken,
+}
+
+impl<F> hyper::rt::Executor<F> for Tasks
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        let end = self.end.clone();
+        (self.tracker).spawn(async move { end.run_until_cancelled(future).await });
+    }
+}

@@ -1,0 +1,383 @@
+//! The shell of one session's credentials: carries out what the core names, and lets others wait.
+//!
+//! The core lives in a watch channel: whoever asks looks at it, and sleeps until it changes. One
+//! task per session signs and records ([`Session::run`]). This module must never give out what the
+//! core does not.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use holdfast_protocol::Timestamp;
+use holdfast_protocol::audit::What;
+use holdfast_protocol::id::{SessionId, SpiffeId};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use crate::audiences::Audiences;
+use crate::bundle::Bundle;
+use crate::jwt::{self, JwtError, Validated};
+use crate::material::{FreshKey, JwtSvid, MaterialError, X509Svid};
+use crate::sources::{Authority, AuthorityError, RecordError, Recorder};
+use crate::state::{Answer, Change, Credentials, Effect, Generation, Refusal, Signed, Wanted};
+use crate::workload::MAX_STREAMS;
+
+/// How long the authority and the recorder may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The longest sleep: the wall clock may be set, or the machine suspended, behind our back.
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+
+/// Makes sessions' credentials out of an authority and a recorder.
+#[derive(Clone)]
+pub struct Issuer {
+    authority: Arc<dyn Authority>,
+    recorder: Arc<dyn Recorder>,
+}
+
+/// Whose credentials they are; fixed for a session's life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionIdentity {
+    /// The session.
+    pub session: SessionId,
+    /// Its name.
+    pub spiffe_id: SpiffeId,
+}
+
+/// A handle on one session's credentials.
+#[derive(Clone)]
+pub struct Session {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    identity: SessionIdentity,
+    issuer: Issuer,
+    state: watch::Sender<State>,
+    streams: Arc<Semaphore>,
+}
+
+/// What everybody who asks looks at.
+pub(crate) struct State {
+    credentials: Credentials<X509Svid, Arc<JwtSvid>>,
+    bundle: Arc<Bundle>,
+}
+
+/// The session's task cannot go on; us.
+#[derive(Debug, thiserror::Error)]
+pub enum TaskError {
+    /// A task of it panicked.
+    #[error("a task of the session failed")]
+    Join(#[source] JoinError),
+}
+
+/// Why a signature or a record was not had. The client learns only the [`Refusal`].
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("no signature")]
+    Authority(#[source] AuthorityError),
+    #[error("the svid could not be made")]
+    Material(#[source] MaterialError),
+    #[error("no record")]
+    Record(#[source] RecordError),
+    #[error("no answer within {} s", PATIENCE.as_secs())]
+    Late,
+}
+
+enum Done {
+    X509(Result<X509Svid, Failure>),
+    Jwt(Audiences, Result<JwtSvid, Failure>),
+    Recorded(Wanted, Generation, Result<(), Failure>),
+}
+
+impl Issuer {
+    /// Issues what `authority` signs and `recorder` records.
+    pub fn new(authority: Arc<dyn Authority>, recorder: Arc<dyn Recorder>) -> Self {
+        Self {
+            authority,
+            recorder,
+        }
+    }
+
+    /// The credentials of a session that starts. [`Session::run`] brings them to life.
+    pub fn session(&self, identity: SessionIdentity) -> Session {
+        let bundle = self.authority.bundle().borrow().clone();
+        Session {
+            shared: Arc::new(Shared {
+                identity,
+                issuer: self.clone(),
+                state: watch::Sender::new(State {
+                    credentials: Credentials::new(),
+                    bundle,
+                }),
+                streams: Arc::new(Semaphore::new(MAX_STREAMS)),
+            }),
+        }
+    }
+}
+
+impl Session {
+    /// Whose it is.
+    pub fn identity(&self) -> &SessionIdentity {
+        &self.shared.identity
+    }
+
+    /// Ends the session's identity at once and for good: what is held is dropped and zeroized,
+    /// open streams end, and every request from now on is told that no identity is issued.
+    pub fn revoke(&self) {
+        self.shared
+            .state
+            .send_modify(|state| state.credentials.end());
+    }
+
+    /// The X.509-SVID, made if there is none yet.
+    ///
+    /// # Errors
+    /// [`Refusal`] if there is none to be had.
+    pub async fn x509(&self) -> Result<X509Svid, Refusal> {
+        let mut changes = self.changes();
+        loop {
+            if let Some(answer) = settled(self.ask_x509()) {
+                return answer.map(|(svid, _)| svid);
+            }
+            changed(&mut changes).await?;
+        }
+    }
+
+    /// A JWT-SVID for these audiences. One that is in use is replaced when half of its life is
+    /// over, before it is asked for again; one that is not is forgotten then.
+    ///
+    /// # Errors
+    /// [`Refusal`] if there is none to be had.
+    pub async fn jwt(&self, audiences: &Audiences) -> Result<Arc<JwtSvid>, Refusal> {
+        let mut changes = self.changes();
+        loop {
+            let answer = self.ask(|credentials, now| credentials.ask_jwt(audiences, now));
+            if let Some(answer) = settled(answer) {
+                return answer.map(|(svid, _)| svid);
+            }
+            changed(&mut changes).await?;
+        }
+    }
+
+    /// Judges somebody's JWT-SVID by the trust domain's bundle (JWT-SVID §4).
+    ///
+    /// # Errors
+    /// [`JwtError`] if the token is not valid for `audience`.
+    pub fn validate(&self, token: &str, audience: &str) -> Result<Validated, JwtError> {
+        let trust_domain = self.identity().spiffe_id.trust_domain();
+        jwt::validate(token, audience, trust_domain, &self.bundle(), now())
+    }
+
+    /// Keeps the credentials fresh until `stop`. Without it, whoever asks waits.
+    ///
+    /// # Errors
+    /// [`TaskError`] if a part of it fails; the session cannot go on then.
+    pub async fn run(&self, stop: CancellationToken) -> Result<(), TaskError> {
+        let mut changes = self.changes();
+        let mut bundle = self.shared.issuer.authority.bundle();
+        // It may have changed since the session was made.
+        bundle.mark_changed();
+        let mut work = JoinSet::new();
+        loop {
+            let sleep = self.advance(&mut work);
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                done = work.join_next(), if !work.is_empty() => {
+                    if let Some(done) = done {
+                        self.finish(done.map_err(TaskError::Join)?);
+                    }
+                }
+                // An authority that went away leaves the bundle as it last was.
+                Ok(()) = bundle.changed() => {
+                    let new = bundle.borrow_and_update().clone();
+                    self.shared.state.send_modify(|state| state.bundle = new);
+                }
+                Ok(()) = changes.changed() => {}
+                () = tokio::time::sleep(sleep) => {}
+            }
+        }
+    }
+
+    pub(crate) fn changes(&self) -> watch::Receiver<State> {
+        self.shared.state.subscribe()
+    }
+
+    pub(crate) fn ask_x509(&self) -> Answer<X509Svid> {
+        self.ask(|credentials, now| credentials.ask_x509(now))
+    }
+
+    pub(crate) fn standing(&self) -> Result<(), Refusal> {
+        self.shared.state.borrow().credentials.standing()
+    }
+
+    pub(crate) fn bundle(&self) -> Arc<Bundle> {
+        self.shared.state.borrow().bundle.clone()
+    }
+
+    pub(crate) fn streams(&self) -> Arc<Semaphore> {
+        self.shared.streams.clone()
+    }
+
+    fn ask<C>(
+        &self,
+        question: impl FnOnce(
+            &mut Credentials<X509Svid, Arc<JwtSvid>>,
+            Timestamp,
+        ) -> (Answer<C>, Change),
+    ) -> Answer<C> {
+        let mut answer = Answer::Pending;
+        let now = now();
+        self.shared.state.send_if_modified(|state| {
+            let (given, change) = question(&mut state.credentials, now);
+            answer = given;
+            change == Change::Some
+        });
+        answer
+    }
+
+    /// Starts what is due; says how long nothing else will be.
+    fn advance(&self, work: &mut JoinSet<Done>) -> Duration {
+        let now = now();
+        let mut effects = Vec::new();
+        let mut wake = None;
+        self.shared.state.send_if_modified(|state| {
+            let (due, change) = state.credentials.poll(now);
+            effects = due;
+            wake = state.credentials.wake_at(now);
+            change == Change::Some
+        });
+        for effect in effects {
+            let issuer = self.shared.issuer.clone();
+            let identity = self.identity().clone();
+            work.spawn(async move {
+                match effect {
+                    Effect::Sign(Wanted::X509) => Done::X509(issuer.x509(&identity).await),
+                    Effect::Sign(Wanted::Jwt(audiences)) => {
+                        let signed = issuer.jwt(&identity, &audiences).await;
+                        Done::Jwt(audiences, signed)
+                    }
+                    Effect::Record {
+                        wanted,
+                        generation,
+                        not_after,
+                    } => {
+                        let recorded = issuer.record(&identity, &wanted, not_after).await;
+                        Done::Recorded(wanted, generation, recorded)
+                    }
+                }
+            });
+        }
+        wake.map_or(LONGEST_SLEEP, |at| at.since(now).min(LONGEST_SLEEP))
+    }
+
+    fn finish(&self, done: Done) {
+        let session = self.identity().session;
+        let now = now();
+        self.shared.state.send_modify(|state| match done {
+            Done::X509(result) => {
+                let signed = result.map(|credential| Signed {
+                    not_after: credential.not_after(),
+                    credential,
+                });
+                let signed = signed.map_err(|failure| refused(session, failure));
+                state.credentials.signed_x509(signed, now);
+            }
+            Done::Jwt(audiences, result) => {
+                let signed = result.map(|credential| Signed {
+                    not_after: credential.not_after(),
+                    credential: Arc::new(credential),
+                });
+                let signed = signed.map_err(|failure| refused(session, failure));
+                state.credentials.signed_jwt(&audiences, signed, now);
+            }
+            Done::Recorded(wanted, generation, result) => {
+                let recorded = result.map_err(|failure| refused(session, failure));
+                (state.credentials).recorded(&wanted, generation, recorded, now);
+            }
+        });
+    }
+}
+
+impl Issuer {
+    async fn x509(&self, identity: &SessionIdentity) -> Result<X509Svid, Failure> {
+        let id = &identity.spiffe_id;
+        let key = FreshKey::generate().map_err(Failure::Material)?;
+        let request = key.request(id).map_err(Failure::Material)?;
+        let chain = patiently(self.authority.sign_x509(id, &request)).await?;
+        let chain = chain.map_err(Failure::Authority)?;
+        key.certified(&chain, id).map_err(Failure::Material)
+    }
+
+    async fn jwt(
+        &self,
+        identity: &SessionIdentity,
+        audiences: &Audiences,
+    ) -> Result<JwtSvid, Failure> {
+        let id = &identity.spiffe_id;
+        let token = patiently(self.authority.sign_jwt(id, audiences)).await?;
+        let token = token.map_err(Failure::Authority)?;
+        JwtSvid::issued(token, id, audiences).map_err(Failure::Material)
+    }
+
+    async fn record(
+        &self,
+        identity: &SessionIdentity,
+        wanted: &Wanted,
+        not_after: Timestamp,
+    ) -> Result<(), Failure> {
+        let what = What::SvidIssued {
+            session: identity.session,
+            spiffe_id: identity.spiffe_id.clone(),
+            audience: match wanted {
+                Wanted::X509 => "x509".to_owned(),
+                Wanted::Jwt(audiences) => audiences.to_string(),
+            },
+            not_after,
+        };
+        let recorded = patiently(self.recorder.record(what)).await?;
+        recorded.map_err(Failure::Record)
+    }
+}
+
+/// Waits for a change of what is shared; the sender lives in every handle.
+pub(crate) async fn changed(changes: &mut watch::Receiver<State>) -> Result<(), Refusal> {
+    (changes.changed().await).map_err(|_| Refusal::NoIdentity)
+}
+
+fn settled<C>(answer: Answer<C>) -> Option<Result<(C, Generation), Refusal>> {
+    match answer {
+        Answer::Ready(credential, generation) => Some(Ok((credential, generation))),
+        Answer::Refused(why) => Some(Err(why)),
+        Answer::Pending => None,
+    }
+}
+
+async fn patiently<T>(answer: impl Future<Output = T>) -> Result<T, Failure> {
+    timeout(PATIENCE, answer).await.map_err(|_| Failure::Late)
+}
+
+/// Tells the operator why, and the core what it means.
+fn refused(session: SessionId, failure: Failure) -> Refusal {
+    let refusal = match &failure {
+        Failure::Authority(AuthorityError::Refused(_)) => Refusal::NoIdentity,
+        Failure::Authority(AuthorityError::Unreachable(_))
+        | Failure::Material(_)
+        | Failure::Record(_)
+        | Failure::Late => Refusal::Unavailable,
+    };
+    let error: &(dyn std::error::Error + 'static) = &failure;
+    match refusal {
+        Refusal::NoIdentity => warn!(%session, error, "the authority does not grant the identity"),
+        Refusal::Unavailable | Refusal::Busy => debug!(%session, error, "no credential"),
+    }
+    refusal
+}
+
+fn now() -> Timestamp {
+    // A clock before 1970 is refused by everything that has an end.
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+    Timestamp::from_millis(0) + since_epoch.unwrap_or(Duration::MAX)
+}

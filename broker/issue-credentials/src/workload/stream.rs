@@ -1,0 +1,139 @@
+//! The streams: the whole state at once, and again whenever it changes (SPIFFE_Workload_API §4.3).
+//!
+//! A stream ends with the status that says why there is nothing more: a revoked session's with
+//! PermissionDenied, which tells the client to put away what it has (§5.2.1). This module must
+//! never send a part of the state, or the same state twice.
+
+use std::collections::HashMap;
+
+use futures::stream;
+use prost::bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use super::{Messages, Workload, api};
+use crate::bundle::Bundle;
+use crate::state::{Answer, Generation, Refusal};
+use crate::task::{Session, State, changed};
+
+/// The session's X.509-SVIDs with key and bundle: one, the default identity.
+pub(super) fn x509_svids(workload: &Workload) -> Result<Messages<api::X509svidResponse>, Status> {
+    open(
+        workload,
+        |session, last: &mut Option<(Generation, Bytes)>| {
+            let (svid, generation) = match session.ask_x509() {
+                Answer::Ready(svid, generation) => (svid, generation),
+                Answer::Pending => return Ok(None),
+                Answer::Refused(why) => return Err(why),
+            };
+            let bundle = session.bundle().x509().ok_or(Refusal::Unavailable)?;
+            if !is_news(last, (generation, bundle.clone())) {
+                return Ok(None);
+            }
+            Ok(Some(api::X509svidResponse {
+                svids: vec![api::X509svid {
+                    spiffe_id: session.identity().spiffe_id.to_string(),
+                    x509_svid: svid.chain().clone(),
+                    x509_svid_key: svid.key().clone(),
+                    bundle,
+                    hint: String::new(),
+                }],
+                crl: Vec::new(),
+                federated_bundles: HashMap::new(),
+            }))
+        },
+    )
+}
+
+/// The X.509 bundle of the session's trust domain.
+pub(super) fn x509_bundles(
+    workload: &Workload,
+) -> Result<Messages<api::X509BundlesResponse>, Status> {
+    open(workload, |session, last| {
+        let bundles = bundles(session, last, Bundle::x509)?;
+        Ok(bundles.map(|bundles| api::X509BundlesResponse {
+            crl: Vec::new(),
+            bundles,
+        }))
+    })
+}
+
+/// The JWT bundle of the session's trust domain.
+pub(super) fn jwt_bundles(
+    workload: &Workload,
+) -> Result<Messages<api::JwtBundlesResponse>, Status> {
+    open(workload, |session, last| {
+        let bundles = bundles(session, last, Bundle::jwks)?;
+        Ok(bundles.map(|bundles| api::JwtBundlesResponse { bundles }))
+    })
+}
+
+fn bundles(
+    session: &Session,
+    last: &mut Option<Bytes>,
+    part: impl FnOnce(&Bundle) -> Option<Bytes>,
+) -> Result<Option<HashMap<String, Bytes>>, Refusal> {
+    session.standing()?;
+    let part = part(&session.bundle()).ok_or(Refusal::Unavailable)?;
+    let trust_domain = session.identity().spiffe_id.trust_domain().id();
+    Ok(is_news(last, part.clone()).then(|| HashMap::from([(trust_domain, part)])))
+}
+
+fn is_news<S: PartialEq>(last: &mut Option<S>, state: S) -> bool {
+    last.replace(state) != *last
+}
+
+/// A stream that sends what `look` finds: the next message, nothing new, or the end.
+fn open<T, S, F>(workload: &Workload, look: F) -> Result<Messages<T>, Status>
+where
+    T: Send + 'static,
+    S: Send + 'static,
+    F: Fn(&Session, &mut Option<S>) -> Result<Option<T>, Refusal> + Send + 'static,
+{
+    let Workload { session, stop } = workload;
+    let permit = session.streams().try_acquire_owned();
+    let open = Open {
+        changes: session.changes(),
+        session: session.clone(),
+        stop: stop.clone(),
+        last: None,
+        look,
+        _permit: permit.map_err(|_| Refusal::Busy)?,
+    };
+    Ok(Box::pin(stream::unfold(Some(open), async |open| {
+        let mut open = open?;
+        match open.next().await {
+            Ok(message) => Some((Ok(message), Some(open))),
+            Err(why) => Some((Err(why.into()), None)),
+        }
+    })))
+}
+
+struct Open<S, F> {
+    session: Session,
+    stop: CancellationToken,
+    changes: watch::Receiver<State>,
+    last: Option<S>,
+    look: F,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl<S, F> Open<S, F> {
+    async fn next<T>(&mut self) -> Result<T, Refusal>
+    where
+        F: Fn(&Session, &mut Option<S>) -> Result<Option<T>, Refusal>,
+    {
+        loop {
+            if let Some(message) = (self.look)(&self.session, &mut self.last)? {
+                return Ok(message);
+            }
+            let change = changed(&mut self.changes);
+            match self.stop.run_until_cancelled(change).await {
+                Some(change) => change?,
+                // The session lives on: the client is to come back, not to put its identity away.
+                None => return Err(Refusal::Unavailable),
+            }
+        }
+    }
+}
