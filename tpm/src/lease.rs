@@ -12,7 +12,7 @@ use tss_esapi::interface_types::ArithmeticComparison;
 use tss_esapi::interface_types::reserved_handles::NvAuth;
 use tss_esapi::interface_types::session_handles::AuthSession;
 use tss_esapi::structures::SensitiveData;
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::engine::{self, Cipher, Engine, Session, pcr_selection, policy_operand, sha256};
 use crate::error::{At as _, ResponseCode, TpmError};
@@ -191,7 +191,8 @@ impl Engine {
         loop {
             let result = self
                 .satisfy_lease(session, epoch, conditions)
-                .and_then(|()| self.unseal(session, object));
+                .and_then(|()| self.unseal(session, object))
+                .map(LeaseKey);
             match result {
                 Err(TpmError::PolicyRefused { rc, .. })
                     if rc == ResponseCode::PCR_CHANGED && attempt < ATTEMPTS =>
@@ -249,25 +250,6 @@ impl Engine {
             .execute_without_session(|context| context.policy_pcr(policy, digest, selection))
             .at("TPM2_PolicyPCR")
             .map_err(pcr_refusal)
-    }
-
-    fn unseal(&mut self, session: &Session, object: KeyHandle) -> Result<LeaseKey, TpmError> {
-        let opened = self
-            .context
-            .execute_with_session(Some(session.auth()), |context| {
-                context.unseal(object.into())
-            })
-            .at("TPM2_Unseal")?;
-        let mut bytes: [u8; 32] =
-            opened
-                .as_bytes()
-                .try_into()
-                .map_err(|_| TpmError::Unsupported {
-                    what: "a sealed lease does not hold 32 bytes",
-                })?;
-        let key = LeaseKey(Zeroizing::new(bytes));
-        bytes.zeroize();
-        Ok(key)
     }
 }
 

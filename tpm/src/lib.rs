@@ -27,6 +27,7 @@ mod provision;
 mod queue;
 mod state;
 mod templates;
+mod vault;
 
 pub use approver::ApproverState;
 pub use config::{
@@ -44,3 +45,4 @@ pub use places::{ATTESTATION_KEY, ApproverSlot, STORAGE_ROOT};
 pub use provision::Provisioned;
 pub use queue::Priority;
 pub use state::{CounterRole, KeyBlob, TpmState};
+pub use vault::{SealedVaultRoot, VaultRoot};

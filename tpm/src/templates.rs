@@ -139,6 +139,11 @@ pub(crate) fn approval_key(policy: &Sha256Digest) -> Template {
     )
 }
 
+/// A P-256 key that approves software states for the vault root; its authorization is the recovery code.
+pub(crate) fn vault_authority() -> Template {
+    signing_key()
+}
+
 /// Sealed data that opens only where `policy` holds.
 pub(crate) fn sealed(policy: &Sha256Digest) -> Template {
     let attributes = bound().with_no_da(true).build()?;

@@ -9,7 +9,7 @@ use holdfast_proof::tpm::{
 };
 use holdfast_protocol::Sha256Digest;
 use tss_esapi::structures as esapi;
-use tss_esapi::traits::Marshall as _;
+use tss_esapi::traits::{Marshall as _, UnMarshall as _};
 use tss_esapi::tss2_esys::{TPML_DIGEST, TPML_PCR_SELECTION};
 
 use crate::error::{At as _, TpmError};
@@ -23,6 +23,13 @@ pub(crate) fn signature(
     command: &'static str,
 ) -> Result<Signature, TpmError> {
     Signature::parse(&signature.marshall().at(command)?).at(command)
+}
+
+pub(crate) fn to_signature(
+    signature: &Signature,
+    command: &'static str,
+) -> Result<esapi::Signature, TpmError> {
+    esapi::Signature::unmarshall(&signature.encode()).at(command)
 }
 
 pub(crate) fn attestation(

@@ -23,7 +23,7 @@ use crate::error::{At as _, ResponseCode, TpmError};
 
 pub(crate) use convert::{
     attestation, clock_info, data, digest, pcr_selection, pcr_values, policy_operand, public,
-    sha256, signature,
+    sha256, signature, to_signature,
 };
 pub(crate) use session::{Cipher, Session};
 

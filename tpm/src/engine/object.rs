@@ -6,8 +6,9 @@
 use tss_esapi::handles::{KeyHandle, ObjectHandle};
 use tss_esapi::structures::{Auth, CreateKeyResult, Private, Public, SensitiveData};
 use tss_esapi::traits::UnMarshall as _;
+use zeroize::Zeroizing;
 
-use super::{Cipher, Engine, public};
+use super::{Cipher, Engine, Session, public};
 use crate::error::{At as _, TpmError};
 use crate::state::KeyBlob;
 
@@ -46,6 +47,28 @@ impl Engine {
         // The first error is the one to report.
         let value = result?;
         flushed.map(|()| value)
+    }
+
+    /// Opens 32 sealed bytes in a session in which their policy holds and responses are encrypted.
+    pub(crate) fn unseal(
+        &mut self,
+        session: &Session,
+        object: KeyHandle,
+    ) -> Result<Zeroizing<[u8; 32]>, TpmError> {
+        let opened = self
+            .context
+            .execute_with_session(Some(session.auth()), |context| {
+                context.unseal(object.into())
+            })
+            .at("TPM2_Unseal")?;
+        let mut key = Zeroizing::new([0; 32]);
+        if opened.as_bytes().len() != key.len() {
+            return Err(TpmError::Unsupported {
+                what: "a sealed key does not have 32 bytes",
+            });
+        }
+        key.copy_from_slice(opened.as_bytes());
+        Ok(key)
     }
 
     /// Flushes a transient object.

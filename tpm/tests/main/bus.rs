@@ -1,5 +1,7 @@
 //! Somebody on the bus: hears no secret, and cannot put a key of their own in the place of the SRK.
 
+use std::os::unix::net::UnixStream;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use holdfast_proof::credential::make_credential;
 use holdfast_proof::hash::sha256;
@@ -85,7 +87,7 @@ async fn no_secret_crosses_the_bus_in_the_clear() {
 }
 
 /// Keeps the name that TPM2_ReadPublic of the SRK answers, and puts another key beside it.
-fn replace_srk_key(passed: &mut Passed) {
+fn replace_srk_key(passed: &mut Passed, _: &mut UnixStream) {
     const READ_PUBLIC: u32 = 0x173;
     let handle = passed.command.get(10..14);
     if passed.code() == READ_PUBLIC && handle == Some(&STORAGE_ROOT.to_be_bytes()) {

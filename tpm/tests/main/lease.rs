@@ -1,13 +1,15 @@
 //! Leases: each condition is seen to allow, then to refuse, by the TPM's own code.
 
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use holdfast_tpm::{
-    CounterRole, LeaseKey, LeaseTerms, Priority, Provisioned, SealedLease, TpmError,
+    CounterRole, LeaseKey, LeaseTerms, Priority, Provisioned, SealedLease, Tpm, TpmConfig, TpmError,
 };
 use zeroize::Zeroizing;
 
-use crate::swtpm::{Host, measurement, pcrs};
+use crate::swtpm::{Host, Swtpm, measurement, pcrs};
+use crate::wire::{Passed, Wire, inject};
 
 const KEY: [u8; 32] = [0x5a; 32];
 const HOUR_MS: u64 = 3_600_000;
@@ -120,6 +122,58 @@ async fn conditions_that_were_edited_do_not_open_it() {
     assert_eq!(edited.deadline_ms(), u64::MAX);
     // The comparisons hold, but their digest is not the object's policy.
     assert_eq!(refused(&host.provisioned, &edited).await, 0x99d);
+    host.nothing_is_left().await;
+}
+
+/// TPM2_PCR_Extend of PCR 8, which no lease here is bound to, as another program sends it.
+fn extend_pcr_8(tpm: &mut UnixStream) {
+    let mut command = vec![0x80, 0x02, 0, 0, 0, 65, 0, 0, 0x01, 0x82, 0, 0, 0, 8];
+    // An empty password session.
+    command.extend_from_slice(&[0, 0, 0, 9, 0x40, 0, 0, 9, 0, 0, 0, 0, 0]);
+    command.extend_from_slice(&[0, 0, 0, 1, 0, 0x0b]);
+    command.extend_from_slice(&[0x88; 32]);
+    assert_eq!(inject(tpm, &command), 0);
+}
+
+/// A host behind a wire on which somebody extends PCR 8 after each of the first `times` PolicyPCR.
+async fn busy_host(times: usize) -> (Host, Wire) {
+    const POLICY_PCR: u32 = 0x17f;
+    let swtpm = Swtpm::start();
+    let mut left = times;
+    let tamper = move |passed: &mut Passed, tpm: &mut UnixStream| {
+        if passed.code() == POLICY_PCR && left > 0 {
+            left -= 1;
+            extend_pcr_8(tpm);
+        }
+    };
+    let wire = Wire::tamper(&swtpm, Box::new(tamper));
+    let config = TpmConfig {
+        transport: wire.transport(),
+        ..swtpm.config()
+    };
+    let (tpm, owner) = Tpm::open(config).await.unwrap();
+    let provisioned = tpm.provision(None).await.unwrap();
+    let host = Host {
+        swtpm,
+        provisioned,
+        owner,
+    };
+    (host, wire)
+}
+
+#[tokio::test]
+async fn pcrs_that_change_meanwhile_do_not_cost_a_lease() {
+    let (host, _wire) = busy_host(2).await;
+    let lease = lease(&host.provisioned, HOUR_MS).await;
+    opens(&host.provisioned, &lease).await;
+    host.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn pcrs_that_never_hold_still_end_the_attempts() {
+    let (host, _wire) = busy_host(usize::MAX).await;
+    let lease = lease(&host.provisioned, HOUR_MS).await;
+    assert_eq!(refused(&host.provisioned, &lease).await, 0x128);
     host.nothing_is_left().await;
 }
 

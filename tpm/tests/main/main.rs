@@ -15,4 +15,5 @@ mod lease;
 mod provisioning;
 mod straight;
 mod swtpm;
+mod vault;
 mod wire;

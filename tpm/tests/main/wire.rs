@@ -16,8 +16,8 @@ pub struct Passed {
     pub response: Vec<u8>,
 }
 
-/// What changes a response on its way.
-type Tamper = Box<dyn Fn(&mut Passed) + Send>;
+/// What changes a response on its way, or sends the TPM a command of its own.
+type Tamper = Box<dyn FnMut(&mut Passed, &mut UnixStream) + Send>;
 
 pub struct Wire {
     path: PathBuf,
@@ -38,10 +38,10 @@ impl Passed {
 
 impl Wire {
     pub fn listen(swtpm: &Swtpm) -> Self {
-        Self::tamper(swtpm, Box::new(|_| {}))
+        Self::tamper(swtpm, Box::new(|_, _| {}))
     }
 
-    pub fn tamper(swtpm: &Swtpm, tamper: Tamper) -> Self {
+    pub fn tamper(swtpm: &Swtpm, mut tamper: Tamper) -> Self {
         let path = swtpm.folder().join("wire");
         symlink(
             swtpm.folder().join("tpm.ctrl"),
@@ -59,7 +59,7 @@ impl Wire {
                     tpm.write_all(&command).unwrap();
                     let response = message(&mut tpm).unwrap();
                     let mut passed = Passed { command, response };
-                    tamper(&mut passed);
+                    tamper(&mut passed, &mut tpm);
                     let response = passed.response.clone();
                     kept.lock().unwrap().push(passed);
                     client.write_all(&response).unwrap();
@@ -77,6 +77,13 @@ impl Wire {
     pub fn take(&self) -> Vec<Passed> {
         std::mem::take(&mut *self.passed.lock().unwrap())
     }
+}
+
+/// Sends a command that is not the client's, and gives its response code.
+pub fn inject(tpm: &mut UnixStream, command: &[u8]) -> u32 {
+    tpm.write_all(command).unwrap();
+    let response = message(tpm).unwrap();
+    u32::from_be_bytes(response[6..10].try_into().unwrap())
 }
 
 /// A command or response: its size is in bytes 2 to 5.
