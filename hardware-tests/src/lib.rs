@@ -11,3 +11,4 @@
 )]
 
 pub mod harness;
+pub mod world;

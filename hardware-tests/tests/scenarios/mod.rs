@@ -1,0 +1,3 @@
+//! The promises, each shown on real parts. A scenario is named for the promise that it shows.
+
+mod attested;
