@@ -5,6 +5,7 @@
 //! judged once, by a [`PeerCheck`]. Every task has an owner here and ends with the socket. This
 //! module must never read a byte before the peer was judged, nor let a client choose an identity.
 
+mod authority;
 mod connection;
 
 use std::io;

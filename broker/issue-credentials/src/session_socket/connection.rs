@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use super::authority::Mended;
 use super::{FrameHandler, PeerCheck};
 use crate::task::Session;
 use crate::workload::{self, Admission};
@@ -134,7 +135,7 @@ impl Connection {
             .max_concurrent_streams(MAX_REQUESTS)
             .max_header_list_size(MAX_HEADERS)
             .max_send_buf_size(MAX_UNREAD)
-            .serve_connection(TokioIo::new(self.stream), service);
+            .serve_connection(TokioIo::new(Mended::new(self.stream)), service);
         tokio::pin!(connection);
         let result = tokio::select! {
             result = &mut connection => result,
