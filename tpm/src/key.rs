@@ -71,8 +71,7 @@ impl LoadedKey {
 impl Drop for LoadedKey {
     fn drop(&mut self) {
         let number = self.number;
-        self.tpm
-            .release(move |engine| engine.release_resident(number));
+        self.tpm.release(move |slot| slot.release(number));
     }
 }
 
@@ -206,16 +205,6 @@ impl Provisioned {
 }
 
 impl Engine {
-    /// The loaded key of this number.
-    pub(crate) fn resident_key(&self, number: u64) -> Result<KeyHandle, TpmError> {
-        self.resident
-            .get(&number)
-            .copied()
-            .ok_or(TpmError::Changed {
-                what: "loaded key (the TPM was restarted)",
-            })
-    }
-
     pub(crate) fn certify(
         &mut self,
         ak: KeyHandle,
@@ -247,14 +236,5 @@ impl Engine {
         digest: &Sha256Digest,
     ) -> Result<Signature, TpmError> {
         self.with_loaded(srk, key, |engine, key| engine.sign(key, digest))
-    }
-
-    fn release_resident(&mut self, number: u64) {
-        if let Some(key) = self.resident.remove(&number)
-            && let Err(error) = self.flush(key.into())
-        {
-            // Nobody is left to tell; the next job meets a broken connection by itself.
-            tracing::warn!(%error, "a loaded key could not be flushed");
-        }
     }
 }

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
 use crate::config::TpmConfig;
-use crate::engine::Engine;
+use crate::engine::{Engine, Slot};
 use crate::error::TpmError;
 use crate::queue::{Full, Priority, Queue};
 
@@ -50,10 +50,10 @@ impl Tpm {
         let (reply, answer) = oneshot::channel();
         self.shared.push(
             priority,
-            Box::new(move |engine| {
+            Box::new(move |slot| {
                 if !reply.is_closed() {
                     // A caller who went away while the job ran needs no answer.
-                    let _ = reply.send(engine.run(job));
+                    let _ = reply.send(slot.run(job));
                 }
             }),
         )?;
@@ -70,15 +70,15 @@ impl Tpm {
         let (reply, answer) = std::sync::mpsc::sync_channel(1);
         self.shared.push(
             priority,
-            Box::new(move |engine| {
-                let _ = reply.send(engine.run(job));
+            Box::new(move |slot| {
+                let _ = reply.send(slot.run(job));
             }),
         )?;
         answer.recv().unwrap_or(Err(TpmError::Closed))
     }
 
     /// Queues a job that gives resources back; it is never refused because the queue is full, and nobody waits for it.
-    pub(crate) fn release(&self, job: impl FnOnce(&mut Engine) + Send + 'static) {
+    pub(crate) fn release(&self, job: impl FnOnce(&mut Slot) + Send + 'static) {
         let mut state = self.shared.lock();
         if let Stage::Open = state.stage {
             state
@@ -141,7 +141,7 @@ impl Drop for TpmOwner {
     }
 }
 
-type Job = Box<dyn FnOnce(&mut Engine) + Send>;
+type Job = Box<dyn FnOnce(&mut Slot) + Send>;
 
 struct Shared {
     state: Mutex<State>,
@@ -219,8 +219,8 @@ impl std::fmt::Debug for Shared {
 
 fn serve(shared: &Shared, config: TpmConfig, opened: oneshot::Sender<Result<(), TpmError>>) {
     let _serving = Serving(shared);
-    let mut engine = match Engine::open(config) {
-        Ok(engine) => engine,
+    let mut slot = match Slot::open(config) {
+        Ok(slot) => slot,
         Err(error) => {
             let _ = opened.send(Err(error));
             return;
@@ -228,7 +228,7 @@ fn serve(shared: &Shared, config: TpmConfig, opened: oneshot::Sender<Result<(), 
     };
     let _ = opened.send(Ok(()));
     while let Some(job) = shared.next() {
-        job(&mut engine);
+        job(&mut slot);
     }
 }
 

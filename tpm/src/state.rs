@@ -114,3 +114,17 @@ impl fmt::Debug for Wrapped {
         write!(f, "Wrapped({} bytes)", self.0.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stored_private_part_is_bounded_and_strict() {
+        let most = "00".repeat(KeyBlob::MAX_PRIVATE);
+        assert!(Wrapped::try_from(most.clone()).is_ok());
+        assert!(Wrapped::try_from(most + "00").is_err());
+        assert!(Wrapped::try_from("0g".to_owned()).is_err());
+        assert!(Wrapped::try_from("0".to_owned()).is_err());
+    }
+}

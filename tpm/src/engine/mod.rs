@@ -8,6 +8,7 @@ mod object;
 mod session;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use holdfast_proof::tpm::{Name, NvIndex};
 use tss_esapi::Context;
@@ -27,48 +28,83 @@ pub(crate) use convert::{
 };
 pub(crate) use session::{Cipher, Session};
 
+/// The place of the open TPM on its thread: opened again where its connection broke.
+pub(crate) struct Slot {
+    config: Arc<TpmConfig>,
+    engine: Option<Engine>,
+    next_resident: u64,
+}
+
 /// The open TPM.
 pub(crate) struct Engine {
     pub(crate) context: Context,
-    pub(crate) config: TpmConfig,
+    pub(crate) config: Arc<TpmConfig>,
     /// ESYS handles of persistent objects and NV indices, so that each costs its ReadPublic once.
     known: HashMap<u32, (ObjectHandle, Name)>,
     /// Keys that callers hold loaded, by the number in their `LoadedKey`.
-    pub(crate) resident: HashMap<u64, KeyHandle>,
+    resident: HashMap<u64, KeyHandle>,
     next_resident: u64,
     link: Link,
 }
 
 enum Link {
     Up,
-    /// The connection or the state of the software stack is broken: open a new context before the next job.
+    /// The connection or the state of the software stack is broken, or the TPM was restarted behind it.
     Broken,
 }
 
-impl Engine {
+impl Slot {
     pub(crate) fn open(config: TpmConfig) -> Result<Self, TpmError> {
-        let context = connect(&config)?;
+        let config = Arc::new(config);
         Ok(Self {
-            context,
+            engine: Some(Engine::open(Arc::clone(&config), 0)?),
             config,
-            known: HashMap::new(),
-            resident: HashMap::new(),
             next_resident: 0,
-            link: Link::Up,
         })
     }
 
-    /// Runs one job, after mending a connection that an earlier one found broken.
+    /// Runs one job, after opening a TPM again whose connection an earlier job found broken.
     pub(crate) fn run<T>(
         &mut self,
-        job: impl FnOnce(&mut Self) -> Result<T, TpmError>,
+        job: impl FnOnce(&mut Engine) -> Result<T, TpmError>,
     ) -> Result<T, TpmError> {
-        if let Link::Broken = self.link {
-            self.reconnect()?;
+        let mut engine = match self.engine.take() {
+            Some(engine) => engine,
+            None => Engine::open(Arc::clone(&self.config), self.next_resident)?,
+        };
+        let result = job(&mut engine).map_err(|error| engine.judge_link(error));
+        engine.context.clear_sessions();
+        // Numbers go on, so that a key that was loaded before never names one that is loaded later.
+        self.next_resident = engine.next_resident;
+        if let Link::Up = engine.link {
+            self.engine = Some(engine);
         }
-        let result = job(self);
-        self.context.clear_sessions();
-        result.map_err(|error| self.judge_link(error))
+        // A broken one is closed here, before the next is opened: a bare TPM device has one opener at a time.
+        result
+    }
+
+    /// Flushes a key that a caller held loaded, if it is still there.
+    pub(crate) fn release(&mut self, number: u64) {
+        if let Some(engine) = &mut self.engine
+            && let Some(key) = engine.resident.remove(&number)
+            && let Err(error) = engine.flush(key.into())
+        {
+            // Nobody is left to tell; the next job meets a broken connection by itself.
+            tracing::warn!(%error, "a loaded key could not be flushed");
+        }
+    }
+}
+
+impl Engine {
+    fn open(config: Arc<TpmConfig>, next_resident: u64) -> Result<Self, TpmError> {
+        Ok(Self {
+            context: connect(&config)?,
+            config,
+            known: HashMap::new(),
+            resident: HashMap::new(),
+            next_resident,
+            link: Link::Up,
+        })
     }
 
     /// Runs `command` with password authorizations only: for authorizations that are empty, so that nothing secret passes.
@@ -157,6 +193,17 @@ impl Engine {
         }
     }
 
+    /// The loaded key of this number.
+    pub(crate) fn resident_key(&self, number: u64) -> Result<KeyHandle, TpmError> {
+        self.resident
+            .get(&number)
+            .copied()
+            .ok_or(TpmError::Changed {
+                what: "loaded key (the TPM was restarted)",
+            })
+    }
+
+    /// Keeps a loaded key until its number is released.
     pub(crate) fn keep_resident(&mut self, key: KeyHandle) -> u64 {
         let number = self.next_resident;
         self.next_resident += 1;
@@ -221,15 +268,6 @@ impl Engine {
             };
         }
         error
-    }
-
-    fn reconnect(&mut self) -> Result<(), TpmError> {
-        self.context = connect(&self.config)?;
-        self.known.clear();
-        // What the old connection had loaded is gone: the TPM restarted, or the resource manager flushed it.
-        self.resident.clear();
-        self.link = Link::Up;
-        Ok(())
     }
 }
 

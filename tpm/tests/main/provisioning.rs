@@ -3,8 +3,8 @@
 use holdfast_proof::credential::make_credential;
 use holdfast_protocol::Sha256Digest;
 use holdfast_tpm::{
-    AttestationKey, AuthValue, CounterRole, EndorsementKey, Hierarchy, Tpm, TpmConfig, TpmError,
-    TpmState,
+    AttestationKey, AuthValue, CounterRole, EndorsementKey, Hierarchy, SwtpmAddress, Tpm,
+    TpmConfig, TpmError, TpmState, Transport,
 };
 use zeroize::Zeroizing;
 
@@ -153,6 +153,34 @@ async fn without_a_tpm_the_error_says_where_it_was_looked_for() {
     let refused = Tpm::open(config).await.unwrap_err();
     assert!(matches!(refused, TpmError::Unreachable { .. }));
     assert!(refused.to_string().contains("simulator at"), "{refused}");
+}
+
+#[tokio::test]
+async fn an_outage_is_said_and_then_over() {
+    let mut host = Host::new().await;
+    host.swtpm.stop();
+    for _ in 0..2 {
+        let refused = host.tpm().clock().await.unwrap_err();
+        assert!(matches!(refused, TpmError::Unreachable { .. }), "{refused}");
+    }
+    host.swtpm.restart();
+    host.provisioned
+        .sign_checkpoint(Sha256Digest::new([1; 32]))
+        .await
+        .unwrap();
+    host.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_software_tpm_is_reached_over_tcp_too() {
+    let mut swtpm = Swtpm::start();
+    let address = swtpm.listen_on_tcp();
+    let config = TpmConfig {
+        transport: Transport::Swtpm(SwtpmAddress::Tcp(address)),
+        ..swtpm.config()
+    };
+    let (tpm, _owner) = Tpm::open(config).await.unwrap();
+    tpm.provision(None).await.unwrap();
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 //!
 //! It speaks over UNIX sockets in a folder of its own, so that tests in parallel cannot meet.
 
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -32,8 +33,49 @@ impl Swtpm {
 
     /// As a reboot: resetCount goes up, PCRs, objects and sessions are gone.
     pub fn restart(&mut self) {
-        self.stop();
+        if self.process.try_wait().unwrap().is_none() {
+            self.stop();
+        }
         self.process = spawn(&self.folder);
+    }
+
+    /// As a TPM that stops answering.
+    pub fn stop(&mut self) {
+        // swtpm writes its state with every command that changes it, so a kill loses nothing.
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        for name in ["tpm", "tpm.ctrl"] {
+            let _ = std::fs::remove_file(self.folder.path().join(name));
+        }
+    }
+
+    /// Starts listening on TCP, in place of the UNIX socket; its address.
+    pub fn listen_on_tcp(&mut self) -> SocketAddr {
+        self.stop();
+        // Another test may take a port between finding and using it; then it is tried again.
+        for _ in 0..20 {
+            let Some(address) = two_free_ports() else {
+                continue;
+            };
+            let (server, ctrl) = (address.port(), address.port() + 1);
+            self.process = command(&self.folder)
+                .args(["--server", &format!("type=tcp,port={server}")])
+                .args(["--ctrl", &format!("type=tcp,port={ctrl}")])
+                .spawn()
+                .unwrap();
+            for _ in 0..100 {
+                std::thread::sleep(Duration::from_millis(10));
+                if self.process.try_wait().unwrap().is_some() {
+                    break;
+                }
+                if TcpListener::bind(address).is_err() {
+                    return address;
+                }
+            }
+            let _ = self.process.kill();
+            self.process.wait().unwrap();
+        }
+        panic!("swtpm did not start");
     }
 
     pub fn config(&self) -> TpmConfig {
@@ -77,15 +119,6 @@ impl Swtpm {
 
     pub fn socket(&self) -> PathBuf {
         self.folder.path().join("tpm")
-    }
-
-    fn stop(&mut self) {
-        // swtpm writes its state with every command that changes it, so a kill loses nothing.
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-        for name in ["tpm", "tpm.ctrl"] {
-            let _ = std::fs::remove_file(self.folder.path().join(name));
-        }
     }
 }
 
@@ -141,13 +174,9 @@ pub fn measurement() -> Digest {
 fn spawn(folder: &tempfile::TempDir) -> Child {
     let path = folder.path().display();
     let socket = folder.path().join("tpm");
-    let mut process = Command::new("swtpm")
-        .args(["socket", "--tpm2", "--flags", "not-need-init,startup-clear"])
-        .args(["--tpmstate", &format!("dir={path}")])
+    let mut process = command(folder)
         .args(["--server", &format!("type=unixio,path={path}/tpm")])
         .args(["--ctrl", &format!("type=unixio,path={path}/tpm.ctrl")])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
         .spawn()
         .expect("swtpm is installed");
     for _ in 0..500 {
@@ -159,4 +188,23 @@ fn spawn(folder: &tempfile::TempDir) -> Child {
     process.kill().unwrap();
     process.wait().unwrap();
     panic!("swtpm did not start");
+}
+
+fn command(folder: &tempfile::TempDir) -> Command {
+    let mut command = Command::new("swtpm");
+    command
+        .args(["socket", "--tpm2", "--flags", "not-need-init,startup-clear"])
+        .args(["--tpmstate", &format!("dir={}", folder.path().display())])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command
+}
+
+/// The first of two neighboring ports that are free: the control channel is expected at the second.
+fn two_free_ports() -> Option<SocketAddr> {
+    let first = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = first.local_addr().unwrap();
+    let next = address.port().checked_add(1)?;
+    TcpListener::bind((address.ip(), next)).ok()?;
+    Some(address)
 }
