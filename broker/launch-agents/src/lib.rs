@@ -1,1 +1,26 @@
-//! Placeholder.
+//! Job 2: launching agents in sealed sessions, and knowing which session a caller belongs to.
+//!
+//! Identity comes from the launch, never from inspection: a session has a host uid and a cgroup of
+//! its own, made by the launcher, and [`state`] remembers whose they are. [`task`] talks to the
+//! launcher and holds the sessions' lives. This job must never run a program that it did not
+//! measure, nor pass on an environment that it did not choose.
+//!
+//! ```text
+//! program, project, terminal (descriptors) → measure, store → profile, environment → assemble
+//!     → launcher → Prepared → (recorded) → begin → Running … Ended
+//! ```
+#![forbid(unsafe_code)]
+
+pub mod assemble;
+pub mod environment;
+pub mod home;
+pub mod measure;
+pub mod peer;
+pub mod profile;
+pub mod state;
+pub mod store;
+pub mod task;
+
+pub use holdfast_launcher::control::{Ending, PassedSignal};
+pub use holdfast_launcher::message::{Access, Limits, Stdio, Tree, WindowSize};
+pub use holdfast_launcher::{InvalidPlace, Place, ProgramName, UserName};

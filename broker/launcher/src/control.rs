@@ -1,12 +1,15 @@
 //! The control socket of a session: signals go in, the way that the program ended comes out.
 //!
-//! One end is the session's first process, the other the broker. When the broker closes its end the
-//! session ends. Pure encoding; it must never carry anything else.
+//! One end is the session's first process, the other the broker. Nothing runs before the broker
+//! says [`START`], so that the session is on record first; when it closes its end the session ends. Pure encoding; it must never carry anything else.
 
 use crate::failure::{Refusal, Stage};
 
 /// The largest message in either direction, in bytes.
 pub const MAX_CONTROL: usize = 16;
+
+/// Lets the program run; the first message, and once.
+pub const START: [u8; 1] = [0];
 
 /// A signal that the broker may pass on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::RecvFlags;
 use rustix::process::{Pid, WaitOptions, WaitStatus, wait};
 
-use crate::control::{Ending, MAX_CONTROL, PassedSignal};
+use crate::control::{Ending, MAX_CONTROL, PassedSignal, START};
 use crate::failure::{At, Refusal, Stage};
 use crate::message::{Answer, Stdio};
 use crate::plan::Plan;
@@ -36,6 +36,7 @@ pub(crate) fn run(plan: &Plan, tell: BorrowedFd<'_>, control: BorrowedFd<'_>) ->
             if socket::send(tell, &[0], &fds).is_err() {
                 sys::exit_now(1);
             }
+            await_start(control);
             match sys::fork() {
                 Ok(0) => start_program(plan, terminal.as_ref(), control),
                 Ok(child) => supervise(child, &signals, control),
@@ -75,6 +76,15 @@ fn prepare(plan: &Plan) -> Result<(OwnedFd, Option<Terminal>, OwnedFd), Refusal>
     let signals = sys::signal_descriptor(&handled).at(Stage::Privileges)?;
     seccomp::apply()?;
     Ok((bridge, terminal, signals))
+}
+
+/// Waits until the broker has the session on record; ends if it never will.
+fn await_start(control: BorrowedFd<'_>) {
+    let mut buffer = [0; MAX_CONTROL];
+    match socket::receive(control, &mut buffer, RecvFlags::empty()) {
+        Ok(Some((message, _))) if message == START => {}
+        Ok(_) | Err(_) => sys::exit_now(1),
+    }
 }
 
 fn start_program(plan: &Plan, terminal: Option<&Terminal>, control: BorrowedFd<'_>) -> ! {

@@ -108,7 +108,7 @@ pub struct Limits {
 /// The launcher's answer to a [`Launch`].
 #[derive(Debug)]
 pub enum Answer {
-    /// The session exists; its program is about to run.
+    /// The session exists; its program waits for [`crate::control::START`].
     Launched(Box<Launched>),
     /// It does not exist.
     Refused(Refusal),
@@ -127,7 +127,7 @@ pub struct Launched {
     pub pidfd: OwnedFd,
     /// The cgroup's own files.
     pub cgroup: CgroupFiles,
-    /// To signal the program, and to learn how it ended: see [`crate::control`].
+    /// To start and signal the program, and to learn how it ended: see [`crate::control`].
     pub control: OwnedFd,
     /// Listens on the session's own loopback: what is accepted here comes from this session.
     pub bridge: OwnedFd,

@@ -7,6 +7,14 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use crate::sys;
 
+/// The uid of whoever made the connection, at the time.
+///
+/// # Errors
+/// What the kernel says.
+pub fn uid(socket: impl AsFd) -> io::Result<u32> {
+    sys::peer_credentials(socket).map(|(uid, _)| uid)
+}
+
 /// The process that made the connection, as a pidfd (Linux 6.5).
 ///
 /// # Errors

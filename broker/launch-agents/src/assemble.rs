@@ -1,0 +1,136 @@
+//! A launch, assembled: what the human asked for, what the profile says, what the broker provides.
+//!
+//! Pure. The broker owns argv and the environment; nothing of the human's reaches the agent but by
+//! one of the lists here.
+
+use std::num::NonZeroU16;
+use std::os::fd::OwnedFd;
+
+use holdfast_launcher::message::{Launch, Limits, Stdio, Tree};
+use holdfast_launcher::{Place, ProgramName, UserName};
+
+use crate::environment::{Environment, InvalidVariable, VariableName};
+use crate::profile::{Profile, RefusedArgument};
+
+/// Where every session finds system programs.
+const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Where every session finds its program and Holdfast's own.
+const OWN_PATH: &str = "/opt/holdfast/bin";
+
+/// What the human asks for, through the command line.
+#[derive(Debug)]
+pub struct Wanted {
+    /// The command line's connection.
+    pub human: OwnedFd,
+    /// The human's name.
+    pub user: UserName,
+    /// The human's home, which the session has under the same name.
+    pub home: Place,
+    /// Where to start.
+    pub directory: Place,
+    /// The program's name.
+    pub name: ProgramName,
+    /// What was typed after it.
+    pub arguments: Vec<String>,
+    /// The human's environment; most of it does not pass.
+    pub environment: Vec<(String, String)>,
+    /// Folders of toolchains, to be searched for programs.
+    pub tools: Vec<Place>,
+    /// Input and output.
+    pub stdio: Stdio,
+    /// Project, toolchains, caches.
+    pub trees: Vec<Tree>,
+}
+
+/// What the broker provides.
+#[derive(Debug)]
+pub struct Provided {
+    /// The program, from the content store.
+    pub program: OwnedFd,
+    /// The session's folder of sockets.
+    pub sockets: OwnedFd,
+    /// The bridge's port.
+    pub bridge: NonZeroU16,
+    /// Variables that lead to the bridge and the sockets.
+    pub environment: Vec<(VariableName, String)>,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+/// A launch cannot be assembled.
+#[derive(Debug, thiserror::Error)]
+pub enum AssembleError {
+    /// The human gave an argument that is refused.
+    #[error("an argument is refused")]
+    Argument(#[source] RefusedArgument),
+    /// A variable of our own is not one.
+    #[error("a variable of our own is refused")]
+    Variable(#[source] InvalidVariable),
+}
+
+/// Puts a launch together.
+///
+/// # Errors
+/// [`AssembleError`].
+pub fn assemble(
+    profile: &Profile,
+    wanted: Wanted,
+    provided: Provided,
+) -> Result<Launch, AssembleError> {
+    let arguments = profile
+        .argv(wanted.name.as_str(), &wanted.arguments)
+        .map_err(AssembleError::Argument)?;
+    let environment = environment(profile, &wanted, provided.environment)
+        .map_err(AssembleError::Variable)?
+        .to_strings();
+    Ok(Launch {
+        human: wanted.human,
+        program: provided.program,
+        sockets: provided.sockets,
+        stdio: wanted.stdio,
+        name: wanted.name,
+        arguments,
+        environment,
+        user: wanted.user,
+        home: wanted.home,
+        directory: wanted.directory,
+        trees: wanted.trees,
+        bridge: provided.bridge,
+        limits: provided.limits,
+    })
+}
+
+fn environment(
+    profile: &Profile,
+    wanted: &Wanted,
+    ours: Vec<(VariableName, String)>,
+) -> Result<Environment, InvalidVariable> {
+    let theirs = wanted
+        .environment
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()));
+    let mut environment = Environment::passed(theirs, &profile.keep);
+    let tools = wanted.tools.iter().map(ToString::to_string);
+    let path: Vec<String> = std::iter::once(OWN_PATH.to_owned())
+        .chain(tools)
+        .chain(std::iter::once(SYSTEM_PATH.to_owned()))
+        .collect();
+    let fixed = [
+        ("HOME", wanted.home.to_string()),
+        ("USER", wanted.user.as_str().to_owned()),
+        ("LOGNAME", wanted.user.as_str().to_owned()),
+        ("SHELL", "/bin/bash".to_owned()),
+        ("PATH", path.join(":")),
+    ];
+    for (name, value) in fixed {
+        environment.set(VariableName::try_from(name.to_owned())?, value);
+    }
+    for variable in &profile.set {
+        environment.set(variable.name.clone(), variable.value.as_str());
+    }
+    // Last: nothing may lead the agent around the bridge.
+    for (name, value) in ours {
+        environment.set(name, value);
+    }
+    Ok(environment)
+}

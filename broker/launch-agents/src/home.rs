@@ -1,0 +1,100 @@
+//! An agent's home that outlives its sessions: what a new one starts with.
+//!
+//! The folder belongs to the broker, and agents write to it. So it must never be written to through
+//! a symbolic link, and a file that exists is never touched: it is the agent's.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags, ResolveFlags, mkdirat, openat2};
+use rustix::io::Errno;
+
+use crate::profile::Seed;
+
+/// A home cannot be prepared.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write `{place}` to the agent's home")]
+pub struct HomeError {
+    /// The seed's place.
+    place: String,
+    /// What the host said.
+    #[source]
+    source: io::Error,
+}
+
+/// Writes those of the seeds that the home does not have.
+///
+/// # Errors
+/// [`HomeError`], also where an agent left a link in the way.
+pub fn seed(home: impl AsFd, seeds: &[Seed]) -> Result<(), HomeError> {
+    seeds.iter().try_for_each(|seed| {
+        write(home.as_fd(), seed).map_err(|source| HomeError {
+            place: seed.place.clone(),
+            source,
+        })
+    })
+}
+
+fn write(home: std::os::fd::BorrowedFd<'_>, seed: &Seed) -> io::Result<()> {
+    let mut folder: OwnedFd = home.try_clone_to_owned()?;
+    let (folders, name) = seed.place.rsplit_once('/').unwrap_or(("", &seed.place));
+    for part in folders.split('/').filter(|part| !part.is_empty()) {
+        match mkdirat(&folder, part, Mode::from(0o700)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        folder = below(&folder, part, OFlags::RDONLY | OFlags::DIRECTORY, 0)?;
+    }
+    match below(
+        &folder,
+        name,
+        OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL,
+        0o600,
+    ) {
+        Ok(file) => File::from(file).write_all(seed.content.trim_start().as_bytes()),
+        Err(Errno::EXIST) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+fn below(folder: &OwnedFd, name: &str, flags: OFlags, mode: u16) -> Result<OwnedFd, Errno> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    let mode = Mode::from_bits_truncate(mode.into());
+    openat2(folder, name, flags | OFlags::CLOEXEC, mode, resolve)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn seeds(place: &str) -> Vec<Seed> {
+        vec![Seed {
+            place: place.to_owned(),
+            content: "\nnew".to_owned(),
+        }]
+    }
+
+    #[test]
+    fn seeds_are_written_once() {
+        let home = tempfile::tempdir().unwrap();
+        let fd = File::open(home.path()).unwrap();
+        seed(&fd, &seeds("a/b/file")).unwrap();
+        let file = home.path().join("a/b/file");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "new");
+        std::fs::write(&file, "the agent's").unwrap();
+        seed(&fd, &seeds("a/b/file")).unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "the agent's");
+    }
+
+    #[test]
+    fn a_link_that_an_agent_left_is_not_followed() {
+        let home = tempfile::tempdir().unwrap();
+        let outside = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(outside.path(), home.path().join("a")).unwrap();
+        let fd = File::open(home.path()).unwrap();
+        assert!(seed(&fd, &seeds("a/file")).is_err());
+        assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
+    }
+}

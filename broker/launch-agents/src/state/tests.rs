@@ -1,0 +1,139 @@
+//! The registry against a model that is too simple to be wrong.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use proptest::prelude::*;
+
+use super::*;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Start(u8),
+    Launched(u8, u32, u64),
+    Frozen(u8),
+    Resumed(u8),
+    Ended(u8),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let id = 0_u8..6;
+    prop_oneof![
+        id.clone().prop_map(Step::Start),
+        (id.clone(), 0_u32..5, 0_u64..5)
+            .prop_map(|(id, uid, cgroup)| Step::Launched(id, uid, cgroup)),
+        id.clone().prop_map(Step::Frozen),
+        id.clone().prop_map(Step::Resumed),
+        id.prop_map(Step::Ended),
+    ]
+}
+
+/// What a session is, to the model: (uid, cgroup) once it has them, and whether it is frozen.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Simple {
+    Starting,
+    Live(u32, u64, bool),
+    Over,
+}
+
+fn facts() -> Facts {
+    Facts {
+        kind: "shell".parse().unwrap(),
+        human: 1000,
+        program: Sha256Digest::new([7; 32]),
+        purpose: None,
+    }
+}
+
+fn id(n: u8) -> SessionId {
+    SessionId::from_random([n; 16])
+}
+
+fn at(secs: u64) -> Timestamp {
+    Timestamp::from_secs(secs)
+}
+
+proptest! {
+    #[test]
+    fn the_registry_follows_the_model(steps in prop::collection::vec(step(), 0..60)) {
+        let mut registry = Registry::default();
+        let mut model: BTreeMap<u8, Simple> = BTreeMap::new();
+        for (now, step) in steps.into_iter().enumerate() {
+            let now = at(now as u64);
+            let holds = |model: &BTreeMap<u8, Simple>, uid, cgroup| model.values().any(
+                |s| matches!(s, Simple::Live(u, c, _) if *u == uid || *c == cgroup));
+            match step {
+                Step::Start(n) => {
+                    let free = !model.contains_key(&n);
+                    prop_assert_eq!(registry.start(now, id(n), facts()).is_ok(), free);
+                    if free { model.insert(n, Simple::Starting); }
+                }
+                Step::Launched(n, uid, cgroup) => {
+                    let may = model.get(&n) == Some(&Simple::Starting)
+                        && !holds(&model, uid, cgroup);
+                    let identity = Identity { uid, cgroup };
+                    prop_assert_eq!(registry.launched(id(n), identity).is_ok(), may);
+                    if may { model.insert(n, Simple::Live(uid, cgroup, false)); }
+                }
+                Step::Frozen(n) | Step::Resumed(n) => {
+                    let freeze = matches!(step, Step::Frozen(_));
+                    let result = if freeze { registry.frozen(id(n)) } else { registry.resumed(id(n)) };
+                    match model.get(&n) {
+                        Some(Simple::Live(u, c, frozen)) if *frozen != freeze => {
+                            prop_assert!(result.is_ok());
+                            model.insert(n, Simple::Live(*u, *c, freeze));
+                        }
+                        _ => prop_assert!(result.is_err()),
+                    }
+                }
+                Step::Ended(n) => {
+                    let lives = matches!(model.get(&n), Some(Simple::Starting | Simple::Live(..)));
+                    prop_assert_eq!(registry.ended(now, id(n), Ending::Exited(0)).is_ok(), lives);
+                    if lives { model.insert(n, Simple::Over); }
+                }
+            }
+            for uid in 0..5 {
+                let owner = model.iter().find_map(|(n, s)| match s {
+                    Simple::Live(u, c, frozen) if *u == uid => Some((*n, *c, *frozen)),
+                    Simple::Starting | Simple::Live(..) | Simple::Over => None,
+                });
+                for cgroup in [None, Some(0), Some(1)] {
+                    let expected = match owner {
+                        None => Err(Stranger::Uid(uid)),
+                        Some((n, own, _)) if cgroup.is_some_and(|c| c != own) =>
+                            Err(Stranger::Cgroup(id(n))),
+                        Some((n, _, true)) => Err(Stranger::Frozen(id(n))),
+                        Some((n, _, false)) => Ok(id(n)),
+                    };
+                    prop_assert_eq!(registry.who(uid, cgroup), expected);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_full_host_takes_no_more_until_one_ends() {
+    let mut registry = Registry::default();
+    let numbered = |n: usize| SessionId::from_random((n as u128).to_le_bytes());
+    for n in 0..MAX_LIVE {
+        registry.start(at(0), numbered(n), facts()).unwrap();
+    }
+    let one_more = numbered(MAX_LIVE);
+    assert_eq!(
+        registry.start(at(1), one_more, facts()),
+        Err(StateError::Full)
+    );
+    registry.ended(at(2), numbered(3), Ending::Killed).unwrap();
+    assert_eq!(registry.start(at(3), one_more, facts()), Ok(()));
+}
+
+#[test]
+fn ended_sessions_are_forgotten_in_time() {
+    let mut registry = Registry::default();
+    registry.start(at(0), id(1), facts()).unwrap();
+    registry.ended(at(1), id(1), Ending::Exited(0)).unwrap();
+    assert!(registry.session(id(1)).is_some());
+    let later = at(2) + KEPT;
+    registry.start(later, id(2), facts()).unwrap();
+    assert!(registry.session(id(1)).is_none());
+    assert!(registry.session(id(2)).is_some());
+}

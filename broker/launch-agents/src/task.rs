@@ -1,0 +1,358 @@
+//! The shell of job 2: asks the launcher for sessions, holds their lives, tells when they end.
+//!
+//! [`Sessions`] acts, [`Watcher`] waits. A session is [`Prepared`] until somebody has put it on
+//! record and says [`Prepared::begin`]; before that nothing of it runs. Dropping what keeps a
+//! session ends it: it must never outlive the broker's knowledge of it.
+
+mod handles;
+mod watch;
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use holdfast_launcher::control::{Ending, PassedSignal, START};
+use holdfast_launcher::message::Launch;
+use holdfast_launcher::socket::{self, LaunchError};
+use holdfast_protocol::Timestamp;
+use holdfast_protocol::id::SessionId;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+use tokio::sync::mpsc;
+
+use handles::Handles;
+pub use watch::{Ended, Watcher};
+
+use crate::peer::{Peer, PeerError};
+use crate::state::{Facts, Identity, MAX_LIVE, Registry, Session, StateError};
+
+/// How long a session may take to stand still.
+const FREEZE: Duration = Duration::from_secs(1);
+
+/// Something could not be done to a session.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The session's life does not allow it.
+    #[error("the session cannot do that now")]
+    State(#[source] StateError),
+    /// The launcher made no session.
+    #[error("no session was made")]
+    Launch(#[source] LaunchError),
+    /// The kernel says that the connection is another human's than the caller thought.
+    #[error("the connection is uid {actual}'s, not uid {expected}'s")]
+    Human {
+        /// Whose the caller thought it was.
+        expected: u32,
+        /// Whose it is.
+        actual: u32,
+    },
+    /// The host fails us.
+    #[error("cannot act on the session")]
+    Host(#[source] std::io::Error),
+    /// The processes did not stand still in time; they are being killed.
+    #[error("the session did not freeze in time")]
+    NotFrozen,
+    /// The watcher is gone: the broker is shutting down.
+    #[error("no more sessions are begun")]
+    Stopping,
+}
+
+/// All sessions of this host, and how to act on them. Clones act on the same.
+#[derive(Clone, Debug)]
+pub struct Sessions(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    /// One launch at a time: answers carry no name.
+    launcher: Arc<tokio::sync::Mutex<OwnedFd>>,
+    table: Mutex<Table>,
+    watch: mpsc::Sender<watch::Watched>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    registry: Registry,
+    handles: handles::All,
+}
+
+impl Sessions {
+    /// Connects to the launcher's socket.
+    ///
+    /// # Errors
+    /// [`SessionError::Host`].
+    pub fn connect(launcher: &Path) -> Result<(Self, Watcher), SessionError> {
+        let flags = SocketFlags::CLOEXEC;
+        let dial = || {
+            let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+            connect(&socket, &SocketAddrUnix::new(launcher)?)?;
+            Ok(socket)
+        };
+        dial()
+            .map(Self::over)
+            .map_err(|errno: rustix::io::Errno| SessionError::Host(errno.into()))
+    }
+
+    /// Over a connection to the launcher that exists.
+    pub fn over(launcher: OwnedFd) -> (Self, Watcher) {
+        // Never full: there is one message for each live session.
+        let (watch, watched) = mpsc::channel(MAX_LIVE);
+        let sessions = Self(Arc::new(Shared {
+            launcher: Arc::new(tokio::sync::Mutex::new(launcher)),
+            table: Mutex::default(),
+            watch,
+        }));
+        (sessions.clone(), Watcher::new(sessions, watched))
+    }
+
+    /// Has the launcher make a session; its program does not run yet.
+    ///
+    /// # Errors
+    /// [`SessionError`]; no session exists then.
+    pub async fn prepare(
+        &self,
+        id: SessionId,
+        facts: Facts,
+        launch: Launch,
+    ) -> Result<Prepared, SessionError> {
+        let human = facts.human;
+        self.table()
+            .registry
+            .start(now(), id, facts)
+            .map_err(SessionError::State)?;
+        // From here on whatever is dropped ends the session.
+        let mut life = Life {
+            sessions: self.clone(),
+            id,
+            fate: Fate::Unmade,
+        };
+        let launcher = Arc::clone(&self.0.launcher).lock_owned().await;
+        let asked = tokio::task::spawn_blocking(move || socket::launch(&*launcher, &launch));
+        let launched = asked
+            .await
+            .map_err(|error| SessionError::Host(error.into()))?
+            .map_err(SessionError::Launch)?;
+        let identity = Identity {
+            uid: launched.uid,
+            cgroup: launched.cgroup_id,
+        };
+        // Closing the control socket, as an error here does, ends the session as well.
+        let handles = Handles::new(launched.cgroup, &launched.control);
+        let handles = Arc::new(handles.map_err(SessionError::Host)?);
+        life.fate = Fate::Made(Arc::clone(&handles));
+        if launched.human.uid != human {
+            return Err(SessionError::Human {
+                expected: human,
+                actual: launched.human.uid,
+            });
+        }
+        let mut table = self.table();
+        table
+            .registry
+            .launched(id, identity)
+            .map_err(SessionError::State)?;
+        table.handles.insert(id, handles);
+        drop(table);
+        Ok(Prepared {
+            life,
+            identity,
+            control: launched.control,
+            pidfd: launched.pidfd,
+            bridge: launched.bridge,
+            terminal: launched.terminal,
+        })
+    }
+
+    /// Freezes a session: from now on its calls are refused, and soon none of its processes runs.
+    ///
+    /// # Errors
+    /// [`SessionError`]; where it will not freeze it is killed.
+    pub async fn freeze(&self, id: SessionId) -> Result<(), SessionError> {
+        let handles = {
+            let mut table = self.table();
+            table.registry.frozen(id).map_err(SessionError::State)?;
+            table.handles.of(id)?
+        };
+        let frozen = handles.freeze();
+        match tokio::time::timeout(FREEZE, frozen).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => {
+                handles.kill().map_err(SessionError::Host)?;
+                Err(SessionError::Host(error))
+            }
+            Err(_) => {
+                handles.kill().map_err(SessionError::Host)?;
+                Err(SessionError::NotFrozen)
+            }
+        }
+    }
+
+    /// Lets a frozen session go on.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub fn resume(&self, id: SessionId) -> Result<(), SessionError> {
+        let mut table = self.table();
+        let handles = table.handles.of(id)?;
+        table.registry.resumed(id).map_err(SessionError::State)?;
+        handles.thaw().map_err(SessionError::Host)
+    }
+
+    /// Kills everything in a session; the [`Watcher`] tells when it is gone. Its calls are refused
+    /// from now on.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub fn end(&self, id: SessionId) -> Result<(), SessionError> {
+        let mut table = self.table();
+        let handles = table.handles.of(id)?;
+        match table.registry.frozen(id) {
+            // It may be frozen already, which serves as well.
+            Ok(()) | Err(StateError::Phase(_)) => {}
+            Err(error) => return Err(SessionError::State(error)),
+        }
+        handles.kill().map_err(SessionError::Host)
+    }
+
+    /// Passes a signal on to a session's program.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub fn signal(&self, id: SessionId, signal: PassedSignal) -> Result<(), SessionError> {
+        let handles = self.table().handles.of(id)?;
+        handles.tell(&signal.encode()).map_err(SessionError::Host)
+    }
+
+    /// The session that a caller belongs to.
+    ///
+    /// # Errors
+    /// [`PeerError::Stranger`].
+    pub fn who(&self, peer: Peer) -> Result<SessionId, PeerError> {
+        peer.session(&self.table().registry)
+    }
+
+    /// All sessions as they are now, ended ones included for a while.
+    pub fn list(&self) -> Vec<(SessionId, Session)> {
+        let table = self.table();
+        let sessions = table.registry.sessions();
+        sessions
+            .map(|(id, session)| (id, session.clone()))
+            .collect()
+    }
+
+    fn ended(&self, id: SessionId, ending: Ending) {
+        let mut table = self.table();
+        table.handles.remove(id);
+        // Unknown if it ended before: that is what was wanted.
+        table.registry.ended(now(), id, ending).ok();
+    }
+
+    fn kill_all(&self) {
+        for handles in self.table().handles.all() {
+            if let Err(error) = handles.kill() {
+                tracing::error!(%error, "cannot kill a session");
+            }
+        }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        // Every step of the registry is whole or refused; a panic elsewhere does not change that.
+        self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A session whose program does not run yet. Dropped, it ends.
+#[derive(Debug)]
+pub struct Prepared {
+    life: Life,
+    identity: Identity,
+    control: OwnedFd,
+    pidfd: OwnedFd,
+    bridge: OwnedFd,
+    terminal: Option<OwnedFd>,
+}
+
+/// What the broker keeps of a session that runs.
+#[derive(Debug)]
+pub struct Begun {
+    /// Which.
+    pub id: SessionId,
+    /// Listens on the session's loopback: what is accepted here comes from this session.
+    pub bridge: OwnedFd,
+    /// The other end of the session's terminal.
+    pub terminal: Option<OwnedFd>,
+}
+
+impl Prepared {
+    /// Which session.
+    pub fn id(&self) -> SessionId {
+        self.life.id
+    }
+
+    /// How the kernel tells its processes from others.
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// Lets the program run. To be said once the session is on record.
+    ///
+    /// # Errors
+    /// [`SessionError`]; the session is ended then.
+    pub fn begin(mut self) -> Result<Begun, SessionError> {
+        let id = self.life.id;
+        rustix::net::send(&self.control, &START, rustix::net::SendFlags::NOSIGNAL)
+            .map_err(|errno| SessionError::Host(errno.into()))?;
+        let watched = watch::Watched::new(id, self.control, self.pidfd);
+        self.life
+            .sessions
+            .0
+            .watch
+            .try_send(watched)
+            .map_err(|_| SessionError::Stopping)?;
+        self.life.fate = Fate::Kept;
+        Ok(Begun {
+            id,
+            bridge: self.bridge,
+            terminal: self.terminal,
+        })
+    }
+}
+
+/// Ends a session that was not begun.
+#[derive(Debug)]
+struct Life {
+    sessions: Sessions,
+    id: SessionId,
+    fate: Fate,
+}
+
+/// What is to happen to a session when its [`Life`] is dropped.
+#[derive(Debug)]
+enum Fate {
+    /// The launcher has not made it: it is only crossed off.
+    Unmade,
+    /// It is killed.
+    Made(Arc<Handles>),
+    /// The watcher has it now.
+    Kept,
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        match &self.fate {
+            Fate::Kept => return,
+            Fate::Made(handles) => {
+                if let Err(error) = handles.kill() {
+                    tracing::error!(%error, session = %self.id, "cannot kill a session");
+                }
+            }
+            Fate::Unmade => {}
+        }
+        self.sessions.ended(self.id, Ending::Killed);
+    }
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let millis = since.unwrap_or_default().as_millis();
+    Timestamp::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
+}

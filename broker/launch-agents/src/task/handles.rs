@@ -1,0 +1,96 @@
+//! The descriptors that hold a session's life.
+//!
+//! Whoever has them can freeze, thaw and kill it without any right of their own; so they must never
+//! be passed on.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use holdfast_launcher::message::CgroupFiles;
+use holdfast_protocol::id::SessionId;
+use rustix::net::SendFlags;
+
+use super::SessionError;
+use crate::state::StateError;
+
+/// How often a freezing cgroup is looked at; freezing takes less than this, mostly.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// One session's.
+#[derive(Debug)]
+pub(super) struct Handles {
+    cgroup: CgroupFiles,
+    control: OwnedFd,
+}
+
+impl Handles {
+    pub(super) fn new(cgroup: CgroupFiles, control: &OwnedFd) -> io::Result<Self> {
+        Ok(Self {
+            cgroup,
+            control: control.try_clone()?,
+        })
+    }
+
+    pub(super) fn kill(&self) -> io::Result<()> {
+        write(&self.cgroup.kill, b"1")
+    }
+
+    /// Returns once no process of the session runs.
+    pub(super) async fn freeze(&self) -> io::Result<()> {
+        write(&self.cgroup.freeze, b"1")?;
+        while !self.is_frozen()? {
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
+    }
+
+    pub(super) fn thaw(&self) -> io::Result<()> {
+        write(&self.cgroup.freeze, b"0")
+    }
+
+    pub(super) fn tell(&self, message: &[u8]) -> io::Result<()> {
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        rustix::net::send(&self.control, message, flags)?;
+        Ok(())
+    }
+
+    fn is_frozen(&self) -> io::Result<bool> {
+        let mut events = [0; 256];
+        let read = rustix::io::pread(&self.cgroup.events, &mut events, 0)?;
+        let events = events.get(..read).unwrap_or_default();
+        Ok(events
+            .split(|byte| *byte == b'\n')
+            .any(|line| line == b"frozen 1"))
+    }
+}
+
+/// All live sessions'.
+#[derive(Debug, Default)]
+pub(super) struct All(BTreeMap<SessionId, Arc<Handles>>);
+
+impl All {
+    pub(super) fn of(&self, id: SessionId) -> Result<Arc<Handles>, SessionError> {
+        let unknown = SessionError::State(StateError::Unknown(id));
+        self.0.get(&id).cloned().ok_or(unknown)
+    }
+
+    pub(super) fn insert(&mut self, id: SessionId, handles: Arc<Handles>) {
+        self.0.insert(id, handles);
+    }
+
+    pub(super) fn remove(&mut self, id: SessionId) {
+        self.0.remove(&id);
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Handles> {
+        self.0.values().map(Arc::as_ref)
+    }
+}
+
+fn write(file: &OwnedFd, value: &[u8]) -> io::Result<()> {
+    rustix::io::write(file, value)?;
+    Ok(())
+}

@@ -1,0 +1,19 @@
+//! Sealed sessions on this very host: what a session may, what it may not, what may reach it.
+//!
+//! These tests make real sessions and so need root; without it they say so and do nothing.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests"
+)]
+
+mod build;
+mod host;
+mod human;
+mod inside;
+mod life;
+mod outside;
+mod refusals;
+mod running;

@@ -1,0 +1,126 @@
+//! Launches that are refused, and leave nothing.
+
+use std::fs;
+use std::os::unix::fs::chown;
+use std::path::Path;
+
+use holdfast_launch_agents::task::SessionError;
+use holdfast_launch_agents::{Access, Place, Stdio, Tree};
+use holdfast_launcher::Refusal;
+use holdfast_launcher::socket::LaunchError;
+use rustix::fs::{Mode, OFlags, open};
+
+use crate::host::{Host, place, tree};
+use crate::human::{HUMAN, connection};
+use crate::running::pipes;
+
+fn refusal<T: std::fmt::Debug>(result: Result<T, SessionError>) -> Refusal {
+    match result {
+        Err(SessionError::Launch(LaunchError::Refused(refusal))) => refusal,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn only_humans_have_sessions() {
+    let Some(host) = Host::new() else { return };
+    for uid in [0, 33, 999, 65534, 70005] {
+        let (stdio, ..) = pipes();
+        let prepared = host.prepare(Path::new("/bin/sh"), &[], stdio, uid).await;
+        assert_eq!(refusal(prepared), Refusal::Human(uid));
+    }
+    assert!(host.leaves().is_empty());
+}
+
+#[tokio::test]
+async fn the_kernel_says_who_the_human_is() {
+    let Some(host) = Host::new() else { return };
+    let (stdio, ..) = pipes();
+    let theirs = connection(HUMAN + 1);
+    let prepared = host
+        .prepare_with(Path::new("/bin/sh"), &[], stdio, theirs, HUMAN, vec![])
+        .await;
+    assert!(matches!(
+        prepared,
+        Err(SessionError::Human { expected: HUMAN, actual }) if actual == HUMAN + 1
+    ));
+}
+
+#[tokio::test]
+async fn what_is_not_the_humans_is_not_lent_for_writing() {
+    let Some(host) = Host::new() else { return };
+    let foreign = host.scratch.path().join("foreign");
+    fs::create_dir(&foreign).unwrap();
+    chown(&foreign, Some(5555), Some(5555)).unwrap();
+    let proc = Tree {
+        source: open("/proc", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap(),
+        place: Place::parse("/host").unwrap(),
+        access: Access::Public,
+    };
+    for tree in [tree(&foreign, Access::Write), proc] {
+        let (stdio, ..) = pipes();
+        let prepared = host
+            .prepare_with(
+                Path::new("/bin/sh"),
+                &[],
+                stdio,
+                connection(HUMAN),
+                HUMAN,
+                vec![tree],
+            )
+            .await;
+        assert_eq!(refusal(prepared), Refusal::Descriptors);
+    }
+    assert!(host.leaves().is_empty());
+}
+
+#[tokio::test]
+async fn a_terminal_of_the_host_is_not_taken() {
+    let Some(host) = Host::new() else { return };
+    let Ok(terminal) = open("/dev/ptmx", OFlags::RDWR | OFlags::NOCTTY, Mode::empty()) else {
+        eprintln!("SKIPPED: this host has no terminals");
+        return;
+    };
+    let stdio = Stdio::Pipes {
+        input: terminal.try_clone().unwrap(),
+        output: terminal.try_clone().unwrap(),
+        errors: terminal,
+    };
+    let prepared = host.prepare(Path::new("/bin/sh"), &[], stdio, HUMAN).await;
+    assert_eq!(refusal(prepared), Refusal::Descriptors);
+}
+
+#[tokio::test]
+async fn a_place_that_an_agent_turned_into_a_link_is_not_followed() {
+    let Some(host) = Host::new() else { return };
+    // A tree is to be mounted below the project, where an earlier session left a link.
+    std::os::unix::fs::symlink("/etc", host.project().join("git")).unwrap();
+    let below = Tree {
+        place: Place::parse(&format!("{}/git", place(&host.project()))).unwrap(),
+        ..tree(&host.scratch.path().join("sockets"), Access::Public)
+    };
+    let (stdio, ..) = pipes();
+    let trees = vec![tree(&host.project(), Access::Write), below];
+    let prepared = host
+        .prepare_with(
+            Path::new("/bin/sh"),
+            &[],
+            stdio,
+            connection(HUMAN),
+            HUMAN,
+            trees,
+        )
+        .await;
+    assert!(matches!(refusal(prepared), Refusal::Host { .. }));
+    assert!(host.leaves().is_empty());
+}
+
+#[tokio::test]
+async fn the_next_session_is_made_after_a_refused_one() {
+    let Some(mut host) = Host::new() else { return };
+    let (stdio, ..) = pipes();
+    host.prepare(Path::new("/bin/sh"), &[], stdio, 33)
+        .await
+        .unwrap_err();
+    assert_eq!(host.run("echo ok").await.stdout, "ok\n");
+}
