@@ -13,5 +13,6 @@ pub mod hash;
 pub mod merkle;
 pub mod note;
 pub mod policy;
+pub mod receipt;
 pub mod svid;
 pub mod tpm;

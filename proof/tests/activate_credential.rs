@@ -77,7 +77,7 @@ impl Swtpm {
             let run = Command::new(tool).arg("--version").output();
             run.is_ok_and(|output| output.status.success())
         };
-        if !TOOLS.iter().all(|tool| found(&tool)) {
+        if !TOOLS.iter().all(found) {
             return None;
         }
         let folder = tempfile::tempdir().unwrap();

@@ -141,7 +141,7 @@ fn a_verifier_key_round_trips_and_is_checked() {
     let verifier = Signer::new("example.org/log").verifier;
     let vkey = verifier.to_vkey();
     assert_eq!(EcdsaVerifier::from_vkey(&vkey), Ok(verifier.clone()));
-    let other_id = vkey.replacen(|c: char| c == '+', "+0", 1);
+    let other_id = vkey.replacen('+', "+0", 1);
     assert_eq!(EcdsaVerifier::from_vkey(&other_id), Err(InvalidVkey));
     let renamed = vkey.replacen("example", "exam+ple", 1);
     assert_eq!(EcdsaVerifier::from_vkey(&renamed), Err(InvalidVkey));

@@ -35,7 +35,7 @@ impl CommandCode {
     /// TPM2_PolicySigned.
     pub const POLICY_SIGNED: Self = Self(0x0000_0160);
     /// TPM2_PolicyCpHash.
-    pub const POLICY_CP_HASH: Self = Self(0x0000_0163);
+    pub const POLICY_CP_HASH: Self = Self(0x0000_016e);
     /// TPM2_PolicyAuthorize.
     pub const POLICY_AUTHORIZE: Self = Self(0x0000_016a);
     /// TPM2_PolicyAuthValue.
