@@ -36,7 +36,9 @@ pub enum OcsfError {
     #[error("the event cannot be written as canonical JSON")]
     NotCanonical(#[from] NotCanonicalizable),
     /// The caller's event is too large, even with its bulky parts as digests.
-    #[error("the record would have {size} bytes, more than the {MAX_RECORD} that an entry can have")]
+    #[error(
+        "the record would have {size} bytes, more than the {MAX_RECORD} that an entry can have"
+    )]
     TooLarge {
         /// The size in bytes.
         size: usize,
@@ -134,10 +136,7 @@ fn envelope(origin: &str, event: &AuditEvent, record: Record) -> Value {
     value.insert("class_uid".into(), class.into());
     value.insert("activity_id".into(), record.activity.id.into());
     value.insert("activity_name".into(), record.activity.name.into());
-    value.insert(
-        "type_uid".into(),
-        (class * 100 + record.activity.id).into(),
-    );
+    value.insert("type_uid".into(), (class * 100 + record.activity.id).into());
     value.insert("severity_id".into(), record.severity.id().into());
     value.insert("status_id".into(), record.status.id().into());
     value.insert("time".into(), event.at.as_millis().into());

@@ -16,9 +16,7 @@ use std::time::Duration;
 use holdfast_proof::merkle::Frontier;
 use holdfast_proof::note::Origin;
 use holdfast_protocol::Timestamp;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection};
 
 pub use guard::Moved;
@@ -265,7 +263,10 @@ async fn check_version(connection: &mut SqliteConnection) -> Result<(), StoreErr
     let found: String = sqlx::query_scalar("SELECT sqlite_version()")
         .fetch_one(connection)
         .await?;
-    let parts: Vec<u32> = found.split('.').map_while(|part| part.parse().ok()).collect();
+    let parts: Vec<u32> = found
+        .split('.')
+        .map_while(|part| part.parse().ok())
+        .collect();
     if parts.as_slice() < MIN_SQLITE.as_slice() {
         return Err(StoreError::OldSqlite { found });
     }
@@ -324,6 +325,3 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 fn has_wal(folder: &Path) -> bool {
     fs::exists(with_suffix(&folder.join(DATABASE), "-wal")).unwrap_or(true)
 }
-
-#[cfg(test)]
-mod tests;

@@ -183,6 +183,3 @@ fn in_full(error: &dyn std::error::Error) -> String {
     }
     text
 }
-
-#[cfg(test)]
-mod tests;

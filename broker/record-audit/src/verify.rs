@@ -70,10 +70,7 @@ pub async fn verify_folder(
 }
 
 /// Verifies one state of the log that `reader` reads. An error means that it could not be read at all.
-pub async fn verify(
-    reader: &mut Reader,
-    anchor: &LogAnchor,
-) -> Result<Verification, StoreError> {
+pub async fn verify(reader: &mut Reader, anchor: &LogAnchor) -> Result<Verification, StoreError> {
     reader.freeze().await?;
     let verification = verify_frozen(reader, anchor).await;
     reader.thaw().await?;
@@ -107,17 +104,18 @@ impl Verification {
         let (CounterNow::Between { before, after }, Some(next)) = (now, self.next_value) else {
             return;
         };
-        if after > next {
+        // Evidence comes before its increment: what was counted when the reading began must be in what was read.
+        if before > next {
             self.findings.push(Finding::PutBack {
                 evidence: self.head.counter,
-                counter: after,
+                counter: before,
             });
         }
         // One less is the moment between evidence and increment.
-        if before.saturating_add(1) < next {
+        if after.saturating_add(1) < next {
             self.findings.push(Finding::CounterBehind {
                 expected: next,
-                counter: before,
+                counter: after,
             });
         }
     }

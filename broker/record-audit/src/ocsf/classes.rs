@@ -3,13 +3,13 @@
 //! OCSF words come first; what OCSF has no word for stands under `unmapped`, in the words of Holdfast. Every key here is
 //! ours: text from outside appears in values only, and a tool's arguments only as one string.
 
+use holdfast_protocol::Sha256Digest;
 use holdfast_protocol::audit::{AuditEvent, What};
 use holdfast_protocol::call::{Caller, Effect, HumanUid, ToolCall};
 use holdfast_protocol::decision::Verdict;
 use holdfast_protocol::grade::Tier;
 use holdfast_protocol::id::{CallId, SessionId, SpiffeId};
 use holdfast_protocol::receipt::Receipt;
-use holdfast_protocol::Sha256Digest;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -289,11 +289,7 @@ impl Record {
         })
     }
 
-    fn call_ended(
-        call: CallId,
-        outcome: &str,
-        seen: &[Effect],
-    ) -> Result<Self, serde_json::Error> {
+    fn call_ended(call: CallId, outcome: &str, seen: &[Effect]) -> Result<Self, serde_json::Error> {
         let mut fields = json!({
             "actor": broker(),
             "api": { "operation": "tools/call", "request": { "uid": call } },
@@ -410,7 +406,11 @@ fn service_user(spiffe_id: &SpiffeId) -> Value {
 }
 
 /// Puts `value` under `unmapped`.
-fn put(fields: &mut Value, key: &str, value: &(impl Serialize + ?Sized)) -> Result<(), serde_json::Error> {
+fn put(
+    fields: &mut Value,
+    key: &str,
+    value: &(impl Serialize + ?Sized),
+) -> Result<(), serde_json::Error> {
     let value = serde_json::to_value(value)?;
     if let Some(fields) = fields.as_object_mut() {
         let unmapped = fields
@@ -422,4 +422,3 @@ fn put(fields: &mut Value, key: &str, value: &(impl Serialize + ?Sized)) -> Resu
     }
     Ok(())
 }
-

@@ -1,0 +1,310 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests"
+)]
+
+use std::path::PathBuf;
+
+use holdfast_protocol::audit::What;
+use holdfast_protocol::call::{Caller, Channel, Effect, HumanUid, Manner, ToolCall};
+use holdfast_protocol::decision::{DeniedBy, Reason, Verdict};
+use holdfast_protocol::grade::{Grade, Level, Tier};
+use holdfast_protocol::id::{CallId, HostId, SessionId, SpiffeId, TrustDomain};
+use holdfast_protocol::receipt::{Consent, ConsentFormat, ConsentProof, Receipt};
+use holdfast_protocol::{Sha256Digest, Timestamp};
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::*;
+
+const ORIGIN: &str = "example.org/audit/h1";
+
+fn event(what: What) -> AuditEvent {
+    AuditEvent {
+        uid: Uuid::from_u128(0x0199_7a4e_0000_7000_8000_0000_0000_0001),
+        at: Timestamp::from_millis(1_790_000_000_123),
+        what,
+    }
+}
+
+fn host() -> HostId {
+    HostId::from_random([1; 16])
+}
+
+fn session() -> SessionId {
+    SessionId::from_random([2; 16])
+}
+
+fn call_id() -> CallId {
+    CallId::from_random([3; 16])
+}
+
+fn spiffe_id() -> SpiffeId {
+    let domain: TrustDomain = "example.org".parse().unwrap();
+    SpiffeId::session(&domain, host(), &"claude".parse().unwrap(), session())
+}
+
+fn digest() -> Sha256Digest {
+    Sha256Digest::new([9; 32])
+}
+
+fn call(arguments: Value) -> ToolCall {
+    ToolCall {
+        id: call_id(),
+        caller: Caller {
+            session: session(),
+            spiffe_id: spiffe_id(),
+            kind: "claude".parse().unwrap(),
+            level: Level::L3,
+            human: HumanUid(1000),
+        },
+        channel: Channel::Hook,
+        tool: "Bash".to_owned().try_into().unwrap(),
+        arguments,
+        cwd: PathBuf::from("/home/dev/project"),
+        effects: vec![Effect::Runs {
+            program: "git".into(),
+        }],
+        received: Timestamp::from_secs(1_790_000_000),
+    }
+}
+
+fn decided(arguments: Value, verdict: Verdict) -> What {
+    What::CallDecided {
+        call: call(arguments),
+        digest: digest(),
+        verdict,
+    }
+}
+
+fn because() -> Reason {
+    Reason::new(
+        "default/push-protected",
+        "this pushes to a protected branch",
+    )
+}
+
+fn json_at(what: What, index: u64) -> Value {
+    let record = Draft::render(ORIGIN, &event(what)).unwrap().at(index);
+    let value: Value = serde_json::from_slice(&record).unwrap();
+    assert_eq!(canonical_json(&value).unwrap(), record, "not canonical");
+    value
+}
+
+macro_rules! snapshot {
+    ($name:ident, $what:expr) => {
+        #[test]
+        fn $name() {
+            let mut value = json_at($what, 41);
+            // A release must not change the snapshots.
+            assert_eq!(
+                value["metadata"]["product"]["version"].take(),
+                env!("CARGO_PKG_VERSION")
+            );
+            insta::assert_snapshot!(serde_json::to_string_pretty(&value).unwrap());
+        }
+    };
+}
+
+snapshot!(
+    log_started,
+    What::LogStarted {
+        version: "1.2.3".into(),
+        grade: Grade::Simulated,
+    }
+);
+snapshot!(log_stopped, What::LogStopped);
+snapshot!(log_recovered, What::LogRecovered { records: 40 });
+snapshot!(
+    host_enrolled,
+    What::HostEnrolled {
+        attestor: "https://attestor.example.org:8443".into(),
+        host: host(),
+    }
+);
+snapshot!(
+    host_attested,
+    What::HostAttested {
+        spiffe_id: spiffe_id(),
+        serial: "0a1b".into(),
+        not_after: Timestamp::from_secs(1_790_003_600),
+    }
+);
+snapshot!(
+    host_not_attested,
+    What::HostNotAttested {
+        why: "the attestor refused the evidence".into(),
+    }
+);
+snapshot!(
+    session_started,
+    What::SessionStarted {
+        session: session(),
+        spiffe_id: spiffe_id(),
+        human: HumanUid(1000),
+        program: digest(),
+    }
+);
+snapshot!(
+    session_ended,
+    What::SessionEnded {
+        session: session(),
+        how: "exit status 0".into(),
+    }
+);
+snapshot!(
+    svid_issued,
+    What::SvidIssued {
+        session: session(),
+        spiffe_id: spiffe_id(),
+        audience: "https://api.example.org".into(),
+        not_after: Timestamp::from_secs(1_790_003_600),
+    }
+);
+snapshot!(
+    call_allowed,
+    decided(
+        json!({ "command": "git status" }),
+        Verdict::Allow { because: because() }
+    )
+);
+snapshot!(
+    call_asked,
+    decided(
+        json!({ "command": "git push" }),
+        Verdict::StepUp {
+            tier: Tier::R2,
+            because: because(),
+        }
+    )
+);
+snapshot!(
+    call_denied,
+    decided(
+        json!({ "command": "cat ~/.ssh/id_ed25519" }),
+        Verdict::Deny {
+            by: DeniedBy::Policy,
+            because: because(),
+        }
+    )
+);
+snapshot!(
+    call_approved,
+    What::CallApproved {
+        receipt: Receipt {
+            consent: Consent {
+                format: ConsentFormat::V1,
+                call: call_id(),
+                call_digest: digest(),
+                policy_digest: digest(),
+                human: HumanUid(1000),
+                nonce: digest(),
+                asked: Timestamp::from_secs(1_790_000_000),
+            },
+            proof: ConsentProof::TpmPin {
+                public_key: "3059".into(),
+                signature: "3045".into(),
+            },
+            given: Timestamp::from_secs(1_790_000_010),
+        },
+    }
+);
+snapshot!(
+    call_ended,
+    What::CallEnded {
+        call: call_id(),
+        outcome: "exit status 0".into(),
+        seen: vec![Effect::Reaches {
+            host: "example.org:443".into(),
+            manner: Manner::default(),
+        }],
+    }
+);
+snapshot!(
+    call_with_large_arguments,
+    decided(
+        json!({ "content": "x".repeat(SOFT_RECORD) }),
+        Verdict::Allow { because: because() }
+    )
+);
+
+#[test]
+fn numbers_that_a_double_cannot_hold_stay_exact() {
+    let arguments = json!({ "n": 9_007_199_254_740_993_u64 });
+    let value = json_at(decided(arguments, Verdict::Allow { because: because() }), 0);
+    assert_eq!(value["api"]["request"]["data"], r#"{"n":9007199254740993}"#);
+}
+
+#[test]
+fn text_cannot_pose_as_the_place_of_the_index() {
+    let posing = json!({ "sequence": 0, "x": "\"sequence\":0" });
+    let value = json_at(decided(posing, Verdict::Allow { because: because() }), 7);
+    assert_eq!(value["metadata"]["sequence"], 7);
+    let data = value["api"]["request"]["data"].as_str().unwrap();
+    let back: Value = serde_json::from_str(data).unwrap();
+    assert_eq!(back["sequence"], 0);
+}
+
+#[test]
+fn a_record_above_the_soft_limit_loses_its_bulk_in_order_and_says_so() {
+    let mut large = call(json!({ "content": "x".repeat(100_000) }));
+    large.effects = vec![
+        Effect::Runs {
+            program: "y".repeat(1000),
+        };
+        100
+    ];
+    let text = serde_json::to_string(&large.arguments).unwrap();
+    let value = json_at(
+        What::CallDecided {
+            call: large,
+            digest: digest(),
+            verdict: Verdict::Allow { because: because() },
+        },
+        0,
+    );
+    assert_eq!(
+        value["api"]["request"]["data"],
+        format!(
+            "omitted: {} bytes, sha256 {}",
+            text.len(),
+            sha256(text.as_bytes())
+        )
+    );
+    assert!(value["unmapped"]["effects"]["size"].as_u64().unwrap() > 100_000);
+    assert_eq!(value["unmapped"]["cwd"], "/home/dev/project");
+    assert_eq!(value["status_detail"], because().text);
+}
+
+#[test]
+fn what_cannot_be_made_to_fit_is_refused() {
+    let huge = What::HostEnrolled {
+        attestor: "x".repeat(MAX_RECORD),
+        host: host(),
+    };
+    assert!(matches!(
+        Draft::render(ORIGIN, &event(huge)),
+        Err(OcsfError::TooLarge { size }) if size > MAX_RECORD
+    ));
+}
+
+proptest! {
+    #[test]
+    fn every_text_becomes_a_canonical_record_within_the_limit(
+        text in "\\PC{0,200}",
+        repeat in 1_usize..400,
+        index in 0_u64..(1 << 53),
+    ) {
+        let text = text.repeat(repeat);
+        let what = What::CallEnded { call: call_id(), outcome: text.clone(), seen: Vec::new() };
+        let value = json_at(what, index);
+        prop_assert_eq!(&value["metadata"]["sequence"], &json!(index));
+        let record = canonical_json(&value).unwrap();
+        prop_assert!(record.len() <= MAX_RECORD);
+        if text.len() < 8 * 1024 {
+            prop_assert_eq!(&value["status_detail"], &json!(text));
+        }
+    }
+}

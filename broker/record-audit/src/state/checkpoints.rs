@@ -84,7 +84,9 @@ pub struct Past {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CheckpointError {
     /// The environment: the counter moved without us, or the log is older than the counter.
-    #[error("the counter stands at {found}, and the log's evidence says that it stands at {expected}")]
+    #[error(
+        "the counter stands at {found}, and the log's evidence says that it stands at {expected}"
+    )]
     Counter {
         /// The value that follows from the log.
         expected: u64,
@@ -299,7 +301,9 @@ impl Checkpoints {
                     evidence: Some(evidence),
                 })))
             }
-            (Phase::Persisting(checkpoint), Input::Persisted) => Ok(self.persisted(&checkpoint, now)),
+            (Phase::Persisting(checkpoint), Input::Persisted) => {
+                Ok(self.persisted(&checkpoint, now))
+            }
             (Phase::Incrementing(from), Input::Incremented(value)) => {
                 self.advance_to(from + 1);
                 self.expect(value)?;

@@ -91,12 +91,16 @@ pub(super) async fn begin(
         0 => LastStop::Unclean,
         _ => LastStop::Orderly,
     };
-    query("UPDATE log SET stopped = 0").execute(connection).await?;
+    query("UPDATE log SET stopped = 0")
+        .execute(connection)
+        .await?;
     Ok(last_stop)
 }
 
 pub(super) async fn set_stopped(connection: &mut SqliteConnection) -> Result<(), StoreError> {
-    query("UPDATE log SET stopped = 1").execute(connection).await?;
+    query("UPDATE log SET stopped = 1")
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
@@ -164,13 +168,13 @@ pub(super) async fn insert_checkpoint(
 ) -> Result<(), StoreError> {
     let counter = checkpoint.evidence.as_ref().map(|evidence| evidence.value);
     query("INSERT INTO checkpoint (size, root, note, at, counter) VALUES (?, ?, ?, ?, ?)")
-    .bind(integer(checkpoint.tip.size)?)
-    .bind(checkpoint.tip.root.as_bytes().to_vec())
-    .bind(note.to_owned())
-    .bind(integer(now.as_millis())?)
-    .bind(counter.map(integer).transpose()?)
-    .execute(connection)
-    .await?;
+        .bind(integer(checkpoint.tip.size)?)
+        .bind(checkpoint.tip.root.as_bytes().to_vec())
+        .bind(note.to_owned())
+        .bind(integer(now.as_millis())?)
+        .bind(counter.map(integer).transpose()?)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
@@ -199,7 +203,9 @@ pub(super) async fn record_end(connection: &mut SqliteConnection) -> Result<u64,
     let last: Option<i64> = sqlx::query_scalar("SELECT MAX(idx) FROM record")
         .fetch_one(connection)
         .await?;
-    let end = last.map_or(Some(0), |last| u64::try_from(last).ok().map(|last| last + 1));
+    let end = last.map_or(Some(0), |last| {
+        u64::try_from(last).ok().map(|last| last + 1)
+    });
     end.ok_or(StoreError::Damaged(Damage::Row { table: "record" }))
 }
 
@@ -248,14 +254,12 @@ pub(super) async fn checkpoints(
 pub(super) async fn last_checkpoint(
     connection: &mut SqliteConnection,
 ) -> Result<Option<CheckpointRow>, StoreError> {
-    query(
-        "SELECT seq, size, root, note, counter FROM checkpoint ORDER BY seq DESC LIMIT 1",
-    )
-    .fetch_optional(connection)
-    .await?
-    .as_ref()
-    .map(checkpoint)
-    .transpose()
+    query("SELECT seq, size, root, note, counter FROM checkpoint ORDER BY seq DESC LIMIT 1")
+        .fetch_optional(connection)
+        .await?
+        .as_ref()
+        .map(checkpoint)
+        .transpose()
 }
 
 /// What the checkpoints say of the past.

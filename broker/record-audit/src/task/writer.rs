@@ -290,9 +290,10 @@ impl AuditTask {
         let signature = self.anchor.key.signature_line(checkpoint.signature.clone());
         let note = SignedNote::new(self.text(checkpoint.tip), vec![signature])?;
         match &checkpoint.evidence {
-            Some(Evidence { evidence, .. }) => {
-                note.with_signature(EvidenceLine::encode(self.anchor.key.name(), evidence.encode()))
-            }
+            Some(Evidence { evidence, .. }) => note.with_signature(EvidenceLine::encode(
+                self.anchor.key.name(),
+                evidence.encode(),
+            )),
             None => Ok(note),
         }
     }
@@ -324,7 +325,11 @@ fn ask<T>(
 
 fn failed(what: &'static str, error: &dyn std::error::Error) -> Input {
     let why = in_full(error);
-    tracing::warn!(what, why, "the TPM did not do its part of a checkpoint; it is asked again later");
+    tracing::warn!(
+        what,
+        why,
+        "the TPM did not do its part of a checkpoint; it is asked again later"
+    );
     Input::TpmFailed
 }
 

@@ -116,7 +116,9 @@ fn verify_counter(
         Err(flaws) => {
             for finding in flaws.as_slice() {
                 findings.push(Finding::Counter {
-                    seq: counted.get(finding.position).map_or(0, |counted| counted.seq),
+                    seq: counted
+                        .get(finding.position)
+                        .map_or(0, |counted| counted.seq),
                     flaw: finding.flaw,
                 });
             }
@@ -126,7 +128,10 @@ fn verify_counter(
                 .rev()
                 .find_map(|checkpoint| anchor.verify_one(checkpoint).ok())
                 .map(|head| head.value);
-            (last, Some(last.map_or(first, |last| last.saturating_add(1))))
+            (
+                last,
+                Some(last.map_or(first, |last| last.saturating_add(1))),
+            )
         }
     }
 }

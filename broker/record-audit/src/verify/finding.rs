@@ -58,7 +58,9 @@ pub enum Finding {
         to: u64,
     },
     /// The stored right edge is not that of the records.
-    #[error("the stored tree is not that of the records after {after}: a record or the tree was changed")]
+    #[error(
+        "the stored tree is not that of the records after {after}: a record or the tree was changed"
+    )]
     TreeChanged {
         /// The records below this index are held by a checkpoint.
         after: u64,
@@ -116,7 +118,9 @@ pub enum Finding {
         counter: u64,
     },
     /// The log has evidence of counts that the TPM has not reached.
-    #[error("the TPM's counter stands at {counter}, behind the {expected} that the log's evidence leads to: this is another TPM or counter")]
+    #[error(
+        "the TPM's counter stands at {counter}, behind the {expected} that the log's evidence leads to: this is another TPM or counter"
+    )]
     CounterBehind {
         /// The value that follows from the log.
         expected: u64,

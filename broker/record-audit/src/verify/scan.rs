@@ -87,7 +87,8 @@ impl Scan<'_> {
         }
         self.next = row.index.saturating_add(1);
         if !row.is_whole() {
-            self.findings.push(Finding::RecordChanged { index: row.index });
+            self.findings
+                .push(Finding::RecordChanged { index: row.index });
             self.doubt = Doubt::Explained;
         }
         // The hash that is stored is the better guess at what was written: where it is right, roots go on to match.
@@ -146,7 +147,8 @@ impl Scan<'_> {
             self.findings.push(Finding::OtherOrigin { found: origin });
         }
         if edge.size() < size {
-            self.findings.push(Finding::RecordsBeyond { size: edge.size() });
+            self.findings
+                .push(Finding::RecordsBeyond { size: edge.size() });
         } else if self.doubt == Doubt::None && edge.size() > size {
             self.findings.push(Finding::TailCut {
                 size,
@@ -154,7 +156,8 @@ impl Scan<'_> {
                 witness: Witness::Tree,
             });
         } else if self.doubt == Doubt::None && edge != self.edge {
-            self.findings.push(Finding::TreeChanged { after: self.held });
+            self.findings
+                .push(Finding::TreeChanged { after: self.held });
         }
     }
 }
