@@ -14,16 +14,27 @@ pub struct Frontier {
     peaks: Vec<Sha256Digest>,
 }
 
-/// A stored frontier has not one hash for each bit of its size. The store is to blame.
+/// A stored frontier is none. The store is to blame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the right edge of a tree of {size} leaves has {expected} hashes, not {found}")]
-pub struct InvalidFrontier {
-    size: u64,
-    expected: u32,
-    found: usize,
+pub enum InvalidFrontier {
+    /// It has not one hash for each bit of its size.
+    #[error("the right edge of a tree of {size} leaves has {expected} hashes, not {found}")]
+    Hashes {
+        /// The size that was stored.
+        size: u64,
+        /// How many hashes belong to it.
+        expected: u32,
+        /// How many were stored.
+        found: usize,
+    },
+    /// No log has so many leaves.
+    #[error("a tree cannot have {0} leaves")]
+    Size(u64),
 }
 
 impl Frontier {
+    const MAX_STORED: u64 = 1 << 62;
+
     /// The tree without leaves.
     pub fn empty() -> Self {
         Self {
@@ -35,9 +46,13 @@ impl Frontier {
     /// Takes up a stored right edge again. Only the number of hashes can be checked: compare `root` with a signed checkpoint
     /// before trusting it.
     pub fn restore(size: u64, peaks: Vec<Sha256Digest>) -> Result<Self, InvalidFrontier> {
+        // Leaves room to append: no honest log comes near, and the size then never overflows.
+        if size > Self::MAX_STORED {
+            return Err(InvalidFrontier::Size(size));
+        }
         let expected = size.count_ones();
         if peaks.len() != expected as usize {
-            return Err(InvalidFrontier {
+            return Err(InvalidFrontier::Hashes {
                 size,
                 expected,
                 found: peaks.len(),

@@ -55,6 +55,8 @@ fn roots_of_the_certificate_transparency_test_vectors() {
 fn a_frontier_with_the_wrong_number_of_hashes_is_refused() {
     assert!(Frontier::restore(3, leaves(1)).is_err());
     assert!(Frontier::restore(4, leaves(2)).is_err());
+    let huge = Frontier::restore(u64::MAX, leaves(64));
+    assert_eq!(huge, Err(InvalidFrontier::Size(u64::MAX)));
     assert!(serde_json::from_str::<Frontier>(r#"{"size":1,"peaks":[]}"#).is_err());
 }
 
