@@ -4,38 +4,29 @@
 //! task per session signs and records ([`Session::run`]). This module must never give out what the
 //! core does not.
 
+mod issuer;
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use holdfast_protocol::Timestamp;
-use holdfast_protocol::audit::What;
 use holdfast_protocol::id::{SessionId, SpiffeId};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
 
 use crate::audiences::Audiences;
 use crate::bundle::Bundle;
 use crate::jwt::{self, JwtError, Validated};
-use crate::material::{FreshKey, JwtSvid, MaterialError, X509Svid};
-use crate::sources::{Authority, AuthorityError, RecordError, Recorder};
+use crate::material::{JwtSvid, X509Svid};
 use crate::state::{Answer, Change, Credentials, Effect, Generation, Refusal, Signed, Wanted};
 use crate::workload::MAX_STREAMS;
+use issuer::{Failure, refused};
 
-/// How long the authority and the recorder may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub use issuer::Issuer;
 
 /// The longest sleep: the wall clock may be set, or the machine suspended, behind our back.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
-
-/// Makes sessions' credentials out of an authority and a recorder.
-#[derive(Clone)]
-pub struct Issuer {
-    authority: Arc<dyn Authority>,
-    recorder: Arc<dyn Recorder>,
-}
 
 /// Whose credentials they are; fixed for a session's life.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,52 +64,29 @@ pub enum TaskError {
     Join(#[source] JoinError),
 }
 
-/// Why a signature or a record was not had. The client learns only the [`Refusal`].
-#[derive(Debug, thiserror::Error)]
-enum Failure {
-    #[error("no signature")]
-    Authority(#[source] AuthorityError),
-    #[error("the svid could not be made")]
-    Material(#[source] MaterialError),
-    #[error("no record")]
-    Record(#[source] RecordError),
-    #[error("no answer within {} s", PATIENCE.as_secs())]
-    Late,
-}
-
 enum Done {
     X509(Result<X509Svid, Failure>),
     Jwt(Audiences, Result<JwtSvid, Failure>),
     Recorded(Wanted, Generation, Result<(), Failure>),
 }
 
-impl Issuer {
-    /// Issues what `authority` signs and `recorder` records.
-    pub fn new(authority: Arc<dyn Authority>, recorder: Arc<dyn Recorder>) -> Self {
+impl Session {
+    fn new(issuer: Issuer, identity: SessionIdentity) -> Self {
+        let bundle = issuer.bundle().borrow().clone();
+        let credentials = Credentials::new();
         Self {
-            authority,
-            recorder,
-        }
-    }
-
-    /// The credentials of a session that starts. [`Session::run`] brings them to life.
-    pub fn session(&self, identity: SessionIdentity) -> Session {
-        let bundle = self.authority.bundle().borrow().clone();
-        Session {
             shared: Arc::new(Shared {
                 identity,
-                issuer: self.clone(),
+                issuer,
                 state: watch::Sender::new(State {
-                    credentials: Credentials::new(),
+                    credentials,
                     bundle,
                 }),
                 streams: Arc::new(Semaphore::new(MAX_STREAMS)),
             }),
         }
     }
-}
 
-impl Session {
     /// Whose it is.
     pub fn identity(&self) -> &SessionIdentity {
         &self.shared.identity
@@ -177,7 +145,7 @@ impl Session {
     /// [`TaskError`] if a part of it fails; the session cannot go on then.
     pub async fn run(&self, stop: CancellationToken) -> Result<(), TaskError> {
         let mut changes = self.changes();
-        let mut bundle = self.shared.issuer.authority.bundle();
+        let mut bundle = self.shared.issuer.bundle();
         // It may have changed since the session was made.
         bundle.mark_changed();
         let mut work = JoinSet::new();
@@ -301,47 +269,6 @@ impl Session {
     }
 }
 
-impl Issuer {
-    async fn x509(&self, identity: &SessionIdentity) -> Result<X509Svid, Failure> {
-        let id = &identity.spiffe_id;
-        let key = FreshKey::generate().map_err(Failure::Material)?;
-        let request = key.request(id).map_err(Failure::Material)?;
-        let chain = patiently(self.authority.sign_x509(id, &request)).await?;
-        let chain = chain.map_err(Failure::Authority)?;
-        key.certified(&chain, id).map_err(Failure::Material)
-    }
-
-    async fn jwt(
-        &self,
-        identity: &SessionIdentity,
-        audiences: &Audiences,
-    ) -> Result<JwtSvid, Failure> {
-        let id = &identity.spiffe_id;
-        let token = patiently(self.authority.sign_jwt(id, audiences)).await?;
-        let token = token.map_err(Failure::Authority)?;
-        JwtSvid::issued(token, id, audiences).map_err(Failure::Material)
-    }
-
-    async fn record(
-        &self,
-        identity: &SessionIdentity,
-        wanted: &Wanted,
-        not_after: Timestamp,
-    ) -> Result<(), Failure> {
-        let what = What::SvidIssued {
-            session: identity.session,
-            spiffe_id: identity.spiffe_id.clone(),
-            audience: match wanted {
-                Wanted::X509 => "x509".to_owned(),
-                Wanted::Jwt(audiences) => audiences.to_string(),
-            },
-            not_after,
-        };
-        let recorded = patiently(self.recorder.record(what)).await?;
-        recorded.map_err(Failure::Record)
-    }
-}
-
 /// Waits for a change of what is shared; the sender lives in every handle.
 pub(crate) async fn changed(changes: &mut watch::Receiver<State>) -> Result<(), Refusal> {
     (changes.changed().await).map_err(|_| Refusal::NoIdentity)
@@ -353,27 +280,6 @@ fn settled<C>(answer: Answer<C>) -> Option<Result<(C, Generation), Refusal>> {
         Answer::Refused(why) => Some(Err(why)),
         Answer::Pending => None,
     }
-}
-
-async fn patiently<T>(answer: impl Future<Output = T>) -> Result<T, Failure> {
-    timeout(PATIENCE, answer).await.map_err(|_| Failure::Late)
-}
-
-/// Tells the operator why, and the core what it means.
-fn refused(session: SessionId, failure: Failure) -> Refusal {
-    let refusal = match &failure {
-        Failure::Authority(AuthorityError::Refused(_)) => Refusal::NoIdentity,
-        Failure::Authority(AuthorityError::Unreachable(_))
-        | Failure::Material(_)
-        | Failure::Record(_)
-        | Failure::Late => Refusal::Unavailable,
-    };
-    let error: &(dyn std::error::Error + 'static) = &failure;
-    match refusal {
-        Refusal::NoIdentity => warn!(%session, error, "the authority does not grant the identity"),
-        Refusal::Unavailable | Refusal::Busy => debug!(%session, error, "no credential"),
-    }
-    refusal
 }
 
 fn now() -> Timestamp {

@@ -12,7 +12,7 @@ use std::pin::Pin;
 
 use futures::Stream;
 use tokio_util::sync::CancellationToken;
-use tonic::service::interceptor::InterceptedService;
+use tonic::service::interceptor::{InterceptedService, Interceptor};
 use tonic::{Code, Request, Response, Status, async_trait};
 
 use crate::audiences::Audiences;
@@ -47,22 +47,23 @@ pub(crate) fn service(
     session: Session,
     admission: Admission,
     stop: CancellationToken,
-) -> InterceptedService<
-    SpiffeWorkloadApiServer<Workload>,
-    impl FnMut(Request<()>) -> Result<Request<()>, Status> + Clone,
-> {
+) -> InterceptedService<SpiffeWorkloadApiServer<Workload>, Admission> {
     let server = SpiffeWorkloadApiServer::new(Workload { session, stop })
         .max_decoding_message_size(MAX_REQUEST);
-    InterceptedService::new(server, move |request: Request<()>| {
+    InterceptedService::new(server, admission)
+}
+
+impl Interceptor for Admission {
+    fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
         let header = request.metadata().get("workload.spiffe.io");
         if header.is_none_or(|value| value != "true") {
             return Err(Status::invalid_argument(NO_HEADER));
         }
-        match admission {
-            Admission::Admitted => Ok(request),
-            Admission::Denied => Err(Status::permission_denied(NO_IDENTITY)),
+        match self {
+            Self::Admitted => Ok(request),
+            Self::Denied => Err(Status::permission_denied(NO_IDENTITY)),
         }
-    })
+    }
 }
 
 /// One session's Workload API.

@@ -85,7 +85,7 @@ async fn checks(mode: &str, served: &Served) -> Option<Vec<String>> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_fetches_and_validates_everything() {
-    let served = Served::start().await;
+    let served = Served::start();
     let Some(held) = checks("conformance", &served).await else {
         return;
     };

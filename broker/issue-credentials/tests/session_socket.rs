@@ -31,7 +31,7 @@ async fn answer(stream: &mut UnixStream) -> Vec<u8> {
 
 #[tokio::test]
 async fn frames_and_the_workload_api_share_the_socket() {
-    let served = Served::start().await;
+    let served = Served::start();
     served.client().await.fetch_x509_svid().await.unwrap();
     let mut frames = served.connect().await;
     frames.write_all(b"\0\0\0\x02{}").await.unwrap();
@@ -44,7 +44,7 @@ async fn frames_and_the_workload_api_share_the_socket() {
 
 #[tokio::test]
 async fn any_other_language_is_closed() {
-    let served = Served::start().await;
+    let served = Served::start();
     for bytes in [b"GET / HTTP/1.1\r\n\r\n".as_slice(), b"\x16\x03\x01", b"{}"] {
         let mut stream = served.connect().await;
         stream.write_all(bytes).await.unwrap();
@@ -83,7 +83,7 @@ async fn a_process_that_is_not_admitted_has_no_identity() {
 
 #[tokio::test]
 async fn connections_are_bounded() {
-    let served = Served::start().await;
+    let served = Served::start();
     let mut open = Vec::new();
     for _ in 0..MAX_CONNECTIONS {
         open.push(served.connect().await);
@@ -99,7 +99,7 @@ async fn connections_are_bounded() {
 #[tokio::test]
 async fn a_stop_ends_everything_in_order() {
     let before = Handle::current().metrics().num_alive_tasks();
-    let mut served = Served::start().await;
+    let mut served = Served::start();
     let client = served.client().await;
     let mut contexts = client.stream_x509_contexts().await.unwrap();
     contexts.next().await.unwrap().unwrap();
@@ -122,7 +122,7 @@ async fn a_stop_ends_everything_in_order() {
 #[tokio::test]
 async fn a_client_that_reads_nothing_does_not_outlive_the_socket() {
     let before = Handle::current().metrics().num_alive_tasks();
-    let mut served = Served::start().await;
+    let mut served = Served::start();
     // A preface and no more; and one that never even begins.
     let mut preface = served.connect().await;
     preface
@@ -143,7 +143,7 @@ async fn a_client_that_reads_nothing_does_not_outlive_the_socket() {
 
 #[tokio::test]
 async fn a_request_that_waits_is_answered_when_the_socket_stops() {
-    let mut served = Served::start().await;
+    let mut served = Served::start();
     served.authority.set_conduct(support::Conduct::Silent);
     let mut raw = served.raw().await;
     let request = secured(api::JwtsvidRequest {

@@ -101,7 +101,9 @@ impl SoftwareAuthority {
             Conduct::Silent => std::future::pending().await,
             Conduct::Unreachable => Err(AuthorityError::Unreachable("no route".into())),
             Conduct::Refusing => Err(AuthorityError::Refused("not below your name".to_owned())),
-            conduct => Ok(conduct),
+            Conduct::Honest | Conduct::OtherName | Conduct::OtherKey | Conduct::Malformed => {
+                Ok(conduct)
+            }
         }
     }
 
@@ -135,14 +137,16 @@ impl Authority for SoftwareAuthority {
 
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
-        let name = match conduct {
-            Conduct::OtherName => format!("{id}x"),
-            _ => id.to_string(),
+        let name = if conduct == Conduct::OtherName {
+            format!("{id}x")
+        } else {
+            id.to_string()
         };
         params.subject_alt_names = vec![SanType::URI(name.try_into().unwrap())];
-        params.is_ca = match conduct {
-            Conduct::Malformed => IsCa::Ca(BasicConstraints::Unconstrained),
-            _ => IsCa::ExplicitNoCa,
+        params.is_ca = if conduct == Conduct::Malformed {
+            IsCa::Ca(BasicConstraints::Unconstrained)
+        } else {
+            IsCa::ExplicitNoCa
         };
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![
@@ -152,9 +156,10 @@ impl Authority for SoftwareAuthority {
         params.not_before = (SystemTime::now() - Duration::from_secs(60)).into();
         params.not_after = self.ends().into();
         params.use_authority_key_identifier_extension = true;
-        let certificate = match conduct {
-            Conduct::OtherKey => params.signed_by(&KeyPair::generate().unwrap(), &self.ca),
-            _ => params.signed_by(&request.public_key, &self.ca),
+        let certificate = if conduct == Conduct::OtherKey {
+            params.signed_by(&KeyPair::generate().unwrap(), &self.ca)
+        } else {
+            params.signed_by(&request.public_key, &self.ca)
         };
         Ok(vec![certificate.unwrap().der().to_vec()])
     }
@@ -170,13 +175,15 @@ impl Authority for SoftwareAuthority {
         if conduct == Conduct::Malformed {
             header["jku"] = json!("https://elsewhere");
         }
-        let name = match conduct {
-            Conduct::OtherName => format!("{id}x"),
-            _ => id.to_string(),
+        let name = if conduct == Conduct::OtherName {
+            format!("{id}x")
+        } else {
+            id.to_string()
         };
-        let aud = match conduct {
-            Conduct::OtherKey => json!(["somebody-else"]),
-            _ => json!(audiences.as_slice()),
+        let aud = if conduct == Conduct::OtherKey {
+            json!(["somebody-else"])
+        } else {
+            json!(audiences.as_slice())
         };
         let claims = json!({
             "sub": name, "aud": aud, "jti": number.to_string(),

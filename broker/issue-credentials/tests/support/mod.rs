@@ -111,7 +111,7 @@ pub struct Served {
 }
 
 impl Served {
-    pub async fn start() -> Self {
+    pub fn start() -> Self {
         Self::with(SoftwareAuthority::new(TRUST_DOMAIN), 1, Door::Open)
     }
 
