@@ -4,6 +4,7 @@
 //! must never change the meaning of what a log already holds, drop anything without saying so, or read a clock.
 
 mod classes;
+mod message;
 
 use holdfast_proof::hash::{NotCanonicalizable, canonical_json, sha256};
 use holdfast_protocol::audit::AuditEvent;
@@ -140,6 +141,7 @@ fn envelope(origin: &str, event: &AuditEvent, record: Record) -> Value {
     value.insert("severity_id".into(), record.severity.id().into());
     value.insert("status_id".into(), record.status.id().into());
     value.insert("time".into(), event.at.as_millis().into());
+    value.insert("message".into(), message::message(&event.what).into());
     value.insert("metadata".into(), Value::Object(metadata));
     Value::Object(value)
 }

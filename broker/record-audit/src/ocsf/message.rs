@@ -1,0 +1,84 @@
+//! An event in one line, for the people who read a log.
+//!
+//! The line repeats what the record's fields say and adds nothing; programs read the fields. It must never be made of an
+//! agent's own words (arguments, purposes), and text from outside is cut to a length that leaves it one line.
+
+use holdfast_protocol::audit::What;
+use holdfast_protocol::decision::{DeniedBy, Verdict};
+
+/// How much of a text from outside a line shows, in characters; all of it stands in the record's fields.
+const SHOWN: usize = 160;
+
+/// The `message` of an event.
+pub(super) fn message(what: &What) -> String {
+    match what {
+        What::LogStarted { version, grade } => {
+            format!("holdfastd {version} started ({grade})")
+        }
+        What::LogStopped => "holdfastd stopped in order".to_owned(),
+        What::LogRecovered { records } => {
+            format!("holdfastd had not stopped in order; the log was found with {records} records")
+        }
+        What::HostEnrolled { attestor, host } => {
+            format!("enrolled with {} as host {host}", cut(attestor))
+        }
+        What::HostAttested {
+            spiffe_id, serial, ..
+        } => format!("attested as {spiffe_id}, certificate {}", cut(serial)),
+        What::HostNotAttested { why } => format!("not attested: {}", cut(why)),
+        What::SessionStarted {
+            session,
+            spiffe_id: _,
+            human,
+            program: _,
+        } => format!("session {session} started by uid {}", human.0),
+        What::SessionEnded { session, how } => format!("session {session} ended: {}", cut(how)),
+        What::SvidIssued {
+            session, audience, ..
+        } => format!("session {session} was given an SVID for {}", cut(audience)),
+        What::CallDecided { call, verdict, .. } => {
+            let (answer, because) = match verdict {
+                Verdict::Allow { because } => ("allowed".to_owned(), because),
+                Verdict::StepUp { tier, because } => (format!("asks for {tier:?}"), because),
+                Verdict::Deny { by, because } => (format!("denied by {}", name(*by)), because),
+            };
+            format!(
+                "{} of {} in session {}: {answer}: {}",
+                call.tool.as_str(),
+                call.caller.kind,
+                call.caller.session,
+                cut(&because.text)
+            )
+        }
+        What::CallApproved { receipt } => format!(
+            "uid {} approved call {}",
+            receipt.consent.human.0, receipt.consent.call
+        ),
+        What::CallEnded { call, outcome, .. } => format!("call {call} ended: {}", cut(outcome)),
+    }
+}
+
+fn name(by: DeniedBy) -> &'static str {
+    match by {
+        DeniedBy::Policy => "policy",
+        DeniedBy::PolicyError => "a policy that could not be evaluated",
+        DeniedBy::Human => "the human",
+        DeniedBy::Silence => "silence",
+        DeniedBy::Audit => "the audit log",
+        DeniedBy::Session => "the session's end",
+    }
+}
+
+/// The beginning of `text`, with line breaks and tabs as spaces.
+fn cut(text: &str) -> String {
+    let mut characters = text.chars();
+    let mut line: String = characters
+        .by_ref()
+        .take(SHOWN)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    if characters.next().is_some() {
+        line.push('…');
+    }
+    line
+}
