@@ -291,12 +291,16 @@ async fn load(
     if covered > size {
         return Err(StoreError::Damaged(Damage::TailCut { size, covered }));
     }
-    let mut expected = size.saturating_sub(TAIL);
-    for row in rows::records(connection, expected, TAIL).await? {
-        if row.index != expected || !row.is_whole() {
-            return Err(StoreError::Damaged(Damage::Record(expected)));
+    let from = size.saturating_sub(TAIL);
+    let tail = rows::records(connection, from, TAIL).await?;
+    let mut expected = from..size;
+    for row in &tail {
+        if expected.next() != Some(row.index) || !row.is_whole() {
+            return Err(StoreError::Damaged(Damage::Record(row.index)));
         }
-        expected += 1;
+    }
+    if let Some(missing) = expected.next() {
+        return Err(StoreError::Damaged(Damage::Record(missing)));
     }
     Ok(Stored {
         tree,

@@ -326,10 +326,7 @@ impl Record {
             status: Status::Success,
             profile: None,
             correlation: None,
-            fields: match fields {
-                Value::Object(fields) => fields,
-                other => Map::from_iter([("unmapped".to_owned(), other)]),
-            },
+            fields: fields.as_object().cloned().unwrap_or_default(),
             bulky: &[],
         }
     }
