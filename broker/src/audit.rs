@@ -29,6 +29,7 @@ use uuid::Uuid;
 
 use crate::config;
 use crate::state_folder::StateFolder;
+use crate::words::with_causes;
 
 /// The largest anchor file that is read.
 const MAX_ANCHOR: u64 = 4096;
@@ -127,22 +128,7 @@ impl Record for Recorder {
 }
 
 fn not_recorded(error: &AuditError) -> NotRecorded {
-    NotRecorded(format!("{:#}", ErrorChain(error)))
-}
-
-/// An error with its causes, in one line.
-struct ErrorChain<'a>(&'a dyn std::error::Error);
-
-impl std::fmt::Display for ErrorChain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(source) = cause {
-            write!(f, ": {source}")?;
-            cause = source.source();
-        }
-        Ok(())
-    }
+    NotRecorded(with_causes(error))
 }
 
 /// The checkpoint key and the TPM that holds it.

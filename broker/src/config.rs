@@ -23,6 +23,8 @@ pub struct Config {
     pub run: PathBuf,
     /// Its TPM.
     pub tpm: TpmConfig,
+    /// Its launcher.
+    pub launcher: LauncherConfig,
     /// Its management socket.
     pub management: ManagementConfig,
     /// Its audit log.
@@ -77,6 +79,14 @@ impl TryFrom<String> for TpmDevice {
         }
         Ok(Self::Device(PathBuf::from(text)))
     }
+}
+
+/// Who makes sealed sessions.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct LauncherConfig {
+    /// The launcher's socket.
+    pub socket: PathBuf,
 }
 
 /// Who may manage.
@@ -180,6 +190,9 @@ impl Config {
         if !config.run.is_absolute() {
             return Err(value("run", "has to be an absolute path"));
         }
+        if !config.launcher.socket.is_absolute() {
+            return Err(value("launcher.socket", "has to be an absolute path"));
+        }
         if config.audit.counter_per_day > 288 {
             return Err(value(
                 "audit.counter-per-day",
@@ -196,6 +209,7 @@ impl Default for Config {
             state: PathBuf::from("/var/lib/holdfast"),
             run: PathBuf::from("/run/holdfast"),
             tpm: TpmConfig::default(),
+            launcher: LauncherConfig::default(),
             management: ManagementConfig::default(),
             audit: AuditConfig::default(),
             log: LogConfig::default(),
@@ -210,6 +224,14 @@ impl Default for TpmConfig {
             ek: EndorsementKey::Rsa2048,
             owner_auth_file: None,
             endorsement_auth_file: None,
+        }
+    }
+}
+
+impl Default for LauncherConfig {
+    fn default() -> Self {
+        Self {
+            socket: PathBuf::from("/run/holdfast-launcher/launcher.sock"),
         }
     }
 }

@@ -3,20 +3,27 @@
 //! Nothing listens before the TPM is open and the audit log is recording; nothing is closed before
 //! everything that uses it has ended. The jobs meet here and nowhere else.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
 use holdfast_attest_host::{AttestHost, Host};
+use holdfast_issue_credentials::{Authority, Issuer};
+use holdfast_launch_agents::profile::Profile;
+use holdfast_launch_agents::store::Store;
+use holdfast_launch_agents::task::{Sessions, Watcher};
 use holdfast_protocol::audit::What;
 use holdfast_protocol::record::Record;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::{OpenAudit, Recorder};
 use crate::config::Config;
 use crate::management::{self, Answers, Managers};
+use crate::sessions::{self, Endings, Ground, Hooks, NodeAuthority, RecordSvids};
 use crate::state_folder::StateFolder;
 use crate::tpm::OpenTpm;
 
@@ -56,6 +63,7 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
         record.record(what).await?;
     }
 
+    let stop = CancellationToken::new();
     let (attest_host, host_task) = AttestHost::new(
         tpm.provisioned.clone(),
         Host {
@@ -66,7 +74,9 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
         Arc::clone(&record),
         state.join("enrollment.json"),
     )?;
+    let ground = sessions(&config, state, &attest_host, &record)?;
     let answers = Answers {
+        sessions: ground.as_ref().map(|(ground, _)| ground.sessions.clone()),
         attest_host,
         audit: log,
         grade: tpm.grade,
@@ -74,8 +84,10 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
     };
     let listener = management::listen(&config.run.join("management.sock"))?;
 
-    let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
+    if let Some((ground, parts)) = ground {
+        parts.start(Arc::new(ground), &config.run, &mut tasks, &stop)?;
+    }
     tasks.spawn(host_task.run(stop.clone()));
     tasks.spawn(management::serve(
         listener,
@@ -120,6 +132,82 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
     }
     tpm.close().await;
     outcome
+}
+
+/// What sessions need, where there is a launcher to make them.
+fn sessions(
+    config: &Config,
+    state: &StateFolder,
+    attest_host: &AttestHost,
+    record: &Arc<dyn Record>,
+) -> anyhow::Result<Option<(Ground, SessionParts)>> {
+    let socket = &config.launcher.socket;
+    if !socket.exists() {
+        tracing::warn!(socket = %socket.display(), "no launcher: no sealed sessions");
+        return Ok(None);
+    }
+    let (launched, watcher) = Sessions::connect(socket)
+        .with_context(|| format!("the launcher does not answer at `{}`", socket.display()))?;
+    let authority = Arc::new(NodeAuthority::new(attest_host.clone()));
+    let endings = Endings::default();
+    let sockets = config.run.join("sessions");
+    sessions::sockets_folder(&sockets)
+        .with_context(|| format!("`{}` cannot be made", sockets.display()))?;
+    let ground = Ground {
+        sessions: launched,
+        endings: endings.clone(),
+        programs: Arc::new(Store::open(&state.join("programs"))?),
+        profiles: Profile::built_in()?,
+        issuer: Issuer::new(
+            Arc::clone(&authority) as Arc<dyn Authority>,
+            Arc::new(RecordSvids(Arc::clone(record))),
+        ),
+        attest_host: attest_host.clone(),
+        record: Arc::clone(record),
+        frames: Arc::new(Hooks),
+        sockets,
+    };
+    Ok(Some((
+        ground,
+        SessionParts {
+            watcher,
+            authority,
+            endings,
+        },
+    )))
+}
+
+/// What runs beside sessions.
+struct SessionParts {
+    watcher: Watcher,
+    authority: Arc<NodeAuthority>,
+    endings: Endings,
+}
+
+impl SessionParts {
+    fn start(
+        self,
+        ground: Arc<Ground>,
+        run: &Path,
+        tasks: &mut JoinSet<()>,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<()> {
+        let Self {
+            watcher,
+            authority,
+            endings,
+        } = self;
+        let path = run.join("run.sock");
+        let listener = sessions::listen(&path)
+            .with_context(|| format!("`{}` cannot be opened", path.display()))?;
+        // One message for each session that ends; its keeper takes it at once.
+        let (tell, ended) = mpsc::channel(16);
+        tasks.spawn(endings.pass_on(ended));
+        tasks.spawn(watcher.run(tell, stop.clone()));
+        tasks.spawn(authority.follow(stop.clone()));
+        tasks.spawn(sessions::serve(listener, ground, stop.clone()));
+        Ok(())
+    }
 }
 
 /// The signals that stop the broker in order.

@@ -10,9 +10,11 @@ mod config;
 mod daemon;
 mod log;
 mod management;
+mod sessions;
 mod simulator;
 mod state_folder;
 mod tpm;
+mod words;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use holdfast_protocol::id::{AgentKind, SessionId};
 
 /// Gives the AI agents on this machine an identity that its TPM vouches for.
 #[derive(Debug, Parser)]
@@ -50,6 +51,16 @@ pub enum Command {
         #[arg(long, value_name = "FILE", conflicts_with = "token_file")]
         authority: Option<PathBuf>,
     },
+    /// Run a program in a sealed session.
+    ///
+    /// It sees the project, the system and the tools on your PATH, and nothing else of this machine:
+    /// no network, no other processes, a home of its own. The session ends with this command.
+    Run(Run),
+    /// List the sessions of this host, or act on one.
+    Sessions {
+        #[command(subcommand)]
+        command: Option<Sessions>,
+    },
     /// Show this host's identity, its TPM, and its audit log's head.
     Status {
         /// Attest again first.
@@ -64,6 +75,51 @@ pub enum Command {
     /// Check or show the broker's configuration.
     #[command(subcommand)]
     Config(Config),
+}
+
+/// A program, and the session that it is to have.
+#[derive(Debug, ClapArgs)]
+pub struct Run {
+    /// The agent's kind, where the program's name does not say it.
+    #[arg(long, value_name = "KIND")]
+    pub agent: Option<AgentKind>,
+    /// The folder that the session may change [default: the git work tree here, or this folder].
+    #[arg(long, value_name = "DIR")]
+    pub project: Option<PathBuf>,
+    /// What it is for; it stands in listings and in the record.
+    #[arg(long, value_name = "TEXT")]
+    pub purpose: Option<String>,
+    /// Show what the session would have, and do not make it.
+    #[arg(long)]
+    pub show: bool,
+    /// Say the session's identity on standard error.
+    #[arg(short, long)]
+    pub verbose: bool,
+    /// The program and its arguments.
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub command: Vec<String>,
+}
+
+/// Sessions.
+#[derive(Debug, Subcommand)]
+pub enum Sessions {
+    /// List them; the default.
+    List,
+    /// Freeze one: no process of it runs on.
+    Pause {
+        /// Its id.
+        session: SessionId,
+    },
+    /// Let a frozen one go on.
+    Resume {
+        /// Its id.
+        session: SessionId,
+    },
+    /// Kill one, and all that it held is gone.
+    End {
+        /// Its id.
+        session: SessionId,
+    },
 }
 
 /// The audit log.

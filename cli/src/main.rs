@@ -8,7 +8,10 @@ mod args;
 mod client;
 mod commands;
 mod outcome;
+mod program;
 mod render;
+mod run_client;
+mod screen;
 
 use std::process::ExitCode;
 

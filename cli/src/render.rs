@@ -5,7 +5,7 @@ use std::fmt::Write;
 use holdfast_protocol::Timestamp;
 use holdfast_protocol::grade::Grade;
 use holdfast_protocol::management::{
-    AuditHead, AuditRecord, AuditReport, NodeState, NodeStatus, Status,
+    AuditHead, AuditRecord, AuditReport, NodeState, NodeStatus, SessionPhase, SessionStatus, Status,
 };
 use serde_json::Value;
 
@@ -99,6 +99,35 @@ pub fn record(record: &AuditRecord) -> String {
         .and_then(|event| serde_json::to_string_pretty(&event))
         .unwrap_or_else(|_| record.json.clone());
     format!("record {}\n{pretty}", record.index)
+}
+
+/// Sessions, a line each.
+pub fn sessions(sessions: &[SessionStatus]) -> String {
+    if sessions.is_empty() {
+        return "no sessions".to_owned();
+    }
+    let head = format!(
+        "{:<28}{:<10}{:<10}{:<8}{:<22}PURPOSE\n",
+        "SESSION", "KIND", "STATE", "UID", "STARTED"
+    );
+    sessions.iter().fold(head, |mut text, session| {
+        let phase = match session.phase {
+            SessionPhase::Starting => "starting",
+            SessionPhase::Running => "running",
+            SessionPhase::Frozen => "frozen",
+            SessionPhase::Ended => "ended",
+        };
+        let _ = writeln!(
+            text,
+            "{:<28}{:<10}{phase:<10}{:<8}{:<22}{}",
+            session.session.to_string(),
+            session.kind.as_str(),
+            session.human,
+            time(session.started),
+            printable(session.purpose.as_deref().unwrap_or("-"))
+        );
+        text
+    })
 }
 
 /// What the doctor saw.

@@ -18,6 +18,7 @@ pub mod id;
 pub mod management;
 pub mod receipt;
 pub mod record;
+pub mod run;
 pub mod time;
 pub mod token;
 pub mod wire;

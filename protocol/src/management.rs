@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::grade::Grade;
-use crate::id::{HostId, SpiffeId, TrustDomain};
+use crate::id::{AgentKind, HostId, SessionId, SpiffeId, TrustDomain};
 use crate::{Sha256Digest, Timestamp};
 
 /// A question to the broker.
@@ -35,6 +35,27 @@ pub enum Request {
     },
     /// Sign a checkpoint over the log as it stands and advance the counter.
     AuditCheckpoint,
+    /// The sessions of this host.
+    Sessions,
+    /// Freeze a session, let it go on, or end it.
+    ControlSession {
+        /// Which.
+        session: SessionId,
+        /// What to do to it.
+        act: SessionAct,
+    },
+}
+
+/// What a human may do to a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SessionAct {
+    /// No process of it runs on.
+    Pause,
+    /// It goes on.
+    Resume,
+    /// It is killed, and all that it held is gone.
+    End,
 }
 
 /// Whom to enroll with, and what to show.
@@ -63,6 +84,8 @@ pub enum Response {
     Verified(AuditReport),
     /// To [`Request::AuditCheckpoint`].
     Checkpointed(AuditHead),
+    /// To [`Request::Sessions`], and to [`Request::ControlSession`] with the one.
+    Sessions(Vec<SessionStatus>),
     /// It could not be done.
     Failed(Failure),
 }
@@ -92,6 +115,39 @@ pub enum FailureKind {
     DeniedByHuman,
     /// This host is not attested.
     NotAttested,
+}
+
+/// One session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionStatus {
+    /// Its id.
+    pub session: SessionId,
+    /// The agent's kind.
+    pub kind: AgentKind,
+    /// The uid of the human who started it.
+    pub human: u32,
+    /// What the human says it is for.
+    pub purpose: Option<String>,
+    /// SHA-256 of the program that runs.
+    pub program: Sha256Digest,
+    /// When it was asked for.
+    pub started: Timestamp,
+    /// Where it is in its life.
+    pub phase: SessionPhase,
+}
+
+/// Where a session is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SessionPhase {
+    /// Asked of the launcher.
+    Starting,
+    /// It runs.
+    Running,
+    /// It is frozen.
+    Frozen,
+    /// It is over.
+    Ended,
 }
 
 /// The broker's state.

@@ -4,13 +4,18 @@
 //! itself.
 
 use holdfast_attest_host::{AttestHost, AttestHostError, AttestorUrl, Trust};
+use holdfast_launch_agents::task::Sessions;
 use holdfast_protocol::grade::Grade;
+use holdfast_protocol::id::SessionId;
 use holdfast_protocol::management::{
-    AuditRecord, EnrollRequest, Failure, FailureKind, Request, Response, Status,
+    AuditRecord, EnrollRequest, Failure, FailureKind, Request, Response, SessionAct, Status,
 };
 use holdfast_record_audit::AuditLog;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+
+use crate::sessions::status;
+use crate::words::with_causes;
 
 /// What a listing may take of a frame: half, so that its JSON escapes fit too.
 const LISTING: usize = holdfast_protocol::frame::MAX_FRAME / 2;
@@ -21,6 +26,8 @@ pub struct Answers {
     pub attest_host: AttestHost,
     /// Job 5.
     pub audit: AuditLog,
+    /// Job 2, where there is a launcher.
+    pub sessions: Option<Sessions>,
     /// What kind of installation this is.
     pub grade: Grade,
     /// The TPM, in words.
@@ -38,6 +45,8 @@ impl Answers {
             Request::AuditVerify => self.verify().await,
             Request::AuditRecords { from, count } => self.records(from, count).await,
             Request::AuditCheckpoint => self.checkpoint().await,
+            Request::Sessions => self.list_sessions(),
+            Request::ControlSession { session, act } => self.control(session, act).await,
         };
         answer.unwrap_or_else(Response::Failed)
     }
@@ -51,6 +60,44 @@ impl Answers {
             node,
             audit: self.audit.head(),
         }))
+    }
+
+    fn list_sessions(&self) -> Result<Response, Failure> {
+        let sessions = self.launched()?.list().into_iter();
+        Ok(Response::Sessions(
+            sessions
+                .map(|(session, state)| status(session, state))
+                .collect(),
+        ))
+    }
+
+    async fn control(&self, session: SessionId, act: SessionAct) -> Result<Response, Failure> {
+        let sessions = self.launched()?;
+        let done = match act {
+            SessionAct::Pause => sessions.freeze(session).await,
+            SessionAct::Resume => sessions.resume(session),
+            SessionAct::End => sessions.end(session),
+        };
+        done.map_err(|error| Failure {
+            kind: FailureKind::Failed,
+            message: with_causes(&error),
+            advice: "`holdfast sessions` lists those that live".to_owned(),
+        })?;
+        let listed = sessions.list().into_iter();
+        Ok(Response::Sessions(
+            listed
+                .filter(|(id, _)| *id == session)
+                .map(|(id, state)| status(id, state))
+                .collect(),
+        ))
+    }
+
+    fn launched(&self) -> Result<&Sessions, Failure> {
+        self.sessions.as_ref().ok_or_else(|| Failure {
+            kind: FailureKind::Failed,
+            message: "there is no launcher on this machine, so there are no sessions".to_owned(),
+            advice: "start holdfast-launcher, then holdfastd".to_owned(),
+        })
     }
 
     async fn enroll(&self, request: EnrollRequest) -> Result<Response, Failure> {
@@ -190,15 +237,4 @@ fn broken(error: &dyn std::error::Error) -> Failure {
         message: with_causes(error),
         advice: "see holdfastd's log".to_owned(),
     }
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        text.push_str(": ");
-        text.push_str(&source.to_string());
-        cause = source.source();
-    }
-    text
 }

@@ -4,6 +4,8 @@ mod audit;
 mod config;
 mod doctor;
 mod enroll;
+mod run;
+mod sessions;
 mod status;
 
 use std::io::Write;
@@ -23,6 +25,8 @@ pub fn run(args: &Args) -> Result<(), Problem> {
             token_file,
             authority,
         } => enroll::run(args, url, token_file.as_deref(), authority.as_deref()),
+        Command::Run(command) => run::run(args, command),
+        Command::Sessions { command } => sessions::run(args, command.as_ref()),
         Command::Status { renew } => status::run(args, *renew),
         Command::Doctor => doctor::run(args),
         Command::Audit(command) => audit::run(args, command),

@@ -1,0 +1,164 @@
+//! The attestor as the signer of sessions' SVIDs, asked over mTLS with the node key.
+//!
+//! One connection, made when it is first needed and made anew after it broke or the node SVID
+//! changed. It must never hold a signing key, nor ask for a name outside this host's own.
+
+use std::sync::Arc;
+
+use holdfast_attest_host::{AttestHost, Connection, Pin, connect};
+use holdfast_issue_credentials::{Audiences, Authority, AuthorityError, Bundle};
+use holdfast_protocol::id::SpiffeId;
+use holdfast_protocol::management::NodeState;
+use holdfast_protocol::wire::attestor::host_client::HostClient;
+use holdfast_protocol::wire::attestor::{
+    FetchBundleRequest, SignJwtSvidRequest, SignX509SvidRequest,
+};
+use tokio::sync::{Mutex, watch};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
+use zeroize::Zeroizing;
+
+/// The attestor behind this host's node SVID.
+pub struct NodeAuthority {
+    attest_host: AttestHost,
+    bundle: watch::Sender<Arc<Bundle>>,
+    open: Mutex<Option<Open>>,
+}
+
+/// A connection, and the node SVID that it was made with.
+struct Open {
+    serial: String,
+    client: HostClient<Channel>,
+}
+
+impl NodeAuthority {
+    /// An authority that asks once there is a node SVID.
+    pub fn new(attest_host: AttestHost) -> Self {
+        Self {
+            attest_host,
+            bundle: watch::Sender::new(Arc::new(Bundle::unknown())),
+            open: Mutex::new(None),
+        }
+    }
+
+    /// Fetches the bundle whenever the node SVID changes, until `stop`.
+    pub async fn follow(self: Arc<Self>, stop: CancellationToken) {
+        let mut node = self.attest_host.node();
+        node.mark_changed();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = node.changed() => if changed.is_err() {
+                    return;
+                }
+            }
+            if node.borrow_and_update().svid.is_none() {
+                continue;
+            }
+            if let Err(error) = self.refresh().await {
+                tracing::warn!(%error, "the trust domain's bundle could not be fetched");
+            }
+        }
+    }
+
+    async fn refresh(&self) -> Result<(), AuthorityError> {
+        let answer = self
+            .client()
+            .await?
+            .fetch_bundle(FetchBundleRequest {})
+            .await;
+        let bundle = self.settle(answer).await?;
+        let read = Bundle::read(&bundle.x509_authorities, &bundle.jwks)
+            .map_err(|error| AuthorityError::Unreachable(Box::new(error)))?;
+        self.bundle.send_replace(Arc::new(read));
+        Ok(())
+    }
+
+    /// The connection, made with the node SVID that is current now.
+    async fn client(&self) -> Result<HostClient<Channel>, AuthorityError> {
+        let mut open = self.open.lock().await;
+        let node = self.attest_host.node().borrow().clone();
+        let (NodeState::Attested(status), Some(svid), Some(identity)) =
+            (node.state, node.svid, self.attest_host.identity())
+        else {
+            return Err(unreachable("this host is not attested"));
+        };
+        if let Some(open) = open.as_ref()
+            && open.serial == svid.svid.serial
+        {
+            return Ok(open.client.clone());
+        }
+        let url = status
+            .attestor
+            .parse()
+            .map_err(|error| AuthorityError::Unreachable(Box::new(error)))?;
+        let pin = Pin::Authorities {
+            trust_domain: Some(status.trust_domain),
+            certificates: svid.authorities.clone(),
+        };
+        let Connection { channel, .. } = connect(&url, &pin, Some(Arc::new(identity)))
+            .await
+            .map_err(|error| AuthorityError::Unreachable(Box::new(error)))?;
+        let client = HostClient::new(channel);
+        *open = Some(Open {
+            serial: svid.svid.serial.clone(),
+            client: client.clone(),
+        });
+        Ok(client)
+    }
+
+    /// An answer; a connection that failed is not used again.
+    async fn settle<T>(
+        &self,
+        answer: Result<tonic::Response<T>, tonic::Status>,
+    ) -> Result<T, AuthorityError> {
+        match answer {
+            Ok(answer) => Ok(answer.into_inner()),
+            Err(status)
+                if matches!(
+                    status.code(),
+                    tonic::Code::PermissionDenied | tonic::Code::InvalidArgument
+                ) =>
+            {
+                Err(AuthorityError::Refused(status.message().to_owned()))
+            }
+            Err(status) => {
+                *self.open.lock().await = None;
+                Err(AuthorityError::Unreachable(Box::new(status)))
+            }
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl Authority for NodeAuthority {
+    async fn sign_x509(&self, id: &SpiffeId, csr: &[u8]) -> Result<Vec<Vec<u8>>, AuthorityError> {
+        let request = SignX509SvidRequest {
+            spiffe_id: id.to_string(),
+            csr: csr.to_vec(),
+        };
+        let answer = self.client().await?.sign_x509_svid(request).await;
+        Ok(self.settle(answer).await?.chain)
+    }
+
+    async fn sign_jwt(
+        &self,
+        id: &SpiffeId,
+        audiences: &Audiences,
+    ) -> Result<Zeroizing<String>, AuthorityError> {
+        let request = SignJwtSvidRequest {
+            spiffe_id: id.to_string(),
+            audience: audiences.as_slice().to_vec(),
+        };
+        let answer = self.client().await?.sign_jwt_svid(request).await;
+        Ok(Zeroizing::new(self.settle(answer).await?.token))
+    }
+
+    fn bundle(&self) -> watch::Receiver<Arc<Bundle>> {
+        self.bundle.subscribe()
+    }
+}
+
+fn unreachable(why: &'static str) -> AuthorityError {
+    AuthorityError::Unreachable(why.into())
+}

@@ -1,0 +1,268 @@
+//! From a human's wish to a session that is made and waits to begin.
+//!
+//! The program is measured and run from the broker's own store; what of the human's passes is what
+//! the profile lists. It must never open a path that the human named.
+
+use std::fs::File;
+use std::num::NonZeroU16;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::Arc;
+
+use holdfast_issue_credentials::SessionIdentity;
+use holdfast_launch_agents::assemble::{AssembleError, Provided, Wanted, assemble};
+use holdfast_launch_agents::environment::{InvalidVariable, VariableName};
+use holdfast_launch_agents::profile::Profile;
+use holdfast_launch_agents::state::Facts;
+use holdfast_launch_agents::store::{StoreError, Stored};
+use holdfast_launch_agents::task::{Prepared, SessionError};
+use holdfast_launch_agents::{
+    Access, InvalidPlace, Limits, Place, ProgramName, Stdio, Tree, UserName, WindowSize,
+};
+use holdfast_protocol::id::{SessionId, SpiffeId};
+use holdfast_protocol::management::NodeState;
+use holdfast_protocol::run::{RunRequest, RunStdio};
+use tokio::net::UnixListener;
+
+use super::Ground;
+use super::folder::{Folder, INSIDE};
+use super::socket::WishError;
+
+/// The bridge's port on a session's own loopback.
+const BRIDGE: NonZeroU16 = NonZeroU16::MIN.saturating_add(3127);
+
+/// No session was made.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The caller's wish was not understood.
+    #[error(transparent)]
+    Wish(#[from] WishError),
+    /// The caller named something that cannot be a name inside.
+    #[error(transparent)]
+    Place(#[from] InvalidPlace),
+    /// No profile takes this program.
+    #[error("no profile takes `{0}`")]
+    Profile(String),
+    /// The program cannot be measured or kept.
+    #[error("the program cannot be taken into the store")]
+    Program(#[from] StoreError),
+    /// The launch cannot be put together.
+    #[error(transparent)]
+    Assemble(#[from] AssembleError),
+    /// A variable of our own is not one.
+    #[error(transparent)]
+    Variable(#[from] InvalidVariable),
+    /// The session was not made.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// The record could not be written, so nothing runs.
+    #[error(transparent)]
+    NotRecorded(#[from] holdfast_protocol::record::NotRecorded),
+    /// The host fails us.
+    #[error("the session's sockets cannot be made")]
+    Host(#[source] std::io::Error),
+    /// This host has no identity that the session's could lie below.
+    #[error("this host is not attested: {0}")]
+    NotAttested(String),
+    /// The broker is stopping.
+    #[error("the broker is stopping")]
+    Stopping,
+}
+
+/// A session that is made, with everything that belongs to it.
+pub struct Made {
+    /// The session, not begun.
+    pub prepared: Prepared,
+    /// What it is.
+    pub facts: Facts,
+    /// Its name.
+    pub identity: SessionIdentity,
+    /// The folder with its socket.
+    pub folder: Folder,
+    /// Its socket.
+    pub listener: UnixListener,
+}
+
+/// Makes the session that `request` asks for; `human` is the kernel's word on who asks.
+pub async fn make(
+    ground: &Ground,
+    request: RunRequest,
+    descriptors: Vec<OwnedFd>,
+    connection: OwnedFd,
+    human: u32,
+) -> Result<Made, RunError> {
+    let node = node_id(ground)?;
+    let profile = profile(&ground.profiles, &request)?;
+    let session = fresh_id()?;
+    let identity = SessionIdentity {
+        session,
+        spiffe_id: SpiffeId::session(
+            node.trust_domain(),
+            node.host_id()
+                .ok_or_else(|| RunError::NotAttested(format!("`{node}` is no host's name")))?,
+            &profile.kind,
+            session,
+        ),
+    };
+    let Descriptors {
+        program,
+        trees,
+        stdio,
+    } = sort(&request, descriptors)?;
+    let stored = admit(ground, program).await?;
+    let facts = Facts {
+        kind: profile.kind.clone(),
+        human,
+        program: stored.digest,
+        purpose: request.purpose.clone(),
+    };
+    let (folder, listener) = Folder::make(&ground.sockets, session).map_err(RunError::Host)?;
+    let provided = Provided {
+        program: stored.program,
+        sockets: folder.open().map_err(RunError::Host)?,
+        bridge: BRIDGE,
+        environment: own_variables(&identity)?,
+        trees: Vec::new(),
+        limits: Limits::default(),
+    };
+    let wanted = Wanted {
+        human: connection,
+        user: UserName::parse(&request.user)?,
+        home: Place::parse(&request.home)?,
+        directory: Place::parse(&request.directory)?,
+        name: ProgramName::parse(&request.program)?,
+        arguments: request.arguments,
+        environment: request.environment,
+        tools: request
+            .tools
+            .iter()
+            .map(|tool| Place::parse(tool))
+            .collect::<Result<_, _>>()?,
+        stdio,
+        trees,
+    };
+    let launch = assemble(profile, wanted, provided)?;
+    let prepared = ground
+        .sessions
+        .prepare(session, facts.clone(), launch)
+        .await?;
+    Ok(Made {
+        prepared,
+        facts,
+        identity,
+        folder,
+        listener,
+    })
+}
+
+fn node_id(ground: &Ground) -> Result<SpiffeId, RunError> {
+    match &ground.attest_host.node().borrow().state {
+        NodeState::Attested(node) => Ok(node.spiffe_id.clone()),
+        NodeState::NotAttested { why, .. } => Err(RunError::NotAttested(why.clone())),
+        NodeState::NotEnrolled => Err(RunError::NotAttested("it is not enrolled".to_owned())),
+    }
+}
+
+fn profile<'p>(profiles: &'p [Profile], request: &RunRequest) -> Result<&'p Profile, RunError> {
+    let found = match &request.agent {
+        Some(kind) => profiles.iter().find(|profile| profile.kind == *kind),
+        None => Profile::for_program(profiles, &request.program),
+    };
+    found.ok_or_else(|| {
+        let wanted = request
+            .agent
+            .as_ref()
+            .map_or(request.program.as_str(), |kind| kind.as_str());
+        RunError::Profile(wanted.to_owned())
+    })
+}
+
+/// The descriptors of a wish, each in its place.
+struct Descriptors {
+    program: File,
+    trees: Vec<Tree>,
+    stdio: Stdio,
+}
+
+fn sort(request: &RunRequest, descriptors: Vec<OwnedFd>) -> Result<Descriptors, RunError> {
+    let spoken_of = request.descriptors();
+    let came = descriptors.len();
+    let mut descriptors = descriptors.into_iter();
+    let mut next = || {
+        descriptors
+            .next()
+            .ok_or(WishError::Descriptors { came, spoken_of })
+    };
+    let program = File::from(next()?);
+    let mut trees = vec![Tree {
+        source: next()?,
+        place: Place::parse(&request.project)?,
+        access: Access::Write,
+    }];
+    let stdio = match request.stdio {
+        RunStdio::Pipes => Stdio::Pipes {
+            input: next()?,
+            output: next()?,
+            errors: next()?,
+        },
+        RunStdio::Terminal { rows, columns } => Stdio::Terminal(WindowSize { rows, columns }),
+    };
+    for tool in &request.tools {
+        trees.push(Tree {
+            source: next()?,
+            place: Place::parse(tool)?,
+            access: Access::Read,
+        });
+    }
+    // Outer places are mounted before what lies within them.
+    trees.sort_by(|one, other| one.place.cmp(&other.place));
+    Ok(Descriptors {
+        program,
+        trees,
+        stdio,
+    })
+}
+
+/// Measures the program and takes it into the store, where blocking is allowed.
+async fn admit(ground: &Ground, program: File) -> Result<Stored, RunError> {
+    let programs = Arc::clone(&ground.programs);
+    tokio::task::spawn_blocking(move || programs.admit(&program))
+        .await
+        .map_err(|_| RunError::Stopping)?
+        .map_err(RunError::Program)
+}
+
+/// What leads the agent to the broker, and names it to itself.
+fn own_variables(
+    identity: &SessionIdentity,
+) -> Result<Vec<(VariableName, String)>, InvalidVariable> {
+    [
+        ("SPIFFE_ENDPOINT_SOCKET", format!("unix://{INSIDE}")),
+        ("HOLDFAST_SOCKET", INSIDE.to_owned()),
+        ("HOLDFAST_SESSION", identity.session.to_string()),
+    ]
+    .into_iter()
+    .map(|(name, value)| Ok((VariableName::try_from(name.to_owned())?, value)))
+    .collect()
+}
+
+fn fresh_id() -> Result<SessionId, RunError> {
+    let mut bytes = [0; 16];
+    let drawn = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .map_err(|errno| RunError::Host(errno.into()))?;
+    if drawn == bytes.len() {
+        Ok(SessionId::from_random(bytes))
+    } else {
+        Err(RunError::Host(std::io::ErrorKind::UnexpectedEof.into()))
+    }
+}
+
+/// Makes the folder of all sessions' sockets, closed to everybody else, and empties it of what a
+/// broker that was killed left behind.
+pub fn sockets_folder(path: &Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    crate::state_folder::make_private(path)
+}

@@ -1,0 +1,55 @@
+//! Sealed sessions, from the human's wish to their end: where jobs 2, 3 and 4 meet.
+//!
+//! A session's program runs only after the session is on record; when the human's command line, the
+//! program, or the broker ends, everything that the session held ends with it.
+
+mod authority;
+mod ended;
+mod folder;
+mod hooks;
+mod launch;
+mod peers;
+mod recorder;
+mod serve;
+mod socket;
+mod words;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use holdfast_attest_host::AttestHost;
+use holdfast_issue_credentials::{FrameHandler, Issuer};
+use holdfast_launch_agents::profile::Profile;
+use holdfast_launch_agents::store::Store;
+use holdfast_launch_agents::task::Sessions;
+use holdfast_protocol::record::Record;
+
+pub use self::authority::NodeAuthority;
+pub use self::ended::Endings;
+pub use self::hooks::Hooks;
+pub use self::launch::sockets_folder;
+pub use self::recorder::RecordSvids;
+pub use self::serve::{listen, serve};
+pub use self::words::status;
+
+/// What every session needs of the broker.
+pub struct Ground {
+    /// Job 2.
+    pub sessions: Sessions,
+    /// How sessions end, by session.
+    pub endings: Endings,
+    /// The measured programs.
+    pub programs: Arc<Store>,
+    /// What is known of each kind of agent.
+    pub profiles: Vec<Profile>,
+    /// Job 3.
+    pub issuer: Issuer,
+    /// Job 1: the name that sessions' names lie below.
+    pub attest_host: AttestHost,
+    /// Job 5.
+    pub record: Arc<dyn Record>,
+    /// Job 4: who answers hooks.
+    pub frames: Arc<dyn FrameHandler>,
+    /// Where the sessions' sockets are.
+    pub sockets: PathBuf,
+}

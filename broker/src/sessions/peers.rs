@@ -1,0 +1,28 @@
+//! Whether a connection to a session's socket comes from that session.
+//!
+//! By the kernel's word: the session's own uid, and its cgroup where the kernel tells.
+
+use holdfast_issue_credentials::{Denied, PeerCheck};
+use holdfast_launch_agents::peer::Peer;
+use holdfast_launch_agents::task::Sessions;
+use holdfast_protocol::id::SessionId;
+use tokio::net::UnixStream;
+
+/// Lets in the processes of one session, while it runs.
+pub struct OfSession {
+    /// All sessions.
+    pub sessions: Sessions,
+    /// The one.
+    pub session: SessionId,
+}
+
+impl PeerCheck for OfSession {
+    fn admit(&self, stream: &UnixStream) -> Result<(), Denied> {
+        let peer = Peer::of(stream).map_err(|error| Denied(error.to_string()))?;
+        match self.sessions.who(peer) {
+            Ok(session) if session == self.session => Ok(()),
+            Ok(other) => Err(Denied(format!("it is session {other}'s"))),
+            Err(error) => Err(Denied(error.to_string())),
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! The run socket: one connection, one session, as long as both live.
+//!
+//! The command line that asked for a session keeps its life: when it goes away, the session is
+//! ended. Everything that a session held is gone before its end is told.
+
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use holdfast_issue_credentials::SessionSocket;
+use holdfast_launch_agents::peer::Peer;
+use holdfast_launch_agents::{Ending, PassedSignal};
+use holdfast_protocol::audit::What;
+use holdfast_protocol::call::HumanUid;
+use holdfast_protocol::frame;
+use holdfast_protocol::id::SessionId;
+use holdfast_protocol::run::{RunControl, RunEvent};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::Ground;
+use super::launch::{Made, RunError, make};
+use super::peers::OfSession;
+use super::socket::read_wish;
+use super::words;
+use crate::words::with_causes;
+
+/// Connections served at once: every live session has one.
+const CONNECTIONS: usize = holdfast_launch_agents::state::MAX_LIVE;
+
+/// How long the command line may take to hear how its session ended.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Opens the run socket. Any human may ask; the launcher refuses who is none.
+pub fn listen(path: &Path) -> std::io::Result<UnixListener> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
+    Ok(listener)
+}
+
+/// Serves the run socket until `stop`; sessions end with it.
+pub async fn serve(listener: UnixListener, ground: Arc<Ground>, stop: CancellationToken) {
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        while connections.try_join_next().is_some() {}
+        match accepted {
+            Ok((stream, _)) if connections.len() < CONNECTIONS => {
+                connections.spawn(keep(stream, Arc::clone(&ground), stop.clone()));
+            }
+            Ok(_) => tracing::warn!("too many sessions are asked for at once"),
+            Err(error) => {
+                tracing::warn!(%error, "the run socket does not accept");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+    while connections.join_next().await.is_some() {}
+}
+
+/// One connection: makes its session, keeps it, tells how it ended.
+async fn keep(stream: UnixStream, ground: Arc<Ground>, stop: CancellationToken) {
+    let (mut stream, outcome) = match wish(stream).await {
+        Ok((stream, wish)) => {
+            let outcome = live(&stream, wish, &ground, &stop).await;
+            (stream, outcome)
+        }
+        Err(error) => {
+            tracing::debug!(%error, "a wish for a session was not understood");
+            return;
+        }
+    };
+    let event = match outcome {
+        Ok(ending) => words::ended(ending),
+        Err(error) => {
+            tracing::warn!(error = with_causes(&error), "no session was made");
+            words::failed(&error)
+        }
+    };
+    let told = async {
+        let frame = frame::encode(&event).map_err(std::io::Error::other)?;
+        stream.write_all(&frame).await
+    };
+    // A command line that has gone need not be told.
+    let _ = tokio::time::timeout(FAREWELL, told).await;
+}
+
+/// What was wished for, by whom.
+struct Wish {
+    request: holdfast_protocol::run::RunRequest,
+    descriptors: Vec<OwnedFd>,
+    connection: OwnedFd,
+    human: u32,
+}
+
+async fn wish(stream: UnixStream) -> std::io::Result<(UnixStream, Wish)> {
+    let std_stream = stream.into_std()?;
+    let read = move || -> std::io::Result<_> {
+        std_stream.set_nonblocking(false)?;
+        let human = Peer::of(&std_stream).map_err(std::io::Error::other)?.uid;
+        let (request, descriptors) = read_wish(&std_stream).map_err(std::io::Error::other)?;
+        let connection = OwnedFd::from(std_stream.try_clone()?);
+        std_stream.set_read_timeout(None)?;
+        std_stream.set_nonblocking(true)?;
+        Ok((
+            std_stream,
+            Wish {
+                request,
+                descriptors,
+                connection,
+                human,
+            },
+        ))
+    };
+    let (std_stream, wish) = tokio::task::spawn_blocking(read)
+        .await
+        .map_err(std::io::Error::other)??;
+    Ok((UnixStream::from_std(std_stream)?, wish))
+}
+
+/// A session's whole life.
+async fn live(
+    stream: &UnixStream,
+    wish: Wish,
+    ground: &Ground,
+    stop: &CancellationToken,
+) -> Result<Ending, RunError> {
+    let Wish {
+        request,
+        descriptors,
+        connection,
+        human,
+    } = wish;
+    let Made {
+        prepared,
+        facts,
+        identity,
+        folder,
+        listener,
+    } = make(ground, request, descriptors, connection, human).await?;
+    let session = identity.session;
+    ground
+        .record
+        .record(What::SessionStarted {
+            session,
+            spiffe_id: identity.spiffe_id.clone(),
+            human: HumanUid(facts.human),
+            program: facts.program,
+        })
+        .await?;
+    let mut ended = ground.endings.of(session);
+    let begun = prepared.begin()?;
+    tracing::info!(%session, kind = %facts.kind, human = facts.human, "a session began");
+
+    let credentials = ground.issuer.session(identity.clone());
+    let served = CancellationToken::new();
+    let mut socket = JoinSet::new();
+    socket.spawn(
+        SessionSocket {
+            listener,
+            session: credentials.clone(),
+            peers: Arc::new(OfSession {
+                sessions: ground.sessions.clone(),
+                session,
+            }),
+            frames: Arc::clone(&ground.frames),
+        }
+        .serve(served.clone()),
+    );
+    let started = RunEvent::Started {
+        session,
+        spiffe_id: identity.spiffe_id,
+    };
+    if tell_started(stream, &started, begun.terminal.as_ref())
+        .await
+        .is_err()
+    {
+        end(ground, session);
+    }
+    let ending = tend(stream, ground, session, &mut ended, stop).await;
+
+    credentials.revoke();
+    served.cancel();
+    while let Some(done) = socket.join_next().await {
+        if let Ok(Err(error)) = done {
+            tracing::warn!(%session, error = with_causes(&error), "a session's socket failed");
+        }
+    }
+    drop(folder);
+    tracing::info!(%session, how = words::how(ending), "a session ended");
+    ground
+        .record
+        .record(What::SessionEnded {
+            session,
+            how: words::how(ending),
+        })
+        .await?;
+    Ok(ending)
+}
+
+/// Waits for the session's end, and does to it what the human or the broker's end asks.
+async fn tend(
+    stream: &UnixStream,
+    ground: &Ground,
+    session: SessionId,
+    ended: &mut oneshot::Receiver<Ending>,
+    stop: &CancellationToken,
+) -> Ending {
+    let (orders, mut received) = tokio::sync::mpsc::channel(8);
+    let listening = listen_to(stream, orders);
+    tokio::pin!(listening);
+    let mut listens = true;
+    loop {
+        tokio::select! {
+            ending = &mut *ended => return ending.unwrap_or(Ending::Killed),
+            () = stop.cancelled() => {
+                end(ground, session);
+                return ended.await.unwrap_or(Ending::Killed);
+            }
+            () = &mut listening, if listens => {
+                // The command line is gone.
+                listens = false;
+                end(ground, session);
+            }
+            Some(order) = received.recv() => {
+                let signal = match order {
+                    RunControl::Interrupt => PassedSignal::Interrupt,
+                    RunControl::Terminate => PassedSignal::Terminate,
+                    RunControl::Hangup => PassedSignal::Hangup,
+                };
+                if let Err(error) = ground.sessions.signal(session, signal) {
+                    tracing::debug!(%session, %error, "a signal did not reach a session");
+                }
+            }
+        }
+    }
+}
+
+fn end(ground: &Ground, session: SessionId) {
+    if let Err(error) = ground.sessions.end(session) {
+        // It ended in the meantime, which serves as well.
+        tracing::debug!(%session, %error, "a session was not there to be ended");
+    }
+}
+
+/// Reads the human's orders until the connection ends.
+async fn listen_to(mut stream: &UnixStream, orders: tokio::sync::mpsc::Sender<RunControl>) {
+    let mut stream = Reading(&mut stream);
+    loop {
+        match stream.next().await {
+            Ok(order) => {
+                if orders.send(order).await.is_err() {
+                    return;
+                }
+            }
+            Err(_) => return,
+        }
+    }
+}
+
+/// The reading side of a shared stream.
+struct Reading<'a, 'b>(&'a mut &'b UnixStream);
+
+impl Reading<'_, '_> {
+    async fn next(&mut self) -> std::io::Result<RunControl> {
+        let mut prefix = [0; frame::PREFIX];
+        self.exact(&mut prefix).await?;
+        let mut body = vec![0; frame::body_length(prefix).map_err(std::io::Error::other)?];
+        self.exact(&mut body).await?;
+        frame::decode(&body).map_err(std::io::Error::other)
+    }
+
+    async fn exact(&mut self, mut bytes: &mut [u8]) -> std::io::Result<()> {
+        while !bytes.is_empty() {
+            self.0.readable().await?;
+            match self.0.try_read(bytes) {
+                Ok(0) => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+                Ok(read) => bytes = bytes.get_mut(read..).unwrap_or_default(),
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Sends the first event, with the terminal's other end where there is one.
+async fn tell_started(
+    stream: &UnixStream,
+    event: &RunEvent,
+    terminal: Option<&OwnedFd>,
+) -> std::io::Result<()> {
+    let bytes = frame::encode(event).map_err(std::io::Error::other)?;
+    let terminal: Vec<BorrowedFd<'_>> = terminal.map(AsFd::as_fd).into_iter().collect();
+    stream.writable().await?;
+    let sent = stream.try_io(tokio::io::Interest::WRITABLE, || {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        if !terminal.is_empty() {
+            ancillary.push(SendAncillaryMessage::ScmRights(&terminal));
+        }
+        sendmsg(
+            stream,
+            &[IoSlice::new(&bytes)],
+            &mut ancillary,
+            SendFlags::NOSIGNAL,
+        )
+        .map_err(std::io::Error::from)
+    })?;
+    // The first message on an empty socket: a few hundred bytes always fit.
+    if sent == bytes.len() {
+        Ok(())
+    } else {
+        Err(std::io::ErrorKind::WriteZero.into())
+    }
+}

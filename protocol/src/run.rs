@@ -1,0 +1,104 @@
+//! How `holdfast run` asks for a sealed session, and what passes while it lives.
+//!
+//! The first frame carries a [`RunRequest`] and the descriptors that it speaks of; then
+//! [`RunControl`] frames go to the broker and [`RunEvent`] frames come back. No field is a path that
+//! the broker would open: places are names inside the session, things are descriptors.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{AgentKind, SessionId, SpiffeId};
+use crate::management::Failure;
+
+/// The most folders of tools that a session may be given.
+pub const MAX_TOOLS: usize = 32;
+
+/// A wish for a session.
+///
+/// Its descriptors come in this order: the program; the project; standard input, output and error
+/// where [`RunStdio::Pipes`]; one folder for each of [`RunRequest::tools`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunRequest {
+    /// The agent's kind, where the program's name does not say it.
+    pub agent: Option<AgentKind>,
+    /// What the human says it is for.
+    pub purpose: Option<String>,
+    /// The program's name.
+    pub program: String,
+    /// What was typed after it.
+    pub arguments: Vec<String>,
+    /// The human's environment; most of it does not pass.
+    pub environment: Vec<(String, String)>,
+    /// The human's name.
+    pub user: String,
+    /// The human's home, as a place inside.
+    pub home: String,
+    /// The project's place inside.
+    pub project: String,
+    /// Where to start, inside.
+    pub directory: String,
+    /// Folders of toolchains, as places inside; read-only.
+    pub tools: Vec<String>,
+    /// Input and output.
+    pub stdio: RunStdio,
+}
+
+/// A session's input and output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "stdio", rename_all = "kebab-case")]
+pub enum RunStdio {
+    /// The descriptors that come with the request.
+    Pipes,
+    /// A terminal of the session's own; its other end comes back with [`RunEvent::Started`].
+    Terminal {
+        /// Lines.
+        rows: u16,
+        /// Columns.
+        columns: u16,
+    },
+}
+
+impl RunRequest {
+    /// How many descriptors come with it.
+    pub fn descriptors(&self) -> usize {
+        let stdio = match self.stdio {
+            RunStdio::Pipes => 3,
+            RunStdio::Terminal { .. } => 0,
+        };
+        2 + stdio + self.tools.len()
+    }
+}
+
+/// What the human does to the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunControl {
+    /// Ctrl-C.
+    Interrupt,
+    /// Please end.
+    Terminate,
+    /// The terminal is gone.
+    Hangup,
+}
+
+/// What becomes of the session.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum RunEvent {
+    /// It runs, and is on record.
+    Started {
+        /// The session.
+        session: SessionId,
+        /// Its identity.
+        spiffe_id: SpiffeId,
+    },
+    /// It is over, every process of it.
+    Ended {
+        /// What a shell would say: the exit code, or 128 and the signal's number.
+        code: u8,
+        /// In words, where it did not end by itself.
+        how: Option<String>,
+    },
+    /// There is no session.
+    Failed(Failure),
+}
