@@ -6,7 +6,7 @@
 use std::num::NonZeroU16;
 use std::os::fd::OwnedFd;
 
-use holdfast_launcher::message::{Launch, Limits, Stdio, Tree};
+use holdfast_launcher::message::{Access, Launch, Limits, Stdio, Tree};
 use holdfast_launcher::{Place, ProgramName, UserName};
 
 use crate::environment::{Environment, InvalidVariable, VariableName};
@@ -38,7 +38,7 @@ pub struct Wanted {
     pub tools: Vec<Place>,
     /// Input and output.
     pub stdio: Stdio,
-    /// Project, toolchains, caches.
+    /// Project and toolchains: things of the human's, never [`Access::Keep`].
     pub trees: Vec<Tree>,
 }
 
@@ -53,6 +53,8 @@ pub struct Provided {
     pub bridge: NonZeroU16,
     /// Variables that lead to the bridge and the sockets.
     pub environment: Vec<(VariableName, String)>,
+    /// What the broker keeps for the agent, and Holdfast's own programs; mounted first.
+    pub trees: Vec<Tree>,
     /// Bounds.
     pub limits: Limits,
 }
@@ -63,6 +65,9 @@ pub enum AssembleError {
     /// The human gave an argument that is refused.
     #[error("an argument is refused")]
     Argument(#[source] RefusedArgument),
+    /// The human asked for a folder of the broker's: whoever can name one must not get it.
+    #[error("`{0}` is not the human's to lend")]
+    Tree(Place),
     /// A variable of our own is not one.
     #[error("a variable of our own is refused")]
     Variable(#[source] InvalidVariable),
@@ -77,12 +82,17 @@ pub fn assemble(
     wanted: Wanted,
     provided: Provided,
 ) -> Result<Launch, AssembleError> {
+    if let Some(tree) = wanted.trees.iter().find(|tree| tree.access == Access::Keep) {
+        return Err(AssembleError::Tree(tree.place.clone()));
+    }
     let arguments = profile
         .argv(wanted.name.as_str(), &wanted.arguments)
         .map_err(AssembleError::Argument)?;
     let environment = environment(profile, &wanted, provided.environment)
         .map_err(AssembleError::Variable)?
         .to_strings();
+    let mut trees = provided.trees;
+    trees.extend(wanted.trees);
     Ok(Launch {
         human: wanted.human,
         program: provided.program,
@@ -94,7 +104,7 @@ pub fn assemble(
         user: wanted.user,
         home: wanted.home,
         directory: wanted.directory,
-        trees: wanted.trees,
+        trees,
         bridge: provided.bridge,
         limits: provided.limits,
     })

@@ -90,7 +90,7 @@ pub(crate) fn landlock(plan: &Plan) -> Result<(), Refusal> {
     writable.push(plan.launch.home.to_string());
     for lent in &plan.trees {
         match lent.access {
-            Access::Write => writable.push(lent.place.to_string()),
+            Access::Write | Access::Keep => writable.push(lent.place.to_string()),
             Access::Public | Access::Read => {}
         }
     }

@@ -61,6 +61,8 @@ pub(crate) fn run(plan: &Plan, tell: BorrowedFd<'_>, control: BorrowedFd<'_>) ->
 /// Everything that needs rights, in order; afterwards this process has none.
 fn prepare(plan: &Plan) -> Result<(OwnedFd, Option<Terminal>, OwnedFd), Refusal> {
     confine::die_with_launcher().at(Stage::Privileges)?;
+    // A shared session id is a right to send SIGCONT.
+    rustix::process::setsid().at(Stage::Privileges)?;
     sys::new_cgroup_namespace().at(Stage::Cgroup)?;
     rustix::system::sethostname(b"holdfast").at(Stage::Root)?;
     let bridge = network::prepare(plan.launch.bridge)?;

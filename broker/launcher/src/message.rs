@@ -67,8 +67,10 @@ pub enum Access {
     Public,
     /// Read it and run what is in it, with the rights of the human who owns it.
     Read,
-    /// Change it; what it makes belongs to the tree's owner, who is the human or the broker.
+    /// Change it, with the rights of the human, who owns it; what is made there is the human's.
     Write,
+    /// Change it; it is the broker's, who keeps it for the agent: a home, a cache.
+    Keep,
 }
 
 /// Where a session's input and output go.

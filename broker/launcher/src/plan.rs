@@ -102,19 +102,23 @@ fn lend(
         Access::Read => tree::lend_as(source, tree::SEALED, identity)
             .or_else(|_| tree::lend(source, tree::SEALED)),
         Access::Write => {
-            let owner = fstat(source).at(Stage::Tree)?;
-            if owner.st_uid == human.uid {
-                tree::lend_as(source, tree::LOCKED, identity)
-            } else if owner.st_uid == broker {
-                let broker = Human {
-                    uid: owner.st_uid,
-                    gid: owner.st_gid,
-                };
-                let idmap = userns::mapping(broker, uid)?;
-                tree::lend_as(source, tree::LOCKED, idmap.as_fd())
-            } else {
+            // Idmapped, somebody else's tree would be nobody's; refusing says so.
+            if fstat(source).at(Stage::Tree)?.st_uid != human.uid {
                 return Err(Refusal::Descriptors);
             }
+            tree::lend_as(source, tree::LOCKED, identity)
+        }
+        Access::Keep => {
+            let owner = fstat(source).at(Stage::Tree)?;
+            if owner.st_uid != broker {
+                return Err(Refusal::Descriptors);
+            }
+            let owner = Human {
+                uid: owner.st_uid,
+                gid: owner.st_gid,
+            };
+            let idmap = userns::mapping(owner, uid)?;
+            tree::lend_as(source, tree::LOCKED, idmap.as_fd())
         }
     };
     Ok(Lent {

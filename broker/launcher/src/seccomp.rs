@@ -137,8 +137,11 @@ fn build() -> Result<Vec<BpfProgram>, seccompiler::BackendError> {
         .collect::<Result<_, _>>()?;
     denied.insert(libc::SYS_ioctl, typing);
 
-    // Its flags lie in memory that a filter cannot read; without it, libraries use clone.
-    let absent: Rules = [(libc::SYS_clone3, vec![])].into();
+    denied.extend(privileged_modes()?);
+
+    // Their flags lie in memory that a filter cannot read; without them, libraries use clone and
+    // openat.
+    let absent: Rules = [(libc::SYS_clone3, vec![]), (libc::SYS_openat2, vec![])].into();
 
     let foreign = FAMILIES
         .iter()
@@ -169,6 +172,52 @@ fn build() -> Result<Vec<BpfProgram>, seccompiler::BackendError> {
         programs.push(refuse_x32());
     }
     Ok(programs)
+}
+
+/// Setuid and setgid files: on the host they would run as the human, or as the broker that keeps a
+/// home. The session's own mounts ignore these bits; the host's need not.
+fn privileged_modes() -> Result<Rules, seccompiler::BackendError> {
+    /// Where the mode is, and, for calls that may create, where the flags are that say so.
+    type Modes = &'static [(libc::c_long, u8, Option<u8>)];
+    const FCHMODAT2: libc::c_long = 452;
+    // O_TMPFILE without the bit that it shares with O_DIRECTORY.
+    const NAMELESS: libc::c_int = libc::O_TMPFILE & !libc::O_DIRECTORY;
+    #[cfg(target_arch = "x86_64")]
+    const OLD: Modes = &[
+        (libc::SYS_chmod, 1, None),
+        (libc::SYS_mknod, 1, None),
+        (libc::SYS_creat, 1, None),
+        (libc::SYS_open, 2, Some(1)),
+    ];
+    #[cfg(not(target_arch = "x86_64"))]
+    const OLD: Modes = &[];
+    const EVERYWHERE: Modes = &[
+        (libc::SYS_fchmod, 1, None),
+        (libc::SYS_fchmodat, 2, None),
+        (FCHMODAT2, 2, None),
+        (libc::SYS_mknodat, 2, None),
+        (libc::SYS_openat, 3, Some(2)),
+    ];
+    let has =
+        |argument, bit: u64| SeccompCondition::new(argument, Len::Dword, Op::MaskedEq(bit), bit);
+    let mut rules = Rules::new();
+    for &(number, mode, flags) in EVERYWHERE.iter().chain(OLD) {
+        let mut refused = Vec::new();
+        for bit in [libc::S_ISUID, libc::S_ISGID].map(u64::from) {
+            match flags {
+                None => refused.push(SeccompRule::new(vec![has(mode, bit)?])?),
+                // Without creating, the mode is whatever the register held.
+                Some(flags) => {
+                    for creating in [libc::O_CREAT, NAMELESS] {
+                        let creating = has(flags, u64::from(creating.cast_unsigned()))?;
+                        refused.push(SeccompRule::new(vec![creating, has(mode, bit)?])?);
+                    }
+                }
+            }
+        }
+        rules.insert(number, refused);
+    }
+    Ok(rules)
 }
 
 type Rules = BTreeMap<libc::c_long, Vec<SeccompRule>>;

@@ -15,7 +15,7 @@ use crate::sys::{self, Side};
 
 /// A user namespace in which `inside` are the numbers of host uid and gid `outside`.
 ///
-/// It is owned by root, has that one mapping, and lives as long as something refers to it.
+/// The namespace is owned by root, has that one mapping, and lives as long as something refers to it.
 pub(crate) fn mapping(inside: Human, outside: u32) -> Result<OwnedFd, Refusal> {
     let (pid, pidfd) = match sys::clone_into(libc::CLONE_NEWUSER, None).at(Stage::Identity)? {
         Side::Child => {

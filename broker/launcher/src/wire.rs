@@ -59,6 +59,7 @@ pub(crate) fn encode_launch(launch: &Launch) -> Option<(Vec<u8>, Vec<BorrowedFd<
             Access::Public => 0,
             Access::Read => 1,
             Access::Write => 2,
+            Access::Keep => 3,
         });
         put_bytes(&mut out, tree.place.to_string().as_bytes())?;
     }
@@ -110,6 +111,7 @@ pub(crate) fn decode_launch(bytes: &[u8], fds: Vec<OwnedFd>) -> Result<Launch, R
             [0] => Access::Public,
             [1] => Access::Read,
             [2] => Access::Write,
+            [3] => Access::Keep,
             _ => return Err(Refusal::Message),
         };
         trees.push(Tree {

@@ -104,6 +104,9 @@ impl Host {
         human: u32,
         trees: Vec<Tree>,
     ) -> Result<Prepared, SessionError> {
+        let (kept, trees) = trees
+            .into_iter()
+            .partition(|tree| tree.access == Access::Keep);
         let stored = self.store.admit(&File::open(program).unwrap()).unwrap();
         let name = program.file_name().unwrap().to_str().unwrap();
         let profiles = Profile::built_in().unwrap();
@@ -131,6 +134,7 @@ impl Host {
             sockets: path_fd(&self.scratch.path().join("sockets")),
             bridge: BRIDGE,
             environment: vec![],
+            trees: kept,
             limits: Limits::default(),
         };
         let facts = Facts {
@@ -257,4 +261,14 @@ fn dial(socket: &Path) -> (Sessions, holdfast_launch_agents::task::Watcher) {
         std::thread::sleep(Duration::from_millis(10));
     }
     panic!("the launcher does not answer");
+}
+
+pub async fn wait_until(done: impl Fn() -> bool) {
+    for _ in 0..500 {
+        if done() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("it never happened");
 }

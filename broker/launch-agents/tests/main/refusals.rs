@@ -57,7 +57,8 @@ async fn what_is_not_the_humans_is_not_lent_for_writing() {
         place: Place::parse("/host").unwrap(),
         access: Access::Public,
     };
-    for tree in [tree(&foreign, Access::Write), proc] {
+    let kept = tree(&foreign, Access::Keep);
+    for tree in [tree(&foreign, Access::Write), kept, proc] {
         let (stdio, ..) = pipes();
         let prepared = host
             .prepare_with(
