@@ -1,1 +1,31 @@
-//! Placeholder.
+//! The attestor: it enrolls hosts by their TPM, verifies their evidence, and signs SVIDs.
+//!
+//! It judges bytes alone: it must never open a TPM or link the TPM software stack. What it refuses
+//! it refuses with a reason for the operator and one short answer for the host.
+#![forbid(unsafe_code)]
+
+pub mod attestation_key;
+pub mod certify;
+pub mod cli;
+pub mod config;
+pub mod csr;
+pub mod enroll_host;
+mod random;
+pub mod registry;
+pub mod serve;
+#[cfg(test)]
+mod software_tpm;
+pub mod store;
+pub mod verify_host;
+
+/// An error and its causes, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

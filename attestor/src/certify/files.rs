@@ -1,0 +1,100 @@
+//! Files that are made once: keys and the authority's certificate.
+//!
+//! A file here is either wholly there or not at all, is never overwritten, and of two that make it
+//! at once one wins. A key open to others than its owner is refused, not repaired: it may have been
+//! read.
+
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use super::CertifyError;
+use crate::random;
+
+/// More than any key or certificate of ours has.
+const MAX_LEN: u64 = 16 * 1024;
+
+/// Who may read a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Its owner alone.
+    Owner,
+    /// Everybody.
+    Everybody,
+}
+
+/// The content of a file, which is made by `make` where it is not there.
+pub(super) fn load_or_make(
+    path: &Path,
+    access: Access,
+    make: impl FnOnce() -> Result<Zeroizing<String>, CertifyError>,
+) -> Result<Zeroizing<String>, CertifyError> {
+    if let Some(text) = load(path, access)? {
+        return Ok(text);
+    }
+    let made = make()?;
+    let draft = u64::from_ne_bytes(random::bytes()?);
+    let draft = path.with_extension(format!("{draft:016x}.draft"));
+    publish(path, &draft, access, &made).map_err(|source| CertifyError::File {
+        path: path.to_owned(),
+        source,
+    })?;
+    // What is there now is ours, or that of whoever was faster.
+    load(path, access)?.ok_or_else(|| CertifyError::Unusable {
+        path: path.to_owned(),
+        problem: "vanished while it was made",
+    })
+}
+
+fn load(path: &Path, access: Access) -> Result<Option<Zeroizing<String>>, CertifyError> {
+    let failed = |source| CertifyError::File {
+        path: path.to_owned(),
+        source,
+    };
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    let mode = file.metadata().map_err(failed)?.mode() & 0o7777;
+    if access == Access::Owner && mode & 0o077 != 0 {
+        return Err(CertifyError::OpenKey {
+            path: path.to_owned(),
+            mode,
+        });
+    }
+    // Reserved at once, so that no copy of a key is left behind by a growing buffer.
+    let mut text = Zeroizing::new(String::with_capacity(MAX_LEN as usize));
+    file.take(MAX_LEN)
+        .read_to_string(&mut text)
+        .map_err(failed)?;
+    Ok(Some(text))
+}
+
+/// Writes the file under another name, makes it durable, and gives it its name if that is still free.
+fn publish(path: &Path, draft: &Path, access: Access, text: &str) -> std::io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mode = match access {
+        Access::Owner => 0o600,
+        Access::Everybody => 0o644,
+    };
+    let result = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(draft)
+        .and_then(|mut file| {
+            file.write_all(text.as_bytes())?;
+            file.sync_all()
+        })
+        .and_then(|()| match std::fs::hard_link(draft, path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            other => other,
+        });
+    let _ = std::fs::remove_file(draft);
+    result?;
+    File::open(folder)?.sync_all()
+}

@@ -1,0 +1,236 @@
+//! `host`: the hosts that are enrolled, what was decided about them, and their end.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use clap::Subcommand;
+use holdfast_protocol::id::HostId;
+use serde_json::{Value, json};
+
+use super::render::{self, Form, time};
+use super::{Problem, state};
+use crate::registry::{self, EkFingerprint, Judged, Observed, Outcome, Standing, Verdict};
+use crate::serve::now;
+use crate::store::{Found, Store};
+
+/// How many verdicts `show` prints.
+const SHOWN_VERDICTS: u32 = 10;
+
+/// The hosts that are enrolled.
+#[derive(Debug, Subcommand)]
+pub enum Host {
+    /// List them.
+    List,
+    /// Show one: its keys, its state, the newest verdicts about it.
+    Show {
+        /// Its id.
+        id: HostId,
+    },
+    /// Revoke one for good: it gets no more identities, and its EK cannot join again.
+    Revoke {
+        /// Its id.
+        id: HostId,
+        /// Why, for the record.
+        #[arg(long, default_value = "no reason given")]
+        why: String,
+    },
+    /// Accept a host's software as it will be at its next attestation: forget its reference PCRs.
+    Relearn {
+        /// Its id.
+        id: HostId,
+    },
+}
+
+pub(super) async fn run(command: &Host, config: &Path, form: Form) -> Result<(), Problem> {
+    let registry = state::registry(&state::configuration(config)?).await?;
+    let result = match command {
+        Host::List => list(&registry.hosts().await?, form),
+        Host::Show { id } => {
+            let host = registry.host(*id).await?.ok_or_else(|| unknown(*id))?;
+            let verdicts = registry.verdicts(*id, SHOWN_VERDICTS).await?;
+            show(&host, &verdicts, form)
+        }
+        Host::Revoke { id, why } => {
+            let found = registry.revoke(*id, why, now()).await?;
+            changed(*id, found, "revoked", form)
+        }
+        Host::Relearn { id } => {
+            let found = registry.forget_reference(*id).await?;
+            changed(*id, found, "relearning", form)
+        }
+    };
+    registry.close().await;
+    result
+}
+
+fn list(hosts: &[registry::Host], form: Form) -> Result<(), Problem> {
+    match form {
+        Form::Json => render::json(&hosts.iter().map(summary).collect::<Vec<_>>()),
+        Form::Text if hosts.is_empty() => render::text("no host is enrolled"),
+        Form::Text => {
+            let mut table = format!(
+                "{:<26}  {:<20}  {:<9}  {:<11}  {:<8}  LAST SEEN",
+                "ID", "NAME", "GRADE", "EK TRUST", "STANDING"
+            );
+            for host in hosts {
+                // Writing to a string does not fail.
+                let _ = write!(
+                    table,
+                    "\n{:<26}  {:<20}  {:<9}  {:<11}  {:<8}  {}",
+                    host.id.to_string(),
+                    host.enrolled.name.to_string(),
+                    host.enrolled.grade.to_string(),
+                    word(&json!(host.enrolled.trust)),
+                    word(&standing(&host.standing)),
+                    time(host.last.at),
+                );
+            }
+            render::text(&table)
+        }
+    }
+}
+
+fn show(host: &registry::Host, verdicts: &[Verdict], form: Form) -> Result<(), Problem> {
+    let mut whole = summary(host);
+    if let Some(members) = whole.as_object_mut() {
+        members.insert("verdicts".to_owned(), json!(verdicts));
+        let reference: Vec<Value> = host
+            .reference
+            .iter()
+            .map(|(index, value)| {
+                json!({
+                    "bank": format!("{:?}", value.alg()).to_lowercase(),
+                    "pcr": index.get(),
+                    "value": data_encoding::HEXLOWER.encode(value.as_bytes()),
+                })
+            })
+            .collect();
+        members.insert("reference_pcrs".to_owned(), reference.into());
+    }
+    match form {
+        Form::Json => render::json(&whole),
+        Form::Text => render::text(&described(host, verdicts)),
+    }
+}
+
+fn described(host: &registry::Host, verdicts: &[Verdict]) -> String {
+    let enrolled = &host.enrolled;
+    let mut text = format!(
+        "{id}\n  name      {name}\n  grade     {grade}, ek trusted by {trust}\n  standing  {standing}\n  \
+         enrolled  {at}\n  last seen {last}\n  reset {reset}, restart {restart}, clock {clock} ms, \
+         firmware {firmware:#018x}, audit counter {counter}\n  ek        {ek}\n  ak        {ak}",
+        id = host.id,
+        name = enrolled.name,
+        grade = enrolled.grade,
+        trust = word(&json!(enrolled.trust)),
+        standing = match &host.standing {
+            Standing::Active => "active".to_owned(),
+            Standing::Revoked { at, why } => format!("revoked {}: {why}", time(*at)),
+        },
+        at = time(enrolled.anchor.at),
+        last = time(host.last.at),
+        reset = host.last.clock.reset_count,
+        restart = host.last.clock.restart_count,
+        clock = host.last.clock.clock_ms,
+        firmware = host.last.firmware,
+        counter = host.last.audit_counter,
+        ek = fingerprint(host),
+        ak = enrolled.ak.name(),
+    );
+    for (index, value) in host.reference.iter() {
+        let bank = format!("{:?}", value.alg()).to_lowercase();
+        let value = data_encoding::HEXLOWER.encode(value.as_bytes());
+        let _ = write!(text, "\n  {bank} pcr {:<2} {value}", index.get());
+    }
+    for verdict in verdicts {
+        let _ = write!(text, "\n  {}  {}", time(verdict.at), told(verdict));
+    }
+    text
+}
+
+fn told(verdict: &Verdict) -> String {
+    let outcome = match verdict.outcome {
+        Outcome::Accepted => "accepted",
+        Outcome::Refused => "refused",
+    };
+    match &verdict.judged {
+        Judged::Enrollment { reason, detail } => {
+            format!("enrollment {outcome}: {reason}: {detail}")
+        }
+        Judged::Attestation { appraisal } => match appraisal.refusal() {
+            Some(refusal) => {
+                format!(
+                    "attestation {outcome}: {}: {}",
+                    refusal.check, refusal.detail
+                )
+            }
+            None => format!("attestation {outcome}"),
+        },
+    }
+}
+
+fn changed(id: HostId, found: Found, what: &str, form: Form) -> Result<(), Problem> {
+    let how = match found {
+        Found::Changed => "now",
+        Found::Unchanged => "already",
+        Found::Unknown => return Err(unknown(id)),
+    };
+    match form {
+        Form::Json => render::json(&json!({ "id": id, "state": what, "changed": how == "now" })),
+        Form::Text => render::text(&format!("{id} is {how} {what}")),
+    }
+}
+
+fn summary(host: &registry::Host) -> Value {
+    json!({
+        "id": host.id,
+        "name": host.enrolled.name,
+        "grade": host.enrolled.grade,
+        "ek_trust": host.enrolled.trust,
+        "ek_fingerprint": fingerprint(host),
+        "ak_name": host.enrolled.ak.name(),
+        "standing": standing(&host.standing),
+        "enrolled": observed(&host.enrolled.anchor),
+        "last": observed(&host.last),
+    })
+}
+
+fn observed(observed: &Observed) -> Value {
+    json!({
+        "at": time(observed.at),
+        "clock": observed.clock,
+        "firmware": format!("{:#018x}", observed.firmware),
+        "audit_counter": observed.audit_counter,
+    })
+}
+
+fn standing(standing: &Standing) -> Value {
+    match standing {
+        Standing::Active => json!("active"),
+        Standing::Revoked { at, why } => json!({ "revoked": { "at": time(*at), "why": why } }),
+    }
+}
+
+/// The one word of a value, or of the variant that it is.
+fn word(value: &Value) -> String {
+    match value {
+        Value::String(word) => word.clone(),
+        Value::Object(members) => members.keys().next().cloned().unwrap_or_default(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => String::new(),
+    }
+}
+
+fn fingerprint(host: &registry::Host) -> String {
+    host.enrolled
+        .ek
+        .key()
+        .map(|key| EkFingerprint::of(&key).to_string())
+        .unwrap_or_default()
+}
+
+fn unknown(id: HostId) -> Problem {
+    Problem::failed(
+        format!("no host has the id {id}"),
+        "`holdfast-attestor host list` lists them",
+    )
+}

@@ -1,0 +1,118 @@
+//! `init`: a state folder with its keys, and a configuration in it.
+//!
+//! For one machine or a try; packages install the configuration under /etc. It must never change a
+//! configuration that is there.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use holdfast_protocol::id::TrustDomain;
+use serde::Serialize;
+
+use super::render::{self, Form};
+use super::{Problem, state};
+use crate::config::{Config, REFERENCE};
+
+/// What to make.
+#[derive(Debug, Args)]
+pub struct Init {
+    /// The folder; it is made where it is not there.
+    #[arg(long, value_name = "DIR")]
+    state: PathBuf,
+    /// The SPIFFE trust domain that the attestor will speak for.
+    #[arg(long, value_name = "NAME")]
+    trust_domain: TrustDomain,
+    /// Where it will listen.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8443")]
+    listen: SocketAddr,
+    /// Let hosts with a simulated TPM join.
+    #[arg(long)]
+    accept_simulated: bool,
+}
+
+#[derive(Serialize)]
+struct Made {
+    config: PathBuf,
+    trust_domain: TrustDomain,
+    authority: String,
+}
+
+pub(super) fn run(init: &Init, form: Form) -> Result<(), Problem> {
+    let folder = std::path::absolute(&init.state).map_err(|error| {
+        Problem::io(
+            "the state folder has no absolute path",
+            &error,
+            "name another",
+        )
+    })?;
+    state::folder(&folder)?;
+    let path = folder.join("attestor.toml");
+    let text = configuration(init, &folder)?;
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&path)
+        .and_then(|mut file| {
+            file.write_all(text.as_bytes())?;
+            file.sync_all()
+        })
+        .map_err(|error| {
+            Problem::io(
+                &format!("`{}` could not be made", path.display()),
+                &error,
+                "remove it to start over, or name another folder",
+            )
+        })?;
+    let config = Config::load(&path)?;
+    let authority = state::authority(&config)?;
+    let made = Made {
+        config: path,
+        trust_domain: config.trust_domain,
+        authority: authority.fingerprint().to_string(),
+    };
+    match form {
+        Form::Json => render::json(&made),
+        Form::Text => render::text(&format!(
+            "made `{config}` and an authority for {td}\n  next: holdfast-attestor serve --config {config}",
+            config = made.config.display(),
+            td = made.trust_domain,
+        )),
+    }
+}
+
+/// The reference configuration with this folder's values in it, comments and all.
+fn configuration(init: &Init, folder: &std::path::Path) -> Result<String, Problem> {
+    let state = folder.to_str().ok_or_else(|| {
+        Problem::usage(
+            "the state folder's path is not UTF-8",
+            "name another folder",
+        )
+    })?;
+    let values = [
+        ("trust-domain = ", quoted(init.trust_domain.as_str())?),
+        ("state = ", quoted(state)?),
+        ("listen = ", quoted(&init.listen.to_string())?),
+        ("accept-simulated = ", init.accept_simulated.to_string()),
+    ];
+    let mut text = String::with_capacity(REFERENCE.len() + state.len());
+    for line in REFERENCE.lines() {
+        match values.iter().find(|(key, _)| line.starts_with(key)) {
+            Some((key, value)) => {
+                text.push_str(key);
+                text.push_str(value);
+            }
+            None => text.push_str(line),
+        }
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+/// A TOML string: JSON's escapes are TOML's.
+fn quoted(text: &str) -> Result<String, Problem> {
+    serde_json::to_string(text)
+        .map_err(|error| Problem::io("a value could not be written as TOML", &error, ""))
+}

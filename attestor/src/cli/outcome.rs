@@ -1,0 +1,116 @@
+//! How a command fails: what happened, why, what to do next, and the exit code.
+//!
+//! It must never show a secret: no error of this crate holds one.
+
+use std::error::Error;
+use std::fmt;
+use std::process::ExitCode;
+
+use crate::certify::CertifyError;
+use crate::chain;
+use crate::config::ConfigError;
+use crate::serve::ServeError;
+use crate::store::StoreError;
+
+/// A command that did not do what it was asked.
+#[derive(Debug)]
+pub struct Problem {
+    kind: Kind,
+    message: String,
+    advice: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Failed,
+    Usage,
+}
+
+impl Problem {
+    /// It was tried and failed.
+    pub(super) fn failed(message: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self {
+            kind: Kind::Failed,
+            message: message.into(),
+            advice: advice.into(),
+        }
+    }
+
+    /// It was asked wrongly, or the configuration cannot be used.
+    pub(super) fn usage(message: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self {
+            kind: Kind::Usage,
+            message: message.into(),
+            advice: advice.into(),
+        }
+    }
+
+    /// An error of a file or folder.
+    pub(super) fn io(what: &str, error: &dyn Error, advice: impl Into<String>) -> Self {
+        Self::failed(format!("{what}: {}", chain(error)), advice)
+    }
+
+    /// The exit codes of the command line's contract.
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self.kind {
+            Kind::Failed => 1,
+            Kind::Usage => 2,
+        })
+    }
+}
+
+impl From<ConfigError> for Problem {
+    fn from(error: ConfigError) -> Self {
+        Self::usage(
+            chain(&error),
+            "mend the file; `holdfast-attestor config` prints the commented reference",
+        )
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        Self::failed(
+            chain(&error),
+            "check that this user owns the state folder and that its disk has room",
+        )
+    }
+}
+
+impl From<CertifyError> for Problem {
+    fn from(error: CertifyError) -> Self {
+        let advice = match &error {
+            CertifyError::OpenKey { .. } => {
+                "others may have read the key: make a new authority if so, else `chmod 600` it"
+            }
+            CertifyError::Unusable { .. } => {
+                "restore the state folder from its backup, or name the one of this trust domain"
+            }
+            CertifyError::Expired => "make a new authority and enroll the hosts anew",
+            CertifyError::File { .. }
+            | CertifyError::Certificate(_)
+            | CertifyError::NotAnSvid(_)
+            | CertifyError::Random(_)
+            | CertifyError::Crypto(_) => {
+                "check that this user owns the state folder and that its disk has room"
+            }
+        };
+        Self::failed(chain(&error), advice)
+    }
+}
+
+impl From<ServeError> for Problem {
+    fn from(error: ServeError) -> Self {
+        Self::failed(chain(&error), "the log above has what led to it")
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "holdfast-attestor: {}", self.message)?;
+        if !self.advice.is_empty() {
+            write!(f, "\n  next: {}", self.advice)?;
+        }
+        Ok(())
+    }
+}

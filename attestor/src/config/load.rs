@@ -1,0 +1,156 @@
+//! Reads the configuration and the certificates that it names.
+//!
+//! Everything is validated here, before a socket, database or key is opened.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use holdfast_proof::ek_certificate::Certificate;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use super::{Config, EnrollmentConfig};
+use crate::enroll_host::EnrollmentPolicy;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// The largest file that is read: a bundle of all vendors' certificates is a few hundred kB.
+const MAX_FILE: u64 = 4 << 20;
+
+/// A configuration cannot be used. Whoever wrote it is to blame.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file or folder cannot be read.
+    #[error("`{path}` cannot be read")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not a configuration; the text names line, key, and what was expected.
+    #[error("`{path}` is not a configuration of holdfast-attestor:\n{report}")]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Where and what.
+        report: String,
+    },
+    /// A value cannot be used.
+    #[error("`{path}`: `{key}` {problem}")]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: &'static str,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A file that should hold certificates does not.
+    #[error("`{path}` holds no x.509 certificate, or something beside it")]
+    NoCertificate {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+pub(super) fn load(path: &Path) -> Result<Config, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })?;
+    parse(&text, path)
+}
+
+pub(super) fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
+    let config: Config = toml::from_str(text).map_err(|error| ConfigError::Invalid {
+        path: path.to_owned(),
+        report: error.to_string().trim_end().to_owned(),
+    })?;
+    let value = |key, problem| ConfigError::Value {
+        path: path.to_owned(),
+        key,
+        problem,
+    };
+    if !config.state.is_absolute() {
+        return Err(value("state", "has to be an absolute path"));
+    }
+    let x509_ttl = config.svid.x509_ttl.duration();
+    if !(MINUTE..=72 * HOUR).contains(&x509_ttl) {
+        return Err(value("svid.x509-ttl", "has to be from 1m to 72h"));
+    }
+    let jwt_ttl = config.svid.jwt_ttl.duration();
+    if !(MINUTE..=HOUR).contains(&jwt_ttl) {
+        return Err(value("svid.jwt-ttl", "has to be from 1m to 1h"));
+    }
+    let required: std::collections::BTreeSet<_> = config
+        .policy
+        .required_pcrs
+        .0
+        .iter()
+        .map(|(_, index)| index)
+        .collect();
+    if !config.policy.block.0.is_subset(&required) {
+        return Err(value(
+            "policy.block",
+            "names a PCR that `policy.required-pcrs` does not",
+        ));
+    }
+    tracing_subscriber::EnvFilter::try_new(&config.log.level)
+        .map_err(|_| value("log.level", "is not a tracing filter"))?;
+    Ok(config)
+}
+
+pub(super) fn enrollment_policy(
+    config: &EnrollmentConfig,
+) -> Result<EnrollmentPolicy, ConfigError> {
+    Ok(EnrollmentPolicy {
+        simulated: config.accept_simulated.0,
+        roots: certificates(config.ek_roots.as_deref())?,
+        intermediates: certificates(config.ek_intermediates.as_deref())?,
+        allowed: config.ek_allow_list.iter().copied().collect(),
+    })
+}
+
+/// The certificates in the files of a folder, by file name.
+fn certificates(folder: Option<&Path>) -> Result<Vec<Certificate>, ConfigError> {
+    let Some(folder) = folder else {
+        return Ok(Vec::new());
+    };
+    let unreadable = |path: &Path| {
+        let path = path.to_owned();
+        move |source| ConfigError::Unreadable { path, source }
+    };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(unreadable(folder))? {
+        let path = entry.map_err(unreadable(folder))?.path();
+        if path.metadata().map_err(unreadable(&path))?.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    let mut certificates = Vec::new();
+    for path in files {
+        let mut bytes = Vec::new();
+        std::fs::File::open(&path)
+            .and_then(|file| file.take(MAX_FILE).read_to_end(&mut bytes))
+            .map_err(unreadable(&path))?;
+        certificates.extend(from_file(&bytes).ok_or(ConfigError::NoCertificate { path })?);
+    }
+    Ok(certificates)
+}
+
+/// One certificate in DER, or at least one in PEM.
+fn from_file(bytes: &[u8]) -> Option<Vec<Certificate>> {
+    let found: Vec<Certificate> = if bytes.first() == Some(&0x30) {
+        vec![Certificate::parse(bytes).ok()?]
+    } else {
+        CertificateDer::pem_slice_iter(bytes)
+            .map(|der| Certificate::parse(&der.ok()?).ok())
+            .collect::<Option<_>>()?
+    };
+    (!found.is_empty()).then_some(found)
+}

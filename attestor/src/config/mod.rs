@@ -1,0 +1,164 @@
+//! The attestor's configuration: one commented TOML, validated before anything is opened.
+//!
+//! `attestor.toml` beside this crate is its reference, and a test keeps the two alike. It must never
+//! hold a secret: keys are made in the state folder.
+
+mod load;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use holdfast_protocol::id::TrustDomain;
+use serde::Deserialize;
+
+use crate::certify::ServerName;
+use crate::enroll_host::EnrollmentPolicy;
+use crate::registry::EkFingerprint;
+use crate::verify_host::EvidencePolicy;
+pub use load::ConfigError;
+pub use value::{
+    BlockingPcrs, Explain, FirmwareVersion, InvalidValue, LogFormat, RequiredPcrs, SimulatedTpms,
+    Ttl,
+};
+
+/// The reference configuration.
+pub const REFERENCE: &str = include_str!("../../attestor.toml");
+
+/// What the attestor is told.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Config {
+    /// The trust domain that it speaks for.
+    pub trust_domain: TrustDomain,
+    /// The folder of all that it keeps.
+    #[serde(default = "default_state")]
+    pub state: PathBuf,
+    /// Where it listens.
+    #[serde(default = "default_listen")]
+    pub listen: SocketAddr,
+    /// Names for its TLS certificate, beside its SPIFFE ID.
+    #[serde(default)]
+    pub server_names: Vec<ServerName>,
+    /// Whether a refused host learns why.
+    #[serde(default)]
+    pub explain_refusals: Explain,
+    /// Whom it lets in.
+    #[serde(default)]
+    pub enrollment: EnrollmentConfig,
+    /// What it signs.
+    #[serde(default)]
+    pub svid: SvidConfig,
+    /// What it wants of evidence.
+    #[serde(default)]
+    pub policy: PolicyConfig,
+    /// How it logs.
+    #[serde(default)]
+    pub log: LogConfig,
+}
+
+/// Whom the attestor lets in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct EnrollmentConfig {
+    /// Whether hosts with a simulated TPM may join.
+    pub accept_simulated: SimulatedTpms,
+    /// The folder of the vendors' roots.
+    pub ek_roots: Option<PathBuf>,
+    /// The folder of the vendors' intermediates.
+    pub ek_intermediates: Option<PathBuf>,
+    /// EKs that an operator listed.
+    pub ek_allow_list: Vec<EkFingerprint>,
+}
+
+/// How long SVIDs live.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct SvidConfig {
+    /// X.509-SVIDs.
+    pub x509_ttl: Ttl,
+    /// JWT-SVIDs.
+    pub jwt_ttl: Ttl,
+}
+
+/// What the attestor wants of evidence.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct PolicyConfig {
+    /// The PCRs that a quote has to cover.
+    pub required_pcrs: RequiredPcrs,
+    /// Those whose change is a refusal.
+    pub block: BlockingPcrs,
+    /// Firmware that is refused.
+    pub refused_firmware: Vec<FirmwareVersion>,
+}
+
+/// How the attestor logs.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct LogConfig {
+    /// For people or for machines.
+    pub format: LogFormat,
+    /// A tracing filter.
+    pub level: String,
+}
+
+impl Config {
+    /// Reads and validates a file.
+    ///
+    /// # Errors
+    /// [`ConfigError`] naming file, line and key.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        load::load(path)
+    }
+
+    /// Whom policy lets in, with the certificates that it names read.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if one of its folders cannot be read, or has a file that is no certificate.
+    pub fn enrollment_policy(&self) -> Result<EnrollmentPolicy, ConfigError> {
+        load::enrollment_policy(&self.enrollment)
+    }
+
+    /// What policy wants of evidence.
+    pub fn evidence_policy(&self) -> EvidencePolicy {
+        EvidencePolicy {
+            required: self.policy.required_pcrs.0.clone(),
+            blocking: self.policy.block.0.clone(),
+            refused_firmware: self
+                .policy
+                .refused_firmware
+                .iter()
+                .map(|version| version.0)
+                .collect(),
+        }
+    }
+}
+
+fn default_state() -> PathBuf {
+    PathBuf::from("/var/lib/holdfast-attestor")
+}
+
+fn default_listen() -> SocketAddr {
+    SocketAddr::from(([0, 0, 0, 0], 8443))
+}
+
+impl Default for SvidConfig {
+    fn default() -> Self {
+        Self {
+            x509_ttl: Ttl::from_minutes(60),
+            jwt_ttl: Ttl::from_minutes(5),
+        }
+    }
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Human,
+            level: "info".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The reference states the defaults, and mistakes are named so that they can be mended.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::path::Path;
+
+use super::load::parse;
+use super::{Config, ConfigError, REFERENCE};
+
+fn load(text: &str) -> Result<Config, ConfigError> {
+    parse(text, Path::new("/etc/holdfast/attestor.toml"))
+}
+
+fn complaint(text: &str) -> String {
+    load(text).unwrap_err().to_string()
+}
+
+#[test]
+fn the_reference_states_the_defaults() {
+    assert_eq!(
+        load(REFERENCE).unwrap(),
+        load("trust-domain = \"example.org\"").unwrap()
+    );
+}
+
+#[test]
+fn mistakes_are_named_with_line_and_key() {
+    insta::assert_snapshot!(complaint(""), @r#"
+    `/etc/holdfast/attestor.toml` is not a configuration of holdfast-attestor:
+    TOML parse error at line 1, column 1
+      |
+    1 | 
+      | ^
+    missing field `trust-domain`
+    "#);
+    insta::assert_snapshot!(complaint("trust-domain = \"Example.org\""), @r#"
+    `/etc/holdfast/attestor.toml` is not a configuration of holdfast-attestor:
+    TOML parse error at line 1, column 16
+      |
+    1 | trust-domain = "Example.org"
+      |                ^^^^^^^^^^^^^
+    `Example.org` is not a SPIFFE trust domain
+    "#);
+    insta::assert_snapshot!(complaint("trust-domain = \"a\"\n[policy]\nrequired_pcrs = \"\""), @r#"
+    `/etc/holdfast/attestor.toml` is not a configuration of holdfast-attestor:
+    TOML parse error at line 3, column 1
+      |
+    3 | required_pcrs = ""
+      | ^^^^^^^^^^^^^
+    unknown field `required_pcrs`, expected one of `required-pcrs`, `block`, `refused-firmware`
+    "#);
+    insta::assert_snapshot!(complaint("trust-domain = \"a\"\n[policy]\nrequired-pcrs = \"sha256:24\""), @r#"
+    `/etc/holdfast/attestor.toml` is not a configuration of holdfast-attestor:
+    TOML parse error at line 3, column 17
+      |
+    3 | required-pcrs = "sha256:24"
+      |                 ^^^^^^^^^^^
+    `sha256:24` is not a selection of PCRs such as `sha256:0,2,4,7` or `sha1:0+sha256:7`
+    "#);
+    insta::assert_snapshot!(complaint("trust-domain = \"a\"\n[svid]\nx509-ttl = \"an hour\""), @r#"
+    `/etc/holdfast/attestor.toml` is not a configuration of holdfast-attestor:
+    TOML parse error at line 3, column 12
+      |
+    3 | x509-ttl = "an hour"
+      |            ^^^^^^^^^
+    `an hour` is not a duration such as `15m`, `1h` or `1h 30m`
+    "#);
+    insta::assert_snapshot!(complaint("trust-domain = \"a\"\nserver-names = [\"a b\"]"), @r#"
+    `/etc/holdfast/attestor.toml` is not a configuration of holdfast-attestor:
+    TOML parse error at line 2, column 16
+      |
+    2 | server-names = ["a b"]
+      |                ^^^^^^^
+    `a b` is neither a dns name nor an ip address
+    "#);
+}
+
+#[test]
+fn values_that_contradict_are_refused() {
+    let with = |text: &str| complaint(&format!("trust-domain = \"a\"\n{text}"));
+    insta::assert_snapshot!(with("state = \"here\""), @"`/etc/holdfast/attestor.toml`: `state` has to be an absolute path");
+    insta::assert_snapshot!(with("[svid]\nx509-ttl = \"73h\""), @"`/etc/holdfast/attestor.toml`: `svid.x509-ttl` has to be from 1m to 72h");
+    insta::assert_snapshot!(with("[svid]\njwt-ttl = \"30s\""), @"`/etc/holdfast/attestor.toml`: `svid.jwt-ttl` has to be from 1m to 1h");
+    insta::assert_snapshot!(with("[policy]\nblock = [8]"), @"`/etc/holdfast/attestor.toml`: `policy.block` names a PCR that `policy.required-pcrs` does not");
+    insta::assert_snapshot!(with("[log]\nlevel = \"a=b=c\""), @"`/etc/holdfast/attestor.toml`: `log.level` is not a tracing filter");
+}
+
+#[test]
+fn a_folder_of_certificates_has_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = load(&format!(
+        "trust-domain = \"a\"\n[enrollment]\nek-roots = \"{}\"",
+        folder.path().display()
+    ))
+    .unwrap();
+    assert!(config.enrollment_policy().unwrap().roots.is_empty());
+
+    let key = rcgen::KeyPair::generate().unwrap();
+    let root = rcgen::CertificateParams::default()
+        .self_signed(&key)
+        .unwrap();
+    std::fs::write(folder.path().join("a.pem"), root.pem().repeat(2)).unwrap();
+    std::fs::write(folder.path().join("b.der"), root.der()).unwrap();
+    assert_eq!(config.enrollment_policy().unwrap().roots.len(), 3);
+
+    std::fs::write(folder.path().join("c.pem"), "notes").unwrap();
+    assert!(matches!(
+        config.enrollment_policy(),
+        Err(ConfigError::NoCertificate { .. })
+    ));
+}

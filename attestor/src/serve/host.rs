@@ -1,0 +1,173 @@
+//! The service for hosts that hold a node SVID: names for their agents.
+//!
+//! It must never answer a connection without a node SVID, for a name that is not below that host's,
+//! or with an SVID that outlives the host's own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use holdfast_protocol::Timestamp;
+use holdfast_protocol::wire::attestor::host_server::Host as Service;
+use holdfast_protocol::wire::attestor::{
+    Bundle, FetchBundleRequest, JwtSvid, SignJwtSvidRequest, SignX509SvidRequest, X509Svid,
+};
+use holdfast_protocol::wire::{MAX_STRUCTURE, bounded};
+use tonic::{Extensions, Request, Response, Status};
+
+use super::answer::{connection, failed, refused};
+use super::peer::{NodePeer, Peer};
+use super::{Shared, now};
+use crate::certify::{AgentId, Audience};
+use crate::chain;
+use crate::csr::Csr;
+use crate::registry::{IssuedSvid, Standing, SvidKind};
+use crate::store::Store;
+
+/// The service.
+#[derive(Debug)]
+pub(super) struct HostService<S>(pub(super) Arc<Shared<S>>);
+
+#[tonic::async_trait]
+impl<S: Store> Service for HostService<S> {
+    async fn sign_x509_svid(
+        &self,
+        request: Request<SignX509SvidRequest>,
+    ) -> Result<Response<X509Svid>, Status> {
+        let now = now();
+        let peer = self.caller(request.extensions(), now).await?;
+        let SignX509SvidRequest { spiffe_id, csr } = request.into_inner();
+        let agent = self.agent(&peer, &spiffe_id)?;
+        let csr = bounded("csr", csr, MAX_STRUCTURE)
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let csr = Csr::parse(&csr).map_err(|error| Status::invalid_argument(chain(&error)))?;
+        let ttl = within(self.0.settings.x509_ttl, &peer, now);
+        let signed = self
+            .0
+            .authority
+            .sign_agent(&agent, &csr, ttl, now)
+            .map_err(failed)?;
+        self.record(&IssuedSvid {
+            host: peer.id,
+            spiffe_id: signed.svid.spiffe_id,
+            kind: SvidKind::X509 {
+                serial: signed.svid.serial,
+            },
+            issued_at: now,
+            expires_at: signed.svid.not_after,
+        })
+        .await?;
+        Ok(Response::new(X509Svid {
+            chain: signed.chain,
+        }))
+    }
+
+    async fn sign_jwt_svid(
+        &self,
+        request: Request<SignJwtSvidRequest>,
+    ) -> Result<Response<JwtSvid>, Status> {
+        let now = now();
+        let peer = self.caller(request.extensions(), now).await?;
+        let SignJwtSvidRequest {
+            spiffe_id,
+            audience,
+        } = request.into_inner();
+        let agent = self.agent(&peer, &spiffe_id)?;
+        let audience =
+            Audience::new(audience).map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let ttl = within(self.0.settings.jwt_ttl, &peer, now);
+        let signed = self
+            .0
+            .authority
+            .sign_jwt(&agent, &audience, ttl, now)
+            .map_err(failed)?;
+        self.record(&IssuedSvid {
+            host: peer.id,
+            spiffe_id: agent.id().clone(),
+            kind: SvidKind::Jwt {
+                audience: audience.receivers().to_vec(),
+            },
+            issued_at: now,
+            expires_at: signed.expires_at,
+        })
+        .await?;
+        Ok(Response::new(JwtSvid {
+            token: signed.token,
+            expires_at: signed.expires_at.as_secs(),
+        }))
+    }
+
+    async fn fetch_bundle(
+        &self,
+        request: Request<FetchBundleRequest>,
+    ) -> Result<Response<Bundle>, Status> {
+        self.caller(request.extensions(), now()).await?;
+        Ok(Response::new(Bundle {
+            x509_authorities: self
+                .0
+                .authority
+                .x509_authorities()
+                .iter()
+                .map(|certificate| certificate.to_vec())
+                .collect(),
+            jwks: self.0.authority.jwks(),
+        }))
+    }
+}
+
+impl<S: Store> HostService<S> {
+    /// The host that calls, if its SVID is still good and nobody revoked it since.
+    async fn caller(&self, extensions: &Extensions, now: Timestamp) -> Result<NodePeer, Status> {
+        let connection = connection(extensions)?;
+        let Peer::Host(peer) = connection.peer else {
+            return Err(Status::unauthenticated(
+                "this service wants a client certificate: the host's node SVID",
+            ));
+        };
+        if now >= peer.not_after {
+            return Err(Status::unauthenticated(
+                "the node SVID of this connection has ended; attest and connect anew",
+            ));
+        }
+        let host = self.0.store.host(peer.id).await.map_err(failed)?;
+        match host {
+            Some(host) if host.standing == Standing::Active => Ok(peer),
+            Some(_) | None => {
+                tracing::warn!(
+                    host = %peer.id,
+                    remote = %connection.remote,
+                    "a host that is revoked or unknown asked for an SVID"
+                );
+                Err(refused(
+                    self.0.settings.explain,
+                    &"host refused: registration",
+                ))
+            }
+        }
+    }
+
+    fn agent(&self, peer: &NodePeer, asked: &str) -> Result<AgentId, Status> {
+        AgentId::of(self.0.authority.trust_domain(), peer.id, asked).map_err(|error| {
+            tracing::warn!(host = %peer.id, error = chain(&error), "name refused");
+            refused(
+                self.0.settings.explain,
+                &"name refused: it is not below the host's own",
+            )
+        })
+    }
+
+    async fn record(&self, svid: &IssuedSvid) -> Result<(), Status> {
+        self.0.store.record_svid(svid).await.map_err(failed)?;
+        tracing::info!(
+            host = %svid.host,
+            spiffe_id = %svid.spiffe_id,
+            until = %svid.expires_at,
+            "svid signed"
+        );
+        Ok(())
+    }
+}
+
+/// A lifetime that ends no later than the caller's own SVID.
+fn within(ttl: Duration, peer: &NodePeer, now: Timestamp) -> Duration {
+    ttl.min(peer.not_after.since(now))
+}

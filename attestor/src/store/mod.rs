@@ -1,0 +1,243 @@
+//! Where the registry lives, and what a store has to promise.
+//!
+//! A store keeps and counts; it must never decide whether a host is to be believed. What it says it
+//! has written is durable, and what may happen once happens once, whichever replica asks.
+
+pub mod sqlite;
+
+use std::future::Future;
+
+use holdfast_proof::evidence::Nonce;
+use holdfast_proof::tpm::PcrValues;
+use holdfast_protocol::Timestamp;
+use holdfast_protocol::id::HostId;
+use serde::{Deserialize, Serialize};
+
+use crate::enroll_host::PendingEnrollment;
+use crate::registry::{
+    EnrolledHost, Host, IssuedSvid, NonceStanding, Observed, Revision, TokenHash, TokenRecord,
+    Verdict,
+};
+
+/// Why the store could not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database cannot be opened, read or written: the environment is to blame.
+    #[error("the database failed")]
+    Database(#[from] sqlx::Error),
+    /// The database's layout cannot be brought up to date.
+    #[error("the database's layout could not be brought up to date")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// The database engine is older than what our durability needs.
+    #[error("sqlite {found} is older than 3.51.3, whose write-ahead log we rely on")]
+    TooOld {
+        /// Its version.
+        found: String,
+    },
+    /// What is stored is not what we store.
+    #[error("the stored `{field}` cannot be read")]
+    Corrupt {
+        /// The table and column.
+        field: &'static str,
+    },
+    /// Another answer about the same host came first; the caller may try again.
+    #[error("another answer about this host came first")]
+    Conflict,
+    /// As many are kept as we ever keep; the caller has to wait for old ones to expire.
+    #[error("there are already {limit} unfinished {what}")]
+    Full {
+        /// Of what.
+        what: &'static str,
+        /// How many.
+        limit: i64,
+    },
+}
+
+/// Names one unfinished enrollment: 128 random bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EnrollmentId(pub [u8; 16]);
+
+/// What came of enrolling a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Enrolling {
+    /// It is new and has this id.
+    New(HostId),
+    /// Its EK was enrolled before, and keeps this id.
+    Renewed(HostId),
+    /// Its EK was enrolled before, and was revoked.
+    Revoked(HostId),
+    /// The token was used or ran out meanwhile.
+    TokenGone,
+}
+
+/// What is written down when evidence is accepted, at once and before the answer leaves.
+#[derive(Clone, Debug)]
+pub struct Acceptance {
+    /// The host.
+    pub host: HostId,
+    /// The reading that the evidence was judged against.
+    pub revision: Revision,
+    /// What its TPM reported.
+    pub observed: Observed,
+    /// PCR values that become its reference from now on.
+    pub learned: PcrValues,
+    /// The appraisal.
+    pub verdict: Verdict,
+    /// The node SVID.
+    pub svid: IssuedSvid,
+}
+
+/// Whether there is such a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// There is, and it was changed.
+    Changed,
+    /// There is, and it was so already.
+    Unchanged,
+    /// There is not.
+    Unknown,
+}
+
+/// The registry's home. Every answer is durable before it is given.
+pub trait Store: Clone + Send + Sync + 'static {
+    /// Remembers a nonce that a host is given.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it could not be written.
+    fn issue_nonce(
+        &self,
+        nonce: &Nonce,
+        host: HostId,
+        now: Timestamp,
+        expires_at: Timestamp,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Uses a nonce up.
+    ///
+    /// # Errors
+    /// [`StoreError`] if that could not be made durable.
+    fn consume_nonce(
+        &self,
+        nonce: &Nonce,
+        host: HostId,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<NonceStanding, StoreError>> + Send;
+
+    /// Adds a one-time token.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it could not be written.
+    fn add_token(&self, token: &TokenRecord)
+    -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// The token of this hash, if it may be used at `now`. It stays usable until a host is enrolled with it.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it could not be read.
+    fn usable_token(
+        &self,
+        hash: TokenHash,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Option<TokenRecord>, StoreError>> + Send;
+
+    /// Remembers an enrollment that was begun.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it could not be written, or too many are unfinished.
+    fn begin_enrollment(
+        &self,
+        id: EnrollmentId,
+        pending: &PendingEnrollment,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Takes an unfinished enrollment out, so that it is finished or refused once.
+    ///
+    /// # Errors
+    /// [`StoreError`] if that could not be made durable.
+    fn take_enrollment(
+        &self,
+        id: EnrollmentId,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Option<PendingEnrollment>, StoreError>> + Send;
+
+    /// Enrolls a host under `fresh_id`, or under the id that its EK already has; uses `token` up with it.
+    ///
+    /// # Errors
+    /// [`StoreError`] if that could not be made durable.
+    fn enroll(
+        &self,
+        host: &EnrolledHost,
+        fresh_id: HostId,
+        token: Option<TokenHash>,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Enrolling, StoreError>> + Send;
+
+    /// A host.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it could not be read.
+    fn host(&self, id: HostId) -> impl Future<Output = Result<Option<Host>, StoreError>> + Send;
+
+    /// All hosts, by id.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they could not be read.
+    fn hosts(&self) -> impl Future<Output = Result<Vec<Host>, StoreError>> + Send;
+
+    /// Revokes a host, for good.
+    ///
+    /// # Errors
+    /// [`StoreError`] if that could not be made durable.
+    fn revoke(
+        &self,
+        id: HostId,
+        why: &str,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Found, StoreError>> + Send;
+
+    /// Forgets a host's reference PCRs, so that its next attestation sets them anew.
+    ///
+    /// # Errors
+    /// [`StoreError`] if that could not be made durable.
+    fn forget_reference(
+        &self,
+        id: HostId,
+    ) -> impl Future<Output = Result<Found, StoreError>> + Send;
+
+    /// Writes down that evidence was accepted.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if the host changed since it was read; others if it could not be made durable.
+    fn accept(
+        &self,
+        acceptance: &Acceptance,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Adds to the verdict log.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it could not be made durable.
+    fn record_verdict(
+        &self,
+        verdict: &Verdict,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// The newest verdicts about a host, newest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they could not be read.
+    fn verdicts(
+        &self,
+        host: HostId,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<Verdict>, StoreError>> + Send;
+
+    /// Writes down that an SVID was signed, before it leaves.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it could not be made durable.
+    fn record_svid(&self, svid: &IssuedSvid)
+    -> impl Future<Output = Result<(), StoreError>> + Send;
+}

@@ -1,0 +1,184 @@
+//! Hosts after their enrollment, in SQLite: read, accepted, revoked.
+//!
+//! Every write counts the row's revision up, so that an answer made from an older reading fails.
+
+use holdfast_proof::tpm::{Digest, HashAlg, NvPublic, PcrIndex, PcrValues, Public};
+use holdfast_protocol::Timestamp;
+use holdfast_protocol::id::HostId;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Sqlite, Transaction};
+
+use super::row::{bytes, json, millis, plain, text, time, to_json, word};
+use super::{SqliteStore, StoreError, log};
+use crate::registry::{EnrolledHost, Host, ReferencePcrs, Revision, Standing};
+use crate::store::{Acceptance, Found};
+
+const COLUMNS: &str = "SELECT id, revision, name, grade, ek_trust, ek, ak, checkpoint_key, \
+    audit_counter, anchor, last, revoked_at, revoked_why FROM host ORDER BY id";
+
+const ONE: &str = "SELECT id, revision, name, grade, ek_trust, ek, ak, checkpoint_key, \
+    audit_counter, anchor, last, revoked_at, revoked_why FROM host WHERE id = ?";
+
+pub(super) async fn one(store: &SqliteStore, id: HostId) -> Result<Option<Host>, StoreError> {
+    // One transaction, so that row and reference are of the same moment.
+    let mut tx = store.pool.begin().await?;
+    let row = sqlx::query(ONE)
+        .bind(id.to_string())
+        .fetch_optional(&mut *tx)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let reference = reference(&mut tx, id).await?;
+    read(&row, reference).map(Some)
+}
+
+pub(super) async fn all(store: &SqliteStore) -> Result<Vec<Host>, StoreError> {
+    let mut tx = store.pool.begin().await?;
+    let rows = sqlx::query(COLUMNS).fetch_all(&mut *tx).await?;
+    let mut hosts = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let reference = reference(&mut tx, text(row, "id")?).await?;
+        hosts.push(read(row, reference)?);
+    }
+    Ok(hosts)
+}
+
+pub(super) async fn revoke(
+    store: &SqliteStore,
+    id: HostId,
+    why: &str,
+    now: Timestamp,
+) -> Result<Found, StoreError> {
+    let mut tx = store.write().await?;
+    let changed = sqlx::query(
+        "UPDATE host SET revision = revision + 1, revoked_at = ?, revoked_why = ? \
+         WHERE id = ? AND revoked_at IS NULL",
+    )
+    .bind(millis(now))
+    .bind(why)
+    .bind(id.to_string())
+    .execute(&mut *tx)
+    .await?;
+    let found = found(&mut tx, id, changed.rows_affected()).await?;
+    tx.commit().await?;
+    Ok(found)
+}
+
+pub(super) async fn forget_reference(store: &SqliteStore, id: HostId) -> Result<Found, StoreError> {
+    let mut tx = store.write().await?;
+    let forgotten = sqlx::query("DELETE FROM reference_pcr WHERE host = ?")
+        .bind(id.to_string())
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query("UPDATE host SET revision = revision + 1 WHERE id = ?")
+        .bind(id.to_string())
+        .execute(&mut *tx)
+        .await?;
+    let found = found(&mut tx, id, forgotten.rows_affected()).await?;
+    tx.commit().await?;
+    Ok(found)
+}
+
+pub(super) async fn accept(store: &SqliteStore, acceptance: &Acceptance) -> Result<(), StoreError> {
+    let mut tx = store.write().await?;
+    let updated = sqlx::query(
+        "UPDATE host SET revision = revision + 1, last = ? \
+         WHERE id = ? AND revision = ? AND revoked_at IS NULL",
+    )
+    .bind(to_json("last", &acceptance.observed)?)
+    .bind(acceptance.host.to_string())
+    .bind(acceptance.revision.0)
+    .execute(&mut *tx)
+    .await?;
+    if updated.rows_affected() != 1 {
+        return Err(StoreError::Conflict);
+    }
+    for (index, value) in acceptance.learned.iter() {
+        sqlx::query(
+            "INSERT INTO reference_pcr (host, bank, pcr, value, learned_at) VALUES (?, ?, ?, ?, ?)",
+        )
+        .bind(acceptance.host.to_string())
+        .bind(i64::from(value.alg().id()))
+        .bind(i64::from(index.get()))
+        .bind(value.as_bytes())
+        .bind(millis(acceptance.observed.at))
+        .execute(&mut *tx)
+        .await?;
+    }
+    log::verdict(&mut tx, &acceptance.verdict).await?;
+    log::svid(&mut tx, &acceptance.svid).await?;
+    Ok(tx.commit().await?)
+}
+
+async fn found(
+    tx: &mut Transaction<'_, Sqlite>,
+    id: HostId,
+    changed: u64,
+) -> Result<Found, StoreError> {
+    if changed > 0 {
+        return Ok(Found::Changed);
+    }
+    let known: i64 = sqlx::query_scalar("SELECT count(*) FROM host WHERE id = ?")
+        .bind(id.to_string())
+        .fetch_one(&mut **tx)
+        .await?;
+    Ok(match known {
+        0 => Found::Unknown,
+        _ => Found::Unchanged,
+    })
+}
+
+async fn reference(
+    tx: &mut Transaction<'_, Sqlite>,
+    id: HostId,
+) -> Result<ReferencePcrs, StoreError> {
+    let corrupt = || StoreError::Corrupt {
+        field: "reference_pcr",
+    };
+    let rows = sqlx::query("SELECT bank, pcr, value FROM reference_pcr WHERE host = ?")
+        .bind(id.to_string())
+        .fetch_all(&mut **tx)
+        .await?;
+    let mut values = PcrValues::new();
+    for row in &rows {
+        let bank = u16::try_from(plain::<i64>(row, "bank")?)
+            .ok()
+            .and_then(HashAlg::from_id)
+            .ok_or_else(corrupt)?;
+        let index = u8::try_from(plain::<i64>(row, "pcr")?)
+            .ok()
+            .and_then(PcrIndex::new)
+            .ok_or_else(corrupt)?;
+        let value = Digest::new(bank, plain(row, "value")?).ok_or_else(corrupt)?;
+        if !values.insert(index, value) {
+            return Err(corrupt());
+        }
+    }
+    Ok(ReferencePcrs(values))
+}
+
+fn read(row: &SqliteRow, reference: ReferencePcrs) -> Result<Host, StoreError> {
+    let revoked: Option<i64> = plain(row, "revoked_at")?;
+    Ok(Host {
+        id: text(row, "id")?,
+        revision: Revision(plain(row, "revision")?),
+        enrolled: EnrolledHost {
+            name: text(row, "name")?,
+            grade: word(row, "grade")?,
+            trust: word(row, "ek_trust")?,
+            ek: bytes(row, "ek", Public::parse)?,
+            ak: bytes(row, "ak", Public::parse)?,
+            checkpoint_key: bytes(row, "checkpoint_key", Public::parse)?,
+            audit_counter: bytes(row, "audit_counter", NvPublic::parse)?,
+            anchor: json(row, "anchor")?,
+        },
+        standing: match revoked {
+            None => Standing::Active,
+            Some(_) => Standing::Revoked {
+                at: time(row, "revoked_at")?,
+                why: plain(row, "revoked_why")?,
+            },
+        },
+        last: json(row, "last")?,
+        reference,
+    })
+}

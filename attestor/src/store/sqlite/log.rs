@@ -1,0 +1,92 @@
+//! The verdict log and the list of issued SVIDs, in SQLite.
+//!
+//! Both are bounded, because strangers can cause entries; neither is the audit log, which hosts
+//! keep and mirror.
+
+use holdfast_protocol::id::HostId;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Sqlite, Transaction};
+
+use super::row::{json, millis, plain, text, time, to_json, to_word, word};
+use super::{SqliteStore, StoreError};
+use crate::registry::{IssuedSvid, Verdict};
+
+/// How many verdicts are kept for each host, and as many for those that never were one.
+const MAX_VERDICTS: i64 = 1000;
+
+/// How long an SVID is remembered after its end, in milliseconds: 90 days.
+const SVID_MEMORY: i64 = 90 * 24 * 3600 * 1000;
+
+pub(super) async fn verdict(
+    tx: &mut Transaction<'_, Sqlite>,
+    verdict: &Verdict,
+) -> Result<(), StoreError> {
+    let host = verdict.host.map(|host| host.to_string());
+    sqlx::query("INSERT INTO verdict (at, host, outcome, judged) VALUES (?, ?, ?, ?)")
+        .bind(millis(verdict.at))
+        .bind(&host)
+        .bind(to_word("outcome", &verdict.outcome)?)
+        .bind(to_json("judged", &verdict.judged)?)
+        .execute(&mut **tx)
+        .await?;
+    sqlx::query(
+        "DELETE FROM verdict WHERE host IS ?1 AND id <= \
+         (SELECT id FROM verdict WHERE host IS ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+    )
+    .bind(&host)
+    .bind(MAX_VERDICTS)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn verdicts(
+    store: &SqliteStore,
+    host: HostId,
+    limit: u32,
+) -> Result<Vec<Verdict>, StoreError> {
+    sqlx::query(
+        "SELECT at, host, outcome, judged FROM verdict WHERE host = ? ORDER BY id DESC LIMIT ?",
+    )
+    .bind(host.to_string())
+    .bind(limit)
+    .fetch_all(&store.pool)
+    .await?
+    .iter()
+    .map(read_verdict)
+    .collect()
+}
+
+fn read_verdict(row: &SqliteRow) -> Result<Verdict, StoreError> {
+    let host: Option<&str> = plain(row, "host")?;
+    Ok(Verdict {
+        at: time(row, "at")?,
+        host: match host {
+            Some(_) => Some(text(row, "host")?),
+            None => None,
+        },
+        outcome: word(row, "outcome")?,
+        judged: json(row, "judged")?,
+    })
+}
+
+pub(super) async fn svid(
+    tx: &mut Transaction<'_, Sqlite>,
+    svid: &IssuedSvid,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO svid (host, spiffe_id, kind, issued_at, expires_at) VALUES (?, ?, ?, ?, ?)",
+    )
+    .bind(svid.host.to_string())
+    .bind(svid.spiffe_id.to_string())
+    .bind(to_json("kind", &svid.kind)?)
+    .bind(millis(svid.issued_at))
+    .bind(millis(svid.expires_at))
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query("DELETE FROM svid WHERE expires_at < ?")
+        .bind(millis(svid.issued_at).saturating_sub(SVID_MEMORY))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,84 @@
+//! Between our types and SQLite's: integers, text, bytes.
+//!
+//! What comes back is parsed as strictly as what comes from outside; a value that cannot be read is
+//! [`StoreError::Corrupt`], never a default.
+
+use std::str::FromStr;
+
+use holdfast_protocol::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Decode, Row, Sqlite, Type};
+
+use crate::store::StoreError;
+
+/// A time as SQLite keeps it. Times past the year 292 million are that year.
+pub(super) fn millis(at: Timestamp) -> i64 {
+    i64::try_from(at.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// A column of a type that SQLite has.
+pub(super) fn plain<'r, T>(row: &'r SqliteRow, column: &'static str) -> Result<T, StoreError>
+where
+    T: Decode<'r, Sqlite> + Type<Sqlite>,
+{
+    row.try_get(column)
+        .map_err(|_| StoreError::Corrupt { field: column })
+}
+
+/// A column of time.
+pub(super) fn time(row: &SqliteRow, column: &'static str) -> Result<Timestamp, StoreError> {
+    let millis: i64 = plain(row, column)?;
+    u64::try_from(millis)
+        .map(Timestamp::from_millis)
+        .map_err(|_| StoreError::Corrupt { field: column })
+}
+
+/// A text column that has one of our types.
+pub(super) fn text<T: FromStr>(row: &SqliteRow, column: &'static str) -> Result<T, StoreError> {
+    let text: &str = plain(row, column)?;
+    text.parse()
+        .map_err(|_| StoreError::Corrupt { field: column })
+}
+
+/// A column of bytes, parsed.
+pub(super) fn bytes<T, E>(
+    row: &SqliteRow,
+    column: &'static str,
+    parse: impl FnOnce(&[u8]) -> Result<T, E>,
+) -> Result<T, StoreError> {
+    parse(plain(row, column)?).map_err(|_| StoreError::Corrupt { field: column })
+}
+
+/// A column of JSON.
+pub(super) fn json<T: DeserializeOwned>(
+    row: &SqliteRow,
+    column: &'static str,
+) -> Result<T, StoreError> {
+    let text: &str = plain(row, column)?;
+    serde_json::from_str(text).map_err(|_| StoreError::Corrupt { field: column })
+}
+
+/// The JSON of one of our types, for a column.
+pub(super) fn to_json(field: &'static str, value: &impl Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|_| StoreError::Corrupt { field })
+}
+
+/// An enum that serde names by one word, as that word.
+pub(super) fn word<T: DeserializeOwned>(
+    row: &SqliteRow,
+    column: &'static str,
+) -> Result<T, StoreError> {
+    let text: String = plain(row, column)?;
+    serde_json::from_value(serde_json::Value::String(text))
+        .map_err(|_| StoreError::Corrupt { field: column })
+}
+
+/// The one word by which serde names an enum's variant.
+pub(super) fn to_word(field: &'static str, value: &impl Serialize) -> Result<String, StoreError> {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => Ok(word),
+        Ok(_) | Err(_) => Err(StoreError::Corrupt { field }),
+    }
+}

@@ -1,0 +1,209 @@
+//! The time of evidence: this nonce, this connection, not before what was seen.
+//!
+//! The TPM's counters are compared with what was accepted last, never with a wall clock.
+
+use std::collections::BTreeSet;
+
+use holdfast_proof::evidence::{ChannelBinding, Nonce, evidence_binding};
+use holdfast_proof::tpm::{ClockInfo, NvCertified, Safe};
+use holdfast_protocol::evidence::{Check, Evidence};
+
+use super::structure::Parsed;
+use super::{Appraiser, Refusal};
+use crate::registry::{Host, NonceStanding, Standing};
+
+/// How far a clock may be behind after an unclean stop, in milliseconds: a TPM writes it to NV at
+/// least every 2^22 ms, about 70 minutes (Part 1 §36).
+const MAX_STEP_BACK_MS: u64 = 1 << 22;
+
+/// The host may still get identities.
+pub(super) fn registration(appraiser: &mut Appraiser, host: &Host) -> Result<(), Refusal> {
+    match &host.standing {
+        Standing::Active => {
+            appraiser.passed(Check::Registration, "enrolled and not revoked");
+            Ok(())
+        }
+        Standing::Revoked { at, why } => {
+            Err(appraiser.refused(Check::Registration, format!("revoked at {at}: {why}")))
+        }
+    }
+}
+
+/// The nonce was ours, for this host, and is used up now.
+pub(super) fn nonce(
+    appraiser: &mut Appraiser,
+    bytes: &[u8],
+    standing: NonceStanding,
+) -> Result<Nonce, Refusal> {
+    let Ok(nonce) = <[u8; Nonce::LEN]>::try_from(bytes) else {
+        return Err(appraiser.refused(
+            Check::Nonce,
+            format!("a nonce has {} bytes, not {}", Nonce::LEN, bytes.len()),
+        ));
+    };
+    match standing {
+        NonceStanding::Fresh => {
+            appraiser.passed(Check::Nonce, "given to this host and now used up");
+            Ok(Nonce::new(nonce))
+        }
+        NonceStanding::Unknown => Err(appraiser.refused(
+            Check::Nonce,
+            "never given to this host, expired, or used before",
+        )),
+    }
+}
+
+/// Each structure carries the same extraData: of this nonce, connection, CSR and event log.
+pub(super) fn binding(
+    appraiser: &mut Appraiser,
+    evidence: &Evidence,
+    parsed: &Parsed,
+    nonce: &Nonce,
+    channel: &ChannelBinding,
+) -> Result<(), Refusal> {
+    let expected = evidence_binding(nonce, channel, &evidence.csr, &evidence.event_log);
+    for (name, unverified) in parsed.signed() {
+        let found = unverified.attest.extra_data();
+        if found != expected.as_bytes() {
+            return Err(appraiser.refused(
+                Check::Binding,
+                format!(
+                    "the {name} carries {}, not {expected} of this nonce, connection, csr and \
+                     event log",
+                    data_encoding::HEXLOWER.encode(found)
+                ),
+            ));
+        }
+    }
+    appraiser.passed(
+        Check::Binding,
+        "nonce, connection, csr and event log are in all three",
+    );
+    Ok(())
+}
+
+/// Reset counters and clock have not gone back. Gives the latest of the three.
+pub(super) fn clock(
+    appraiser: &mut Appraiser,
+    parsed: &Parsed,
+    last: ClockInfo,
+) -> Result<ClockInfo, Refusal> {
+    let clocks = parsed.signed().map(|(_, signed)| signed.attest.clock());
+    let [first, second, third] = clocks;
+    let epoch = |clock: &ClockInfo| (clock.reset_count, clock.restart_count);
+    if clocks.iter().any(|clock| epoch(clock) != epoch(&first)) {
+        return Err(appraiser.refused(
+            Check::Clock,
+            "the three structures are of different TPM resets or restarts",
+        ));
+    }
+    let earliest = first.clock_ms.min(second.clock_ms).min(third.clock_ms);
+    let latest = ClockInfo {
+        clock_ms: first.clock_ms.max(second.clock_ms).max(third.clock_ms),
+        safe: if clocks.iter().all(|clock| clock.safe == Safe::Yes) {
+            Safe::Yes
+        } else {
+            Safe::No
+        },
+        ..first
+    };
+    let seen = format!(
+        "reset {}, restart {}, clock {earliest} ms",
+        first.reset_count, first.restart_count
+    );
+    let before = format!(
+        "after reset {}, restart {}, clock {} ms",
+        last.reset_count, last.restart_count, last.clock_ms
+    );
+    if epoch(&first) < epoch(&last) {
+        return Err(appraiser.refused(Check::Clock, format!("{seen} {before}")));
+    }
+    let step_back = last.clock_ms.saturating_sub(earliest);
+    // An unclean stop always shows as a reset, and the TPM then says that its clock is not safe.
+    let unclean_stop = first.reset_count > last.reset_count && latest.safe == Safe::No;
+    if step_back == 0 {
+        appraiser.passed(Check::Clock, format!("{seen} {before}"));
+    } else if unclean_stop && step_back <= MAX_STEP_BACK_MS {
+        appraiser.noted(
+            Check::Clock,
+            format!("{seen} {before}: {step_back} ms back after an unclean stop"),
+        );
+    } else {
+        return Err(appraiser.refused(
+            Check::Clock,
+            format!("{seen} {before}: {step_back} ms back"),
+        ));
+    }
+    Ok(latest)
+}
+
+/// The firmware is one, and not a refused one; a change is noted.
+pub(super) fn firmware(
+    appraiser: &mut Appraiser,
+    parsed: &Parsed,
+    last: u64,
+    refused: &BTreeSet<u64>,
+) -> Result<u64, Refusal> {
+    let version = parsed.quote.attest.firmware_version();
+    let same = parsed
+        .signed()
+        .iter()
+        .all(|(_, signed)| signed.attest.firmware_version() == version);
+    if !same {
+        return Err(appraiser.refused(
+            Check::Firmware,
+            "the three structures are of different firmware",
+        ));
+    }
+    if refused.contains(&version) {
+        return Err(appraiser.refused(
+            Check::Firmware,
+            format!("version {version:#018x} is refused by policy"),
+        ));
+    }
+    if version == last {
+        appraiser.passed(Check::Firmware, format!("version {version:#018x}"));
+    } else {
+        appraiser.noted(
+            Check::Firmware,
+            format!("version {version:#018x}, was {last:#018x}"),
+        );
+    }
+    Ok(version)
+}
+
+/// The audit counter is the enrolled one and has not gone back.
+pub(super) fn audit_counter(
+    appraiser: &mut Appraiser,
+    counter: &NvCertified,
+    host: &Host,
+) -> Result<u64, Refusal> {
+    let enrolled = host.enrolled.audit_counter.name();
+    if counter.index_name != enrolled {
+        return Err(appraiser.refused(
+            Check::AuditCounter,
+            format!(
+                "certified is {}, enrolled is {enrolled}",
+                counter.index_name
+            ),
+        ));
+    }
+    let Some(value) = counter.counter_value() else {
+        return Err(appraiser.refused(
+            Check::AuditCounter,
+            "what is certified is not the whole of a counter",
+        ));
+    };
+    let last = host.last.audit_counter;
+    if value < last {
+        return Err(appraiser.refused(
+            Check::AuditCounter,
+            format!("the value is {value}, before it was {last}"),
+        ));
+    }
+    appraiser.passed(
+        Check::AuditCounter,
+        format!("the value is {value}, before it was {last}"),
+    );
+    Ok(value)
+}

@@ -1,0 +1,128 @@
+//! Whether a host's evidence proves what it must (DESIGN §8): pure, one named step after the other.
+//!
+//! It must never do I/O or read a clock, and it has no way to skip a step: what each step yields is
+//! what the next one takes. The first refusal ends the judgement; what was judged until then is in
+//! the [`Appraisal`].
+
+mod appraiser;
+mod freshness;
+mod keys;
+mod pcrs;
+mod structure;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+
+use holdfast_proof::evidence::ChannelBinding;
+use holdfast_proof::tpm::{PcrIndex, PcrSelection, PcrValues};
+use holdfast_protocol::Timestamp;
+use holdfast_protocol::evidence::{Appraisal, Check, Evidence};
+
+use crate::csr::Csr;
+use crate::registry::{Host, NonceStanding, Observed};
+use appraiser::Appraiser;
+
+/// What policy wants of every host's evidence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EvidencePolicy {
+    /// The PCRs that a quote has to cover: these and no others.
+    pub required: PcrSelection,
+    /// The PCRs whose change is a refusal; that of others is noted.
+    pub blocking: BTreeSet<PcrIndex>,
+    /// Firmware versions that are refused.
+    pub refused_firmware: BTreeSet<u64>,
+}
+
+/// What the evidence is judged against.
+#[derive(Clone, Copy, Debug)]
+pub struct Expectation<'a> {
+    /// The host that claims to send it.
+    pub host: &'a Host,
+    /// What the store said when the evidence's nonce was used up.
+    pub nonce: NonceStanding,
+    /// The connection that the evidence came on.
+    pub channel: ChannelBinding,
+    /// What policy wants.
+    pub policy: &'a EvidencePolicy,
+}
+
+/// What evidence proved. It is made only by [`verify`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// The request for the node key, which lives in the host's TPM.
+    pub csr: Csr,
+    /// What the TPM reported.
+    pub observed: Observed,
+    /// PCR values that had no reference yet.
+    pub learned: PcrValues,
+}
+
+/// The evidence does not prove what it must.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("evidence refused: {check}")]
+pub struct Refusal {
+    /// The check that failed.
+    pub check: Check,
+    /// What was expected and seen, for the operator.
+    pub detail: String,
+}
+
+/// Judges evidence.
+///
+/// # Errors
+/// The appraisal tells every check that was made; [`Refusal`] repeats the one that failed.
+pub fn verify(
+    evidence: &Evidence,
+    expectation: &Expectation<'_>,
+    now: Timestamp,
+) -> (Appraisal, Result<Verified, Refusal>) {
+    let mut appraiser = Appraiser::default();
+    let result = judge(evidence, expectation, now, &mut appraiser);
+    (appraiser.finish(), result)
+}
+
+fn judge(
+    evidence: &Evidence,
+    expectation: &Expectation<'_>,
+    now: Timestamp,
+    appraiser: &mut Appraiser,
+) -> Result<Verified, Refusal> {
+    let Expectation {
+        host,
+        nonce,
+        channel,
+        policy,
+    } = *expectation;
+    freshness::registration(appraiser, host)?;
+    let nonce = freshness::nonce(appraiser, &evidence.nonce, nonce)?;
+    let parsed = structure::parse(appraiser, evidence)?;
+    let ak = keys::attestation_key(appraiser, host)?;
+    keys::signatures(appraiser, &ak, &parsed)?;
+    let attested = structure::types(appraiser, &parsed)?;
+    freshness::binding(appraiser, evidence, &parsed, &nonce, &channel)?;
+    pcrs::selection(appraiser, attested.quoted, &parsed.pcrs, &policy.required)?;
+    pcrs::digest(appraiser, attested.quoted, &parsed.pcrs, ak.hash())?;
+    let learned = pcrs::reference(appraiser, &parsed.pcrs, &host.reference, &policy.blocking)?;
+    let csr = keys::csr(appraiser, &evidence.csr)?;
+    keys::node_key(appraiser, &parsed.node_key, attested.certified, &csr)?;
+    let clock = freshness::clock(appraiser, &parsed, host.last.clock)?;
+    let firmware = freshness::firmware(
+        appraiser,
+        &parsed,
+        host.last.firmware,
+        &policy.refused_firmware,
+    )?;
+    let audit_counter = freshness::audit_counter(appraiser, attested.counter, host)?;
+    Ok(Verified {
+        csr,
+        observed: Observed {
+            at: now,
+            clock,
+            firmware,
+            audit_counter,
+        },
+        learned,
+    })
+}
