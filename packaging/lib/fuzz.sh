@@ -101,7 +101,12 @@ finish() {
     fi
     failed=1
     printf '%-20s %10s runs  %6s edges  FAILED (status %s)\n' "$target" "${runs:-?}" "${coverage:-?}" "$status"
-    grep -aE '^thread .* panicked|^==[0-9]+== ?ERROR|^SUMMARY' -A 3 "$log" | sed 's/^/    /'
+    # The panic and its message, or what libFuzzer itself has to say (a timeout, too much memory, no start at all).
+    if grep -aq '^thread .* panicked' "$log"; then
+        grep -a -m 1 -A 3 '^thread .* panicked' "$log"
+    else
+        grep -aE '^(==[0-9]+== ?ERROR|SUMMARY)' "$log" || tail -n 3 "$log"
+    fi | cut -c 1-200 | sed 's/^/    /'
     cp "$log" "$folder/artifacts/$target.log"
     printf '    log:       %s\n' "$folder/artifacts/$target.log"
     artifact=$(sed -n 's/.*Test unit written to //p' "$log" | tail -n 1)
