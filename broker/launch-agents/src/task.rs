@@ -8,16 +8,15 @@ mod handles;
 mod watch;
 
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use holdfast_launcher::control::{Ending, PassedSignal, START};
-use holdfast_launcher::message::Launch;
+use holdfast_launcher::message::{Greeting, Launch, Launched};
 use holdfast_launcher::socket::{self, LaunchError};
 use holdfast_protocol::Timestamp;
 use holdfast_protocol::id::SessionId;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use tokio::sync::mpsc;
 
 use handles::Handles;
@@ -64,9 +63,34 @@ pub struct Sessions(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     /// One launch at a time: answers carry no name.
-    launcher: Arc<tokio::sync::Mutex<OwnedFd>>,
+    launcher: Arc<tokio::sync::Mutex<Launcher>>,
     table: Mutex<Table>,
     watch: mpsc::Sender<watch::Watched>,
+}
+
+/// The connection to the launcher, made anew when it was lost.
+#[derive(Debug)]
+struct Launcher {
+    path: PathBuf,
+    socket: Option<OwnedFd>,
+}
+
+impl Launcher {
+    /// Asks once: a launch whose answer was lost is not repeated, and its session dies unbegun.
+    fn launch(&mut self, launch: &Launch) -> Result<Launched, LaunchError> {
+        let socket = match self.socket.take() {
+            Some(socket) => socket,
+            None => socket::connect(&self.path)?.0,
+        };
+        let result = socket::launch(&socket, launch);
+        match &result {
+            Err(LaunchError::Socket(_) | LaunchError::Answer) => {}
+            Ok(_) | Err(LaunchError::Refused(_) | LaunchError::TooLarge) => {
+                self.socket = Some(socket);
+            }
+        }
+        result
+    }
 }
 
 #[derive(Debug, Default)]
@@ -76,32 +100,25 @@ struct Table {
 }
 
 impl Sessions {
-    /// Connects to the launcher's socket.
+    /// Connects to the launcher's socket; also gives what only root can open of the boot's records.
     ///
     /// # Errors
-    /// [`SessionError::Host`].
-    pub fn connect(launcher: &Path) -> Result<(Self, Watcher), SessionError> {
-        let flags = SocketFlags::CLOEXEC;
-        let dial = || {
-            let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
-            connect(&socket, &SocketAddrUnix::new(launcher)?)?;
-            Ok(socket)
-        };
-        dial()
-            .map(Self::over)
-            .map_err(|errno: rustix::io::Errno| SessionError::Host(errno.into()))
-    }
-
-    /// Over a connection to the launcher that exists.
-    pub fn over(launcher: OwnedFd) -> (Self, Watcher) {
+    /// [`SessionError::Launch`].
+    pub fn connect(launcher: &Path) -> Result<(Self, Watcher, Greeting), SessionError> {
+        let (socket, greeting) = socket::connect(launcher).map_err(SessionError::Launch)?;
         // Never full: there is one message for each live session.
         let (watch, watched) = mpsc::channel(MAX_LIVE);
+        let launcher = Launcher {
+            path: launcher.to_owned(),
+            socket: Some(socket),
+        };
         let sessions = Self(Arc::new(Shared {
             launcher: Arc::new(tokio::sync::Mutex::new(launcher)),
             table: Mutex::default(),
             watch,
         }));
-        (sessions.clone(), Watcher::new(sessions, watched))
+        let watcher = Watcher::new(sessions.clone(), watched);
+        Ok((sessions, watcher, greeting))
     }
 
     /// Has the launcher make a session; its program does not run yet.
@@ -125,8 +142,8 @@ impl Sessions {
             id,
             fate: Fate::Unmade,
         };
-        let launcher = Arc::clone(&self.0.launcher).lock_owned().await;
-        let asked = tokio::task::spawn_blocking(move || socket::launch(&*launcher, &launch));
+        let mut launcher = Arc::clone(&self.0.launcher).lock_owned().await;
+        let asked = tokio::task::spawn_blocking(move || launcher.launch(&launch));
         let launched = asked
             .await
             .map_err(|error| SessionError::Host(error.into()))?

@@ -1,6 +1,7 @@
 //! What the broker asks of the launcher, and what it gets.
 //!
-//! One [`Launch`] in one datagram with its descriptors; one [`Answer`] back. No field is a path of
+//! A [`Greeting`] when the broker connects; then one [`Launch`] in one datagram with its
+//! descriptors, one [`Answer`] back, and so on. No field is a path of
 //! the host, none names a uid: things of the host arrive as descriptors, and the human is whoever
 //! the kernel says made the connection that is passed. Types only; [`crate::socket`] carries them.
 
@@ -18,7 +19,18 @@ pub const MAX_TREES: usize = 64;
 /// The most arguments, and the most variables.
 pub const MAX_STRINGS: usize = 1024;
 
+/// What the launcher says first: the boot records that only root can open, where the host has them.
+#[derive(Debug, Default)]
+pub struct Greeting {
+    /// The firmware's event log (TCG PC Client Platform Firmware Profile §10), for reading.
+    pub event_log: Option<OwnedFd>,
+    /// The kernel's list of IMA measurements, for reading; it grows.
+    pub ima_list: Option<OwnedFd>,
+}
+
 /// Make one sealed session.
+///
+/// The session gets the human's uid and primary group, no other group.
 #[derive(Debug)]
 pub struct Launch {
     /// The human's own connection to the broker: its peer credentials say whose session this is.

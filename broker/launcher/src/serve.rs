@@ -18,7 +18,7 @@ use rustix::net::{
 use rustix::process::{WaitId, WaitIdOptions, umask, waitid};
 
 use crate::cgroup::{Leaf, Sessions};
-use crate::message::{Answer, MAX_MESSAGE};
+use crate::message::{Answer, Greeting, MAX_MESSAGE};
 use crate::options::{Listen, Options};
 use crate::spawn::{self, Session};
 use crate::uids::Uids;
@@ -123,7 +123,12 @@ impl Launcher {
         };
         let broker =
             sys::peer_credentials(&socket).is_ok_and(|(uid, _)| uid == self.options.broker);
-        if broker && self.connections.len() < MAX_CONNECTIONS {
+        let greeting = boot_records();
+        let (bytes, fds) = wire::encode_greeting(&greeting);
+        if broker
+            && self.connections.len() < MAX_CONNECTIONS
+            && socket::send(&socket, &bytes, &fds).is_ok()
+        {
             self.next = self.next.wrapping_add(1);
             let id = ConnectionId(self.next);
             self.connections.push(Connection { id, socket });
@@ -194,6 +199,15 @@ impl Launcher {
                     true
                 }
             });
+    }
+}
+
+/// Opened anew for each connection, since a reader's position goes with the descriptor.
+fn boot_records() -> Greeting {
+    let open = |path| fs::File::open(path).ok().map(OwnedFd::from);
+    Greeting {
+        event_log: open("/sys/kernel/security/tpm0/binary_bios_measurements"),
+        ima_list: open("/sys/kernel/security/ima/binary_runtime_measurements"),
     }
 }
 

@@ -5,14 +5,16 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use rustix::io::Errno;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
+    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
+    recvmsg, sendmsg, socket_with,
 };
 
-use crate::message::{Answer, Launch, Launched, MAX_MESSAGE};
+use crate::message::{Answer, Greeting, Launch, Launched, MAX_MESSAGE};
 use crate::{Refusal, wire};
 
 /// The most descriptors in a message; a launch has six and its trees.
@@ -35,16 +37,34 @@ pub enum LaunchError {
     Socket(#[source] io::Error),
 }
 
+/// Connects to the launcher's socket and hears its greeting; blocks until it comes.
+///
+/// # Errors
+/// [`LaunchError::Socket`]; [`LaunchError::Answer`] if it speaks another version.
+pub fn connect(path: &Path) -> Result<(OwnedFd, Greeting), LaunchError> {
+    let dial = || {
+        let flags = SocketFlags::CLOEXEC;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+        rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+        Ok(socket)
+    };
+    let socket = dial().map_err(environment)?;
+    let mut buffer = [0; 16];
+    let received = receive(&socket, &mut buffer, RecvFlags::empty()).map_err(environment)?;
+    let (bytes, fds) = received.ok_or_else(|| environment(Errno::CONNREFUSED))?;
+    let greeting = wire::decode_greeting(bytes, fds).ok_or(LaunchError::Answer)?;
+    Ok((socket, greeting))
+}
+
 /// Asks the launcher on the other end of `socket` for a session; blocks until it answers.
 ///
 /// # Errors
 /// [`LaunchError`]; no session exists then.
 pub fn launch(socket: impl AsFd, launch: &Launch) -> Result<Launched, LaunchError> {
     let (bytes, fds) = wire::encode_launch(launch).ok_or(LaunchError::TooLarge)?;
-    send(&socket, &bytes, &fds).map_err(|errno| LaunchError::Socket(errno.into()))?;
+    send(&socket, &bytes, &fds).map_err(environment)?;
     let mut buffer = vec![0; MAX_MESSAGE];
-    let received = receive(&socket, &mut buffer, RecvFlags::empty())
-        .map_err(|errno| LaunchError::Socket(errno.into()))?;
+    let received = receive(&socket, &mut buffer, RecvFlags::empty()).map_err(environment)?;
     let Some((bytes, fds)) = received else {
         return Err(LaunchError::Socket(io::ErrorKind::UnexpectedEof.into()));
     };
@@ -52,6 +72,10 @@ pub fn launch(socket: impl AsFd, launch: &Launch) -> Result<Launched, LaunchErro
         Answer::Launched(session) => Ok(*session),
         Answer::Refused(refusal) => Err(LaunchError::Refused(refusal)),
     }
+}
+
+fn environment(errno: Errno) -> LaunchError {
+    LaunchError::Socket(errno.into())
 }
 
 /// The bytes of a datagram, and its descriptors.

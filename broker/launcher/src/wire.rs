@@ -8,13 +8,42 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::failure::{Refusal, Stage};
 use crate::message::{
-    Access, Answer, CgroupFiles, Human, Launch, Launched, Limits, MAX_MESSAGE, MAX_STRINGS,
-    MAX_TREES, Stdio, Tree, WindowSize,
+    Access, Answer, CgroupFiles, Greeting, Human, Launch, Launched, Limits, MAX_MESSAGE,
+    MAX_STRINGS, MAX_TREES, Stdio, Tree, WindowSize,
 };
 use crate::place::{Place, ProgramName, UserName};
 
-/// Opens every launch; the last byte is the version.
+/// Opens every greeting and launch; the last byte is the version.
 const MAGIC: [u8; 4] = *b"HFL\x01";
+
+/// The bytes of a greeting, and its descriptors in order.
+pub(crate) fn encode_greeting(greeting: &Greeting) -> (Vec<u8>, Vec<BorrowedFd<'_>>) {
+    let mut out = MAGIC.to_vec();
+    out.push(u8::from(greeting.event_log.is_some()) | u8::from(greeting.ima_list.is_some()) << 1);
+    let fds = greeting.event_log.iter().chain(&greeting.ima_list);
+    (out, fds.map(AsFd::as_fd).collect())
+}
+
+/// Reads a greeting; `None` if it is none, or another version's.
+pub(crate) fn decode_greeting(bytes: &[u8], fds: Vec<OwnedFd>) -> Option<Greeting> {
+    let mut fds = fds.into_iter();
+    let [present] = *bytes.strip_prefix(&MAGIC)? else {
+        return None;
+    };
+    let greeting = Greeting {
+        event_log: if present & 1 == 0 {
+            None
+        } else {
+            Some(fds.next()?)
+        },
+        ima_list: if present & 2 == 0 {
+            None
+        } else {
+            Some(fds.next()?)
+        },
+    };
+    (present < 4 && fds.next().is_none()).then_some(greeting)
+}
 
 /// The bytes of a launch, and its descriptors in order; `None` if it is too large.
 pub(crate) fn encode_launch(launch: &Launch) -> Option<(Vec<u8>, Vec<BorrowedFd<'_>>)> {

@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::build;
-use crate::human::{HUMAN, connection};
+use crate::human::{HUMAN, act_as, connection};
 
 /// The bridge's port in every session.
 pub const BRIDGE: NonZeroU16 = NonZeroU16::new(3128).unwrap();
@@ -47,6 +47,11 @@ impl Host {
 
     /// With further flags for the launcher.
     pub fn with(flags: &[&str]) -> Option<Self> {
+        Self::of_broker(0, flags)
+    }
+
+    /// With a broker of this uid.
+    pub fn of_broker(broker: u32, flags: &[&str]) -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
             eprintln!("SKIPPED: needs root: sealed sessions are made by root");
             return None;
@@ -60,8 +65,10 @@ impl Host {
         fs::set_permissions(at("project"), fs::Permissions::from_mode(0o750)).unwrap();
         let cgroup = own_cgroup();
         let socket = at("launcher.sock");
-        let launcher = start_launcher(&cgroup, &socket, flags);
-        let (sessions, watcher) = dial(&socket);
+        let everybody_passes = fs::Permissions::from_mode(0o711);
+        fs::set_permissions(scratch.path(), everybody_passes).unwrap();
+        let launcher = start_launcher(&cgroup, &socket, broker, flags);
+        let (sessions, watcher) = act_as(broker, move || dial(&socket));
         let (tell, ended) = mpsc::channel(64);
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
@@ -241,12 +248,13 @@ fn own_cgroup() -> PathBuf {
     cgroup
 }
 
-fn start_launcher(cgroup: &Path, socket: &Path, flags: &[&str]) -> Child {
+fn start_launcher(cgroup: &Path, socket: &Path, broker: u32, flags: &[&str]) -> Child {
     Command::new("/bin/sh")
         .args(["-c", "echo $$ >\"$0/cgroup.procs\" && exec \"$@\""])
         .arg(cgroup)
         .arg(build::launcher())
-        .args(["--broker-uid", "0", "--uid-range", "70000-70999", "--bind"])
+        .args(["--broker-uid", &broker.to_string()])
+        .args(["--uid-range", "70000-70999", "--bind"])
         .arg(socket)
         .args(flags)
         .spawn()
@@ -255,8 +263,10 @@ fn start_launcher(cgroup: &Path, socket: &Path, flags: &[&str]) -> Child {
 
 fn dial(socket: &Path) -> (Sessions, holdfast_launch_agents::task::Watcher) {
     for _ in 0..500 {
-        if let Ok(connected) = Sessions::connect(socket) {
-            return connected;
+        if let Ok((sessions, watcher, greeting)) = Sessions::connect(socket) {
+            let log = Path::new("/sys/kernel/security/tpm0/binary_bios_measurements");
+            assert_eq!(greeting.event_log.is_some(), log.exists());
+            return (sessions, watcher);
         }
         std::thread::sleep(Duration::from_millis(10));
     }

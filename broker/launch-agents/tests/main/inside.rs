@@ -355,3 +355,32 @@ async fn it_cannot_even_signal_its_first_process() {
     let output = host.run("kill -0 1 2>&1 || echo refused").await;
     assert!(output.stdout.ends_with("refused\n"), "{}", output.stdout);
 }
+
+#[tokio::test]
+async fn the_runtimes_that_agents_are_written_in_work() {
+    let Some(mut host) = Host::new() else { return };
+    let node = "const fs=require('fs'),os=require('os'); fs.writeFileSync('n','1'); \
+                const r=require('child_process').execSync('echo child').toString().trim(); \
+                console.log(r, os.homedir(), os.userInfo().username, os.cpus().length>0)";
+    let python = "import os,subprocess,tempfile,threading; open('p','w').write('1'); \
+                  t=threading.Thread(target=lambda: None); t.start(); t.join(); \
+                  print(subprocess.check_output(['echo','child'],text=True).strip(), \
+                  os.path.expanduser('~'), os.environ['USER'], os.cpu_count()>0)";
+    for (program, flag, script) in [
+        ("/usr/bin/node", "-e", node),
+        ("/usr/bin/python3", "-c", python),
+    ] {
+        let program = Path::new(program);
+        if !program.exists() {
+            eprintln!("SKIPPED: this host has no {}", program.display());
+            continue;
+        }
+        let running = host
+            .start_program(program, &[flag, script], HUMAN)
+            .await
+            .unwrap();
+        let output = host.finish(running, "").await;
+        let expected = "child /home/alice alice true\n";
+        assert_eq!(output.stdout.to_lowercase(), expected, "{}", output.stderr);
+    }
+}

@@ -5,11 +5,11 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use holdfast_launch_agents::task::SessionError;
+use holdfast_launch_agents::task::{SessionError, Sessions};
 use holdfast_launch_agents::{Ending, PassedSignal, Stdio, WindowSize};
 
 use crate::host::{Host, wait_until};
-use crate::human::HUMAN;
+use crate::human::{HUMAN, act_as};
 use crate::running::pipes;
 
 #[tokio::test]
@@ -185,6 +185,32 @@ async fn sessions_end_with_their_broker() {
 }
 
 #[tokio::test]
+async fn a_broker_without_any_right_holds_its_sessions() {
+    const BROKER: u32 = 977;
+    let Some(mut host) = Host::of_broker(BROKER, &[]) else {
+        return;
+    };
+    let running = host.start("echo up; sleep 100").await;
+    wait_for_line(&running.output, "up");
+    let (sessions, id) = (host.sessions.clone(), running.begun.id);
+    host.sessions.freeze(id).await.unwrap();
+    act_as(BROKER, move || {
+        sessions.resume(id).unwrap();
+        sessions.signal(id, PassedSignal::Hangup).unwrap();
+        sessions.end(id).unwrap();
+    });
+    assert_eq!(host.next_ended().await.id, id);
+    // Nobody else may ask the launcher for anything.
+    let socket = host.scratch.path().join("launcher.sock");
+    assert!(
+        Sessions::connect(&socket).is_err(),
+        "root is not the broker"
+    );
+    let refused = act_as(HUMAN, move || Sessions::connect(&socket).is_err());
+    assert!(refused);
+}
+
+#[tokio::test]
 async fn sessions_end_with_the_launcher() {
     let Some(mut host) = Host::new() else { return };
     let running = host.start("echo up; sleep 100").await;
@@ -202,8 +228,7 @@ async fn nothing_is_left_after_many() {
     let left = |host: &Host| {
         let fds = fs::read_dir(format!("/proc/{}/fd", host.launcher.id())).unwrap();
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
-        let own = fs::read_dir("/proc/self/fd").unwrap();
-        (fds.count(), mounts.lines().count(), own.count())
+        (fds.count(), mounts.lines().count())
     };
     let before = left(&host);
     let mut times = Vec::new();

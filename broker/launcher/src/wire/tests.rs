@@ -117,3 +117,19 @@ fn a_launch_that_is_too_large_is_not_sent() {
     let big = CString::new(vec![b'x'; MAX_MESSAGE]).unwrap();
     assert!(encode_launch(&launch(vec![big], vec![], None)).is_none());
 }
+
+#[test]
+fn greetings_survive() {
+    for (event_log, ima_list) in [(false, false), (true, false), (false, true), (true, true)] {
+        let greeting = Greeting {
+            event_log: event_log.then(null),
+            ima_list: ima_list.then(null),
+        };
+        let (bytes, fds) = encode_greeting(&greeting);
+        let got = decode_greeting(&bytes, nulls(fds.len())).unwrap();
+        assert_eq!(got.event_log.is_some(), event_log);
+        assert_eq!(got.ima_list.is_some(), ima_list);
+        assert!(decode_greeting(&bytes, nulls(fds.len() + 1)).is_none());
+    }
+    assert!(decode_greeting(b"HFL\x02\x00", vec![]).is_none());
+}
