@@ -3,6 +3,7 @@
 //! It speaks over UNIX sockets in a folder of its own, so that tests in parallel cannot meet.
 
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -173,14 +174,15 @@ pub fn measurement() -> Digest {
 
 fn spawn(folder: &tempfile::TempDir) -> Child {
     let path = folder.path().display();
-    let socket = folder.path().join("tpm");
     let mut process = command(folder)
         .args(["--server", &format!("type=unixio,path={path}/tpm")])
         .args(["--ctrl", &format!("type=unixio,path={path}/tpm.ctrl")])
         .spawn()
         .expect("swtpm is installed");
+    // The files are there before anything listens on them.
+    let listens = |name: &str| UnixStream::connect(folder.path().join(name)).is_ok();
     for _ in 0..500 {
-        if socket.exists() {
+        if listens("tpm.ctrl") && listens("tpm") {
             return process;
         }
         std::thread::sleep(Duration::from_millis(10));
