@@ -1,0 +1,196 @@
+//! What a session's effects touch: its project, its remotes, its hosts, its secrets.
+//!
+//! Facts in, standings out. Paths are judged by their text: this module must never look at a file system, whose answer
+//! could change between the question and the act. The sealed session is what confines; this is what explains.
+
+mod path;
+mod place;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use holdfast_policy::{Acquaintance, Act, BranchStanding, Grant, Place, RemoteStanding};
+use holdfast_protocol::call::Effect;
+
+pub use path::absolute;
+pub(crate) use path::has_wildcard;
+
+/// What one session may touch, as the broker knows it.
+#[derive(Clone, Debug, Default)]
+pub struct World {
+    /// The project's root, absolute.
+    pub project: PathBuf,
+    /// The home that the session sees, absolute.
+    pub home: PathBuf,
+    /// Private temporary folders, absolute.
+    pub scratch: Vec<PathBuf>,
+    /// Roots of the human's other projects, absolute.
+    pub other_projects: Vec<PathBuf>,
+    /// The project's git remotes by name, with the host of each.
+    pub remotes: BTreeMap<String, String>,
+    /// The project's branches, as far as they matter.
+    pub branches: Branches,
+    /// Hosts that the session may fetch from: names, or `*.suffix`.
+    pub hosts: BTreeSet<String>,
+    /// Names of the secrets that the session was given.
+    pub secrets: BTreeSet<String>,
+}
+
+/// What is known of the branches of a project.
+#[derive(Clone, Debug, Default)]
+pub struct Branches {
+    /// The one that is checked out.
+    pub current: Option<String>,
+    /// The default branch.
+    pub default: Option<String>,
+    /// Protected branches: names, or `prefix*`.
+    pub protected: BTreeSet<String>,
+    /// Branches that this session made.
+    pub made: BTreeSet<String>,
+}
+
+impl World {
+    /// What a policy is asked about `effect`, seen from `cwd`.
+    pub fn act(&self, effect: &Effect, cwd: &Path) -> Act {
+        match effect {
+            Effect::Reads { path } => {
+                let (path, place) = self.located(path, cwd);
+                Act::Reads { path, place }
+            }
+            Effect::Writes { path } => {
+                let (path, place) = self.located(path, cwd);
+                Act::Writes { path, place }
+            }
+            Effect::Deletes { path } => {
+                let (path, place) = self.located(path, cwd);
+                // Whoever deletes a folder deletes what lies in it.
+                let place = match place {
+                    Place::Project if self.project.starts_with(&path) => Place::Elsewhere,
+                    Place::Holdfast
+                    | Place::Secret
+                    | Place::Hooks
+                    | Place::OtherProject
+                    | Place::Project
+                    | Place::Scratch
+                    | Place::Elsewhere => place,
+                };
+                Act::Deletes { path, place }
+            }
+            Effect::Runs { program } => Act::Runs {
+                program: program.clone(),
+            },
+            Effect::Pushes {
+                remote,
+                refspec,
+                history,
+            } => Act::Pushes {
+                target: format!(
+                    "{} {}",
+                    remote.as_deref().unwrap_or("origin"),
+                    refspec.as_deref().unwrap_or("?")
+                ),
+                remote: self.remote(remote.as_deref()),
+                branch: self.branch(refspec.as_deref()),
+                history: *history,
+            },
+            Effect::Publishes { registry } => Act::Publishes {
+                registry: registry.clone(),
+            },
+            Effect::Reaches { host, manner } => Act::Reaches {
+                host: bare_host(host),
+                acquaintance: self.acquaintance(host),
+                manner: *manner,
+            },
+            Effect::UsesSecret { name } => Act::UsesSecret {
+                name: name.clone(),
+                grant: if self.secrets.contains(name) {
+                    Grant::Granted
+                } else {
+                    Grant::Withheld
+                },
+            },
+            Effect::Spends { what } => Act::Spends { what: what.clone() },
+            Effect::Uninspectable { why, reach } => Act::Uninspectable {
+                why: why.clone(),
+                reach: *reach,
+            },
+        }
+    }
+
+    /// Where an absolute path lies.
+    pub fn place(&self, path: &Path) -> Place {
+        place::place(self, path)
+    }
+
+    fn located(&self, path: &Path, cwd: &Path) -> (String, Place) {
+        let path = absolute(path, cwd);
+        let place = self.place(&path);
+        (path.to_string_lossy().into_owned(), place)
+    }
+
+    fn remote(&self, remote: Option<&str>) -> RemoteStanding {
+        if self.remotes.contains_key(remote.unwrap_or("origin")) {
+            RemoteStanding::Configured
+        } else {
+            RemoteStanding::Unknown
+        }
+    }
+
+    /// What kind of ref a push lands on; a ref that is not given is the branch that is checked out.
+    fn branch(&self, refspec: Option<&str>) -> BranchStanding {
+        let Some(name) = refspec.or(self.branches.current.as_deref()) else {
+            return BranchStanding::Unknown;
+        };
+        if name.contains('*') {
+            return BranchStanding::Many;
+        }
+        if name.starts_with("refs/tags/") {
+            return BranchStanding::Tag;
+        }
+        let name = name.strip_prefix("refs/heads/").unwrap_or(name);
+        let protected = self.branches.protected.iter().any(|pattern| {
+            pattern
+                .strip_suffix('*')
+                .map_or(pattern == name, |prefix| name.starts_with(prefix))
+        });
+        if self.branches.default.as_deref() == Some(name) {
+            BranchStanding::Default
+        } else if protected {
+            BranchStanding::Protected
+        } else if self.branches.made.contains(name) {
+            BranchStanding::SessionMade
+        } else {
+            BranchStanding::Unknown
+        }
+    }
+
+    fn acquaintance(&self, host: &str) -> Acquaintance {
+        let host = bare_host(host);
+        let own = matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1");
+        let named = self.hosts.iter().any(|known| {
+            known.strip_prefix('*').map_or(*known == host, |suffix| {
+                suffix.starts_with('.') && host.ends_with(suffix) && host.len() > suffix.len()
+            })
+        });
+        if own || named {
+            Acquaintance::Known
+        } else {
+            Acquaintance::New
+        }
+    }
+}
+
+/// A host without port, brackets, or final dot, in lowercase.
+fn bare_host(host: &str) -> String {
+    let host = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _port)) => address,
+        None => match host.split_once(':') {
+            Some((name, port)) if !port.contains(':') => name,
+            Some(_) | None => host,
+        },
+    };
+    host.trim_end_matches('.').to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests;
