@@ -95,17 +95,16 @@ impl Launcher {
 
 #[derive(Debug, Default)]
 struct Table {
-    greeting: Greeting,
     registry: Registry,
     handles: handles::All,
 }
 
 impl Sessions {
-    /// Connects to the launcher's socket.
+    /// Connects to the launcher's socket; also gives what only root can open of the boot's records.
     ///
     /// # Errors
     /// [`SessionError::Launch`].
-    pub fn connect(launcher: &Path) -> Result<(Self, Watcher), SessionError> {
+    pub fn connect(launcher: &Path) -> Result<(Self, Watcher, Greeting), SessionError> {
         let (socket, greeting) = socket::connect(launcher).map_err(SessionError::Launch)?;
         // Never full: there is one message for each live session.
         let (watch, watched) = mpsc::channel(MAX_LIVE);
@@ -115,19 +114,11 @@ impl Sessions {
         };
         let sessions = Self(Arc::new(Shared {
             launcher: Arc::new(tokio::sync::Mutex::new(launcher)),
-            table: Mutex::new(Table {
-                greeting,
-                ..Table::default()
-            }),
+            table: Mutex::default(),
             watch,
         }));
         let watcher = Watcher::new(sessions.clone(), watched);
-        Ok((sessions, watcher))
-    }
-
-    /// Takes the boot's records that the launcher opened for us; once, for the job that attests.
-    pub fn take_boot_records(&self) -> Greeting {
-        std::mem::take(&mut self.table().greeting)
+        Ok((sessions, watcher, greeting))
     }
 
     /// Has the launcher make a session; its program does not run yet.

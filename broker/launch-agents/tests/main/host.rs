@@ -263,8 +263,7 @@ fn start_launcher(cgroup: &Path, socket: &Path, broker: u32, flags: &[&str]) -> 
 
 fn dial(socket: &Path) -> (Sessions, holdfast_launch_agents::task::Watcher) {
     for _ in 0..500 {
-        if let Ok((sessions, watcher)) = Sessions::connect(socket) {
-            let greeting = sessions.take_boot_records();
+        if let Ok((sessions, watcher, greeting)) = Sessions::connect(socket) {
             let log = Path::new("/sys/kernel/security/tpm0/binary_bios_measurements");
             assert_eq!(greeting.event_log.is_some(), log.exists());
             return (sessions, watcher);
