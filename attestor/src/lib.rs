@@ -29,3 +29,11 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+/// A time for people and logs: RFC 3339, UTC, whole seconds.
+pub(crate) fn rfc3339(at: holdfast_protocol::Timestamp) -> String {
+    i64::try_from(at.as_secs())
+        .ok()
+        .and_then(|secs| jiff::Timestamp::from_second(secs).ok())
+        .map_or_else(|| at.to_string(), |at| at.to_string())
+}

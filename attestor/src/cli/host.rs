@@ -7,9 +7,10 @@ use clap::Subcommand;
 use holdfast_protocol::id::HostId;
 use serde_json::{Value, json};
 
-use super::render::{self, Form, time};
+use super::render::{self, Form};
 use super::{Problem, state};
 use crate::registry::{self, EkFingerprint, Judged, Observed, Outcome, Standing, Verdict};
+use crate::rfc3339;
 use crate::serve::now;
 use crate::store::{Found, Store};
 
@@ -82,7 +83,7 @@ fn list(hosts: &[registry::Host], form: Form) -> Result<(), Problem> {
                     host.enrolled.grade.to_string(),
                     word(&json!(host.enrolled.trust)),
                     word(&standing(&host.standing)),
-                    time(host.last.at),
+                    rfc3339(host.last.at),
                 );
             }
             render::text(&table)
@@ -125,10 +126,10 @@ fn described(host: &registry::Host, verdicts: &[Verdict]) -> String {
         trust = word(&json!(enrolled.trust)),
         standing = match &host.standing {
             Standing::Active => "active".to_owned(),
-            Standing::Revoked { at, why } => format!("revoked {}: {why}", time(*at)),
+            Standing::Revoked { at, why } => format!("revoked {}: {why}", rfc3339(*at)),
         },
-        at = time(enrolled.anchor.at),
-        last = time(host.last.at),
+        at = rfc3339(enrolled.anchor.at),
+        last = rfc3339(host.last.at),
         reset = host.last.clock.reset_count,
         restart = host.last.clock.restart_count,
         clock = host.last.clock.clock_ms,
@@ -143,7 +144,7 @@ fn described(host: &registry::Host, verdicts: &[Verdict]) -> String {
         let _ = write!(text, "\n  {bank} pcr {:<2} {value}", index.get());
     }
     for verdict in verdicts {
-        let _ = write!(text, "\n  {}  {}", time(verdict.at), told(verdict));
+        let _ = write!(text, "\n  {}  {}", rfc3339(verdict.at), told(verdict));
     }
     text
 }
@@ -197,7 +198,7 @@ fn summary(host: &registry::Host) -> Value {
 
 fn observed(observed: &Observed) -> Value {
     json!({
-        "at": time(observed.at),
+        "at": rfc3339(observed.at),
         "clock": observed.clock,
         "firmware": format!("{:#018x}", observed.firmware),
         "audit_counter": observed.audit_counter,
@@ -207,7 +208,7 @@ fn observed(observed: &Observed) -> Value {
 fn standing(standing: &Standing) -> Value {
     match standing {
         Standing::Active => json!("active"),
-        Standing::Revoked { at, why } => json!({ "revoked": { "at": time(*at), "why": why } }),
+        Standing::Revoked { at, why } => json!({ "revoked": { "at": rfc3339(*at), "why": why } }),
     }
 }
 

@@ -4,7 +4,6 @@
 
 use std::io::{ErrorKind, Write};
 
-use holdfast_protocol::Timestamp;
 use serde::Serialize;
 
 use super::Problem;
@@ -39,12 +38,4 @@ pub(super) fn json(value: &impl Serialize) -> Result<(), Problem> {
     let rendered = serde_json::to_string_pretty(value)
         .map_err(|error| Problem::io("the answer could not be rendered", &error, ""))?;
     text(&rendered)
-}
-
-/// A time for people: RFC 3339, UTC, seconds.
-pub(super) fn time(at: Timestamp) -> String {
-    i64::try_from(at.as_secs())
-        .ok()
-        .and_then(|secs| jiff::Timestamp::from_second(secs).ok())
-        .map_or_else(|| at.to_string(), |at| at.to_string())
 }

@@ -10,11 +10,12 @@ use holdfast_proof::hash::sha256;
 use holdfast_protocol::token::{JoinToken, TokenSecret};
 use serde_json::json;
 
-use super::render::{self, Form, time};
+use super::render::{self, Form};
 use super::{Problem, state};
 use crate::config::Ttl;
 use crate::random;
 use crate::registry::{HostName, TokenHash, TokenRecord};
+use crate::rfc3339;
 use crate::serve::now;
 use crate::store::Store;
 
@@ -67,7 +68,7 @@ pub(super) async fn run(command: &Token, config: &Path, form: Form) -> Result<()
         Form::Json => render::json(&json!({
             "token": revealed.as_str(),
             "host_name": record.host_name,
-            "expires_at": time(record.expires_at),
+            "expires_at": rfc3339(record.expires_at),
         })),
         // Nothing but the token, so that it can be piped; what it is good for was asked for.
         Form::Text => render::text(&revealed),

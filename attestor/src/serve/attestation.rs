@@ -22,6 +22,7 @@ use crate::random;
 use crate::registry::{
     Host, IssuedSvid, Judged, NonceStanding, Outcome, Standing, SvidKind, Verdict,
 };
+use crate::rfc3339;
 use crate::store::{Acceptance, Store};
 use crate::verify_host::{Expectation, Refusal, Verified, verify};
 
@@ -174,7 +175,7 @@ impl<S: Store> Attestation<S> {
         tracing::info!(
             host = %host.id,
             serial = signed.svid.serial,
-            until = %signed.svid.not_after,
+            until = rfc3339(signed.svid.not_after),
             noted,
             "attested"
         );

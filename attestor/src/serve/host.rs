@@ -21,6 +21,7 @@ use crate::certify::{AgentId, Audience};
 use crate::chain;
 use crate::csr::Csr;
 use crate::registry::{IssuedSvid, Standing, SvidKind};
+use crate::rfc3339;
 use crate::store::Store;
 
 /// The service.
@@ -160,7 +161,7 @@ impl<S: Store> HostService<S> {
         tracing::info!(
             host = %svid.host,
             spiffe_id = %svid.spiffe_id,
-            until = %svid.expires_at,
+            until = rfc3339(svid.expires_at),
             "svid signed"
         );
         Ok(())

@@ -11,6 +11,7 @@ use holdfast_protocol::evidence::{Check, Evidence};
 use super::structure::Parsed;
 use super::{Appraiser, Refusal};
 use crate::registry::{Host, NonceStanding, Standing};
+use crate::rfc3339;
 
 /// How far a clock may be behind after an unclean stop, in milliseconds: a TPM writes it to NV at
 /// least every 2^22 ms, about 70 minutes (Part 1 §36).
@@ -23,9 +24,10 @@ pub(super) fn registration(appraiser: &mut Appraiser, host: &Host) -> Result<(),
             appraiser.passed(Check::Registration, "enrolled and not revoked");
             Ok(())
         }
-        Standing::Revoked { at, why } => {
-            Err(appraiser.refused(Check::Registration, format!("revoked at {at}: {why}")))
-        }
+        Standing::Revoked { at, why } => Err(appraiser.refused(
+            Check::Registration,
+            format!("revoked {}: {why}", rfc3339(*at)),
+        )),
     }
 }
 
