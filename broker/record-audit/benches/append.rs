@@ -34,6 +34,7 @@ async fn main() {
         .unwrap()
         .at(0)
         .len();
+    let rendering = rendering();
     let raw = raw_sqlite(folder.path(), bytes).await;
     let log = log(&folder.path().join("log")).await;
     let alone = one_caller(&folder.path().join("alone")).await;
@@ -42,12 +43,23 @@ async fn main() {
         "fdatasync, median               {:.3} ms",
         sync.as_secs_f64() * 1e3
     );
+    println!("rendering, one core              {rendering:.0}/s");
     println!("raw SQLite, {BATCH} rows a commit   {raw:.0}/s");
     println!(
         "audit log, {CALLERS} callers         {log:.0}/s, {:.0} % of raw",
         100.0 * log / raw
     );
     println!("audit log, one caller           {alone:.0}/s");
+}
+
+/// What a caller does by itself, on one core: the event as canonical JSON.
+fn rendering() -> f64 {
+    let started = Instant::now();
+    let count = 20_000;
+    for number in 0..count {
+        std::hint::black_box(Draft::render("example.org/audit/test-host", &event(number)).unwrap());
+    }
+    count as f64 / started.elapsed().as_secs_f64()
 }
 
 /// The same table, bytes and batch, and nothing else: prepared once, no hashing, no tree.

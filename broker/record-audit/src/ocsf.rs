@@ -3,10 +3,11 @@
 //! Here an event becomes the bytes that the log hashes and keeps for good. The mapping is pinned to one schema version; it
 //! must never change the meaning of what a log already holds, drop anything without saying so, or read a clock.
 
+mod canonical;
 mod classes;
 mod message;
 
-use holdfast_proof::hash::{NotCanonicalizable, canonical_json, sha256};
+use holdfast_proof::hash::{NotCanonicalizable, sha256};
 use holdfast_protocol::audit::AuditEvent;
 use serde_json::{Map, Value, json};
 
@@ -62,14 +63,14 @@ impl Draft {
         let record = Record::of(origin, event)?;
         let bulky = record.bulky;
         let mut value = envelope(origin, event, record);
-        let mut json = canonical_json(&value)?;
+        let mut json = canonical::json(&value)?;
         for pointer in bulky {
             if json.len() + INDEX_DIGITS <= SOFT_RECORD {
                 break;
             }
             if let Some(part) = value.pointer_mut(pointer) {
                 *part = digest_of(part)?;
-                json = canonical_json(&value)?;
+                json = canonical::json(&value)?;
             }
         }
         // The placeholder's own digit counts once already.
@@ -152,7 +153,7 @@ fn digest_of(part: &Value) -> Result<Value, OcsfError> {
         let digest = sha256(text.as_bytes());
         return Ok(format!("omitted: {} bytes, sha256 {digest}", text.len()).into());
     }
-    let json = canonical_json(part)?;
+    let json = canonical::json(part)?;
     Ok(json!({
         "omitted": "too large for a record",
         "sha256": sha256(&json),

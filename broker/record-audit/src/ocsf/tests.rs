@@ -7,6 +7,7 @@
 
 use std::path::PathBuf;
 
+use holdfast_proof::hash::canonical_json;
 use holdfast_protocol::audit::What;
 use holdfast_protocol::call::{Caller, Channel, Effect, HumanUid, Manner, ToolCall};
 use holdfast_protocol::decision::{DeniedBy, Reason, Verdict};
@@ -307,4 +308,31 @@ proptest! {
             prop_assert_eq!(&value["status_detail"], &json!(text));
         }
     }
+
+    #[test]
+    fn the_short_way_to_canonical_json_gives_what_the_long_way_gives(value in json_value()) {
+        prop_assert_eq!(canonical::json(&value).unwrap(), canonical_json(&value).unwrap());
+    }
+}
+
+fn json_value() -> impl Strategy<Value = Value> {
+    let text = "(\\PC|[\\x00-\\x7f]|\u{e000}|\u{10000}){0,8}";
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        (0_u64..1000).prop_map(Value::from),
+        text.prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 24, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::btree_map(text, inner.clone(), 0..6)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+            prop::collection::btree_map("[a-z_]{1,8}", inner, 0..6)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
 }
