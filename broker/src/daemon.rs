@@ -3,6 +3,7 @@
 //! Nothing listens before the TPM is open and the audit log is recording; nothing is closed before
 //! everything that uses it has ended. The jobs meet here and nowhere else.
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,6 +15,7 @@ use holdfast_launch_agents::profile::Profile;
 use holdfast_launch_agents::store::Store;
 use holdfast_launch_agents::task::{Sessions, Watcher};
 use holdfast_protocol::audit::What;
+use holdfast_protocol::grade::Grade;
 use holdfast_protocol::record::Record;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -21,9 +23,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::{OpenAudit, Recorder};
-use crate::config::Config;
+use crate::config::{Config, LauncherConfig};
 use crate::management::{self, Answers, Managers};
-use crate::sessions::{self, Endings, Ground, Hooks, NodeAuthority, RecordSvids};
+use crate::sessions::{self as sealed, Endings, Ground, Hooks, NodeAuthority, RecordSvids};
 use crate::state_folder::StateFolder;
 use crate::tpm::OpenTpm;
 
@@ -63,18 +65,26 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
         record.record(what).await?;
     }
 
+    let launcher = Launcher::find(&config.launcher)?;
+    // A simulated TPM has not measured this machine's boot.
+    let event_log = launcher
+        .as_ref()
+        .and_then(|launcher| launcher.event_log.clone())
+        .filter(|_| tpm.grade == Grade::Hardware);
     let stop = CancellationToken::new();
     let (attest_host, host_task) = AttestHost::new(
         tpm.provisioned.clone(),
         Host {
             name: host_name(),
             grade: tpm.grade,
-            event_log: tpm.event_log.clone(),
+            event_log,
         },
         Arc::clone(&record),
         state.join("enrollment.json"),
     )?;
-    let ground = sessions(&config, state, &attest_host, &record)?;
+    let ground = launcher
+        .map(|launcher| sessions(&config, state, &attest_host, &record, launcher))
+        .transpose()?;
     let answers = Answers {
         sessions: ground.as_ref().map(|(ground, _)| ground.sessions.clone()),
         attest_host,
@@ -134,27 +144,49 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
     outcome
 }
 
-/// What sessions need, where there is a launcher to make them.
+/// The launcher, and what it handed over.
+struct Launcher {
+    sessions: Sessions,
+    watcher: Watcher,
+    event_log: Option<Arc<File>>,
+}
+
+impl Launcher {
+    /// Connects to the launcher, where there is one.
+    fn find(config: &LauncherConfig) -> anyhow::Result<Option<Self>> {
+        let socket = &config.socket;
+        if !socket.exists() {
+            tracing::warn!(socket = %socket.display(), "no launcher: no sealed sessions");
+            return Ok(None);
+        }
+        let (sessions, watcher, greeting) = Sessions::connect(socket)
+            .with_context(|| format!("the launcher does not answer at `{}`", socket.display()))?;
+        Ok(Some(Self {
+            sessions,
+            watcher,
+            event_log: greeting.event_log.map(|log| Arc::new(File::from(log))),
+        }))
+    }
+}
+
+/// What sessions need.
 fn sessions(
     config: &Config,
     state: &StateFolder,
     attest_host: &AttestHost,
     record: &Arc<dyn Record>,
-) -> anyhow::Result<Option<(Ground, SessionParts)>> {
-    let socket = &config.launcher.socket;
-    if !socket.exists() {
-        tracing::warn!(socket = %socket.display(), "no launcher: no sealed sessions");
-        return Ok(None);
-    }
-    let (launched, watcher) = Sessions::connect(socket)
-        .with_context(|| format!("the launcher does not answer at `{}`", socket.display()))?;
+    launcher: Launcher,
+) -> anyhow::Result<(Ground, SessionParts)> {
+    let Launcher {
+        sessions, watcher, ..
+    } = launcher;
     let authority = Arc::new(NodeAuthority::new(attest_host.clone()));
     let endings = Endings::default();
     let sockets = config.run.join("sessions");
-    sessions::sockets_folder(&sockets)
+    sealed::sockets_folder(&sockets)
         .with_context(|| format!("`{}` cannot be made", sockets.display()))?;
     let ground = Ground {
-        sessions: launched,
+        sessions,
         endings: endings.clone(),
         programs: Arc::new(Store::open(&state.join("programs"))?),
         profiles: Profile::built_in()?,
@@ -167,14 +199,14 @@ fn sessions(
         frames: Arc::new(Hooks),
         sockets,
     };
-    Ok(Some((
+    Ok((
         ground,
         SessionParts {
             watcher,
             authority,
             endings,
         },
-    )))
+    ))
 }
 
 /// What runs beside sessions.
@@ -198,14 +230,14 @@ impl SessionParts {
             endings,
         } = self;
         let path = run.join("run.sock");
-        let listener = sessions::listen(&path)
+        let listener = sealed::listen(&path)
             .with_context(|| format!("`{}` cannot be opened", path.display()))?;
         // One message for each session that ends; its keeper takes it at once.
         let (tell, ended) = mpsc::channel(16);
         tasks.spawn(endings.pass_on(ended));
         tasks.spawn(watcher.run(tell, stop.clone()));
         tasks.spawn(authority.follow(stop.clone()));
-        tasks.spawn(sessions::serve(listener, ground, stop.clone()));
+        tasks.spawn(sealed::serve(listener, ground, stop.clone()));
         Ok(())
     }
 }

@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, bail};
 use holdfast_attest_host::durable;
@@ -22,9 +22,6 @@ use crate::state_folder::StateFolder;
 /// The largest state file that is read.
 const MAX_STATE: u64 = 256 * 1024;
 
-/// The firmware's event log, where the kernel has one.
-const EVENT_LOG: &str = "/sys/kernel/security/tpm0/binary_bios_measurements";
-
 /// The TPM, open, with all that keeps it so.
 pub struct OpenTpm {
     /// This host's keys and counters.
@@ -33,8 +30,6 @@ pub struct OpenTpm {
     pub grade: Grade,
     /// The TPM, in words.
     pub words: String,
-    /// The firmware's event log.
-    pub event_log: Option<PathBuf>,
     owner: TpmOwner,
     simulator: Option<Simulator>,
 }
@@ -90,12 +85,10 @@ impl OpenTpm {
             durable::replace(&path, &text)
                 .with_context(|| format!("`{}` cannot be written", path.display()))?;
         }
-        let event_log = PathBuf::from(EVENT_LOG);
         Ok(Self {
             provisioned,
             grade,
             words,
-            event_log: (grade == Grade::Hardware && event_log.exists()).then_some(event_log),
             owner,
             simulator,
         })

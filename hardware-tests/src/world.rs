@@ -5,16 +5,22 @@
 
 mod attestor;
 mod broker;
+mod launcher;
+
+use std::path::Path;
 
 use crate::harness::{CountingProxy, DelayProfile, EkAuthority, EkKind, Scratch, Swtpm};
 
 pub use self::attestor::Attestor;
 pub use self::broker::{Broker, Ran};
+pub use self::launcher::Launcher;
 
 /// Everything that one host and its attestor take. Dropped in the order of the fields.
 pub struct World {
     /// The broker.
     pub broker: Broker,
+    /// Who makes sealed sessions, where there are any.
+    pub launcher: Option<Launcher>,
     /// The attestor.
     pub attestor: Attestor,
     /// What counts the commands between the broker and its TPM.
@@ -33,15 +39,60 @@ impl World {
     /// # Panics
     /// When one of them does not start.
     pub fn start() -> Self {
+        Self::start_under(|scratch, _, _| Attestor::start(scratch))
+    }
+
+    /// As [`World::start`], with an attestor that may be started knowing the TPM and who vouches for it.
+    ///
+    /// # Panics
+    /// When one of the programs does not start.
+    pub fn start_under(attestor: impl FnOnce(&Scratch, &Swtpm, &EkAuthority) -> Attestor) -> Self {
+        Self::assemble(attestor, |_, _| None)
+    }
+
+    /// As [`World::enrolled`], with a launcher; `None`, loudly, where nobody may make sessions.
+    ///
+    /// # Panics
+    /// When a part does not start.
+    pub fn sealed() -> Option<Self> {
+        let world = Self::sealed_stranger()?;
+        world.enroll().success();
+        Some(world)
+    }
+
+    /// As [`World::sealed`], and not enrolled.
+    ///
+    /// # Panics
+    /// When a part does not start.
+    pub fn sealed_stranger() -> Option<Self> {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("SKIPPED: needs root: sealed sessions are made by root");
+            return None;
+        }
+        Some(Self::assemble(
+            |scratch, _, _| Attestor::start(scratch),
+            |scratch, socket| Some(Launcher::start(scratch, socket)),
+        ))
+    }
+
+    fn assemble(
+        attestor: impl FnOnce(&Scratch, &Swtpm, &EkAuthority) -> Attestor,
+        launcher: impl FnOnce(&Scratch, &Path) -> Option<Launcher>,
+    ) -> Self {
         let scratch = Scratch::new();
         let ek_authority = EkAuthority::new();
         let tpm = Swtpm::with_ek(EkKind::Rsa2048, &ek_authority);
+        let attestor = attestor(&scratch, &tpm, &ek_authority);
         let proxy = CountingProxy::start(&tpm, DelayProfile::None);
-        let attestor = Attestor::start(&scratch);
         let device = format!("swtpm:{}", proxy.ports().command());
-        let broker = Broker::start(&scratch, &device);
+        // Before the broker, which looks for it once.
+        let socket = scratch.socket_dir().join("launcher.sock");
+        let launcher = launcher(&scratch, &socket);
+        let more = format!("[launcher]\nsocket = \"{}\"\n", socket.display());
+        let broker = Broker::start_with(&scratch, &device, &more);
         Self {
             broker,
+            launcher,
             attestor,
             proxy,
             tpm,

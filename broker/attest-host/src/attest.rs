@@ -50,7 +50,7 @@ pub(crate) async fn attest(
         .into_inner();
     let nonce = nonce(&challenge.nonce)?;
     let selection = selection(&challenge.required)?;
-    let event_log = host.event_log().await;
+    let event_log = host.event_log().map_err(AttestHostError::EventLog)?;
 
     let node_key = tpm.create_node_key().await?;
     // The TPM signs the request while this thread waits, so it waits where it may.

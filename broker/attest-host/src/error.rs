@@ -16,6 +16,9 @@ pub enum AttestHostError {
     /// Environment: the TPM does not do its part.
     #[error("the TPM could not make the evidence")]
     Tpm(#[from] TpmError),
+    /// Environment: the firmware's event log cannot be read.
+    #[error("the firmware's event log cannot be read")]
+    EventLog(#[source] std::io::Error),
     /// Environment: the enrollment cannot be kept.
     #[error(transparent)]
     Registration(#[from] RegistrationError),

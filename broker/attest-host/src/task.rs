@@ -3,6 +3,8 @@
 //!
 //! One owner, one loop. A new SVID is recorded before anybody may use it.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -25,7 +27,10 @@ use crate::state::{Event, Jitter, Renewal};
 use crate::url::AttestorUrl;
 
 /// The largest event log that is sent; firmware's are some tens of kilobytes.
-const MAX_EVENT_LOG: u64 = 1 << 20;
+const MAX_EVENT_LOG: usize = 1 << 20;
+
+/// How much of it is read at a time.
+const PAGE: usize = 64 * 1024;
 
 /// Requests that may wait: each is a person or a script, and the job does one at a time.
 const WAITING: usize = 8;
@@ -37,21 +42,31 @@ pub struct Host {
     pub name: String,
     /// What kind of installation it is.
     pub grade: Grade,
-    /// Where the firmware's event log is; `None` where there is none.
-    pub event_log: Option<PathBuf>,
+    /// The firmware's event log, open for reading; `None` where there is none.
+    pub event_log: Option<Arc<File>>,
 }
 
 impl Host {
-    /// The event log; empty where there is none.
-    pub(crate) async fn event_log(&self) -> Vec<u8> {
-        let Some(path) = &self.event_log else {
-            return Vec::new();
+    /// The event log as it stands; empty where there is none.
+    pub(crate) fn event_log(&self) -> std::io::Result<Vec<u8>> {
+        let Some(file) = &self.event_log else {
+            return Ok(Vec::new());
         };
-        match tokio::fs::metadata(path).await {
-            Ok(metadata) if metadata.len() <= MAX_EVENT_LOG => {
-                tokio::fs::read(path).await.unwrap_or_default()
+        let mut log = Vec::new();
+        let mut page = vec![0; PAGE];
+        loop {
+            // By position: the kernel's file is read anew for every attestation.
+            let read = file.read_at(&mut page, log.len() as u64)?;
+            let bytes = page.get(..read).unwrap_or_default();
+            if bytes.is_empty() {
+                return Ok(log);
             }
-            Ok(_) | Err(_) => Vec::new(),
+            log.extend_from_slice(bytes);
+            if log.len() > MAX_EVENT_LOG {
+                return Err(std::io::Error::other(
+                    "the event log is larger than any firmware's",
+                ));
+            }
         }
     }
 }

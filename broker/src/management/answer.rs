@@ -217,6 +217,7 @@ fn not_attested(error: &AttestHostError) -> Failure {
         AttestHostError::NotEnrolled => "`holdfast enroll URL --token-file FILE`",
         AttestHostError::EnrolledElsewhere(_)
         | AttestHostError::Tpm(_)
+        | AttestHostError::EventLog(_)
         | AttestHostError::Registration(_)
         | AttestHostError::NotRecorded(_)
         | AttestHostError::Answer(_)

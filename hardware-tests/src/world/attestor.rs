@@ -25,13 +25,21 @@ impl Attestor {
 
     /// As [`Attestor::start`], with more configuration (TOML tables of their own).
     pub fn start_with(scratch: &Scratch, more: &str) -> Self {
+        Self::start_as(
+            scratch,
+            &format!("[enrollment]\naccept-simulated = true\n{more}"),
+        )
+    }
+
+    /// Starts one for the trust domain `world.test` with these TOML tables and no others; keys before the first table are
+    /// the configuration's own.
+    pub fn start_as(scratch: &Scratch, tables: &str) -> Self {
         let state = scratch.join("attestor");
         let address = crate::harness::free_port();
         let config = scratch.write(
             "attestor.toml",
             format!(
-                "trust-domain = \"world.test\"\nstate = \"{}\"\nlisten = \"{address}\"\n\
-                 [enrollment]\naccept-simulated = true\n{more}",
+                "trust-domain = \"world.test\"\nstate = \"{}\"\nlisten = \"{address}\"\n{tables}",
                 state.display()
             ),
         );

@@ -1,7 +1,7 @@
 //! A broker that runs, and the command line that speaks to it.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::harness::{Daemon, Ready, Scratch, bin};
@@ -29,6 +29,18 @@ pub struct Ran {
 }
 
 impl Ran {
+    fn of(command: &mut Command) -> Self {
+        let output = command
+            .stdin(Stdio::null())
+            .output()
+            .expect("holdfast runs");
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
     /// Its output.
     ///
     /// # Panics
@@ -42,12 +54,17 @@ impl Ran {
 impl Broker {
     /// Starts one whose TPM is `device`, as its configuration names it.
     pub fn start(scratch: &Scratch, device: &str) -> Self {
+        Self::start_with(scratch, device, "")
+    }
+
+    /// As [`Broker::start`], with more configuration (TOML tables of their own).
+    pub fn start_with(scratch: &Scratch, device: &str, more: &str) -> Self {
         let state = scratch.join("holdfast");
         let run = scratch.socket_dir();
         let config = scratch.write(
             "holdfastd.toml",
             format!(
-                "state = \"{}\"\nrun = \"{}\"\n[tpm]\ndevice = \"{device}\"\n",
+                "state = \"{}\"\nrun = \"{}\"\n[tpm]\ndevice = \"{device}\"\n{more}",
                 state.display(),
                 run.display()
             ),
@@ -109,9 +126,24 @@ impl Broker {
         }
     }
 
+    /// Waits until it has ended by itself; gives its exit code and its log.
+    ///
+    /// # Panics
+    /// When it goes on.
+    pub fn ended(&mut self) -> (i32, String) {
+        let daemon = self.daemon.take().expect("a broker that was started");
+        let exit = daemon.wait(PATIENCE);
+        (exit.code().unwrap_or(-1), daemon.stderr())
+    }
+
     /// Its process.
     pub fn pid(&self) -> Option<u32> {
         self.daemon.as_ref().map(Daemon::pid)
+    }
+
+    /// Its configuration file; a change holds from the next start on.
+    pub fn config(&self) -> &Path {
+        &self.config
     }
 
     /// What it keeps.
@@ -131,16 +163,20 @@ impl Broker {
 
     /// Runs `holdfast` against it.
     pub fn holdfast(&self, arguments: &[&str]) -> Ran {
-        let output = Command::new(bin("holdfast"))
-            .arg("--socket")
-            .arg(&self.socket)
-            .args(arguments)
-            .output()
-            .expect("holdfast runs");
-        Ran {
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8(output.stdout).expect("text"),
-            stderr: String::from_utf8(output.stderr).expect("text"),
-        }
+        Ran::of(self.holdfast_command().args(arguments))
+    }
+
+    /// Runs `program` in a sealed session of `project`.
+    pub fn run(&self, project: &Path, program: &[&str]) -> Ran {
+        let mut command = self.holdfast_command();
+        command.current_dir(project).arg("run").arg("--project");
+        Ran::of(command.arg(project).arg("--").args(program))
+    }
+
+    /// `holdfast`, told where the broker is.
+    pub fn holdfast_command(&self) -> Command {
+        let mut command = Command::new(bin("holdfast"));
+        command.arg("--socket").arg(&self.socket);
+        command
     }
 }

@@ -1,0 +1,86 @@
+//! A launcher that runs, in a cgroup of its own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crate::harness::{Daemon, Scratch, bin, wait_until};
+
+/// How long it may take to start on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running launcher. Dropping it kills it and every session, and gives its cgroup back.
+pub struct Launcher {
+    daemon: Option<Daemon>,
+    cgroup: PathBuf,
+}
+
+impl Launcher {
+    /// Starts one for the broker of this process's uid; needs root.
+    pub fn start(scratch: &Scratch, socket: &Path) -> Self {
+        let cgroup = own_cgroup();
+        let mut command = Command::new("/bin/sh");
+        command
+            .args(["-c", "echo $$ >\"$0/cgroup.procs\" && exec \"$@\""])
+            .arg(&cgroup)
+            .arg(bin("holdfast-launcher"))
+            .args(["--broker-uid", "0", "--uid-range", "70000-70999"])
+            .args(["--allow-root-human", "--bind"])
+            .arg(socket);
+        let daemon = Daemon::spawn(scratch, "launcher", command);
+        // Not by connecting: it serves one broker.
+        wait_until(PATIENCE, "the launcher listens", || socket.exists());
+        Self {
+            daemon: Some(daemon),
+            cgroup,
+        }
+    }
+
+    /// The cgroups of the sessions that are there.
+    pub fn sessions(&self) -> Vec<PathBuf> {
+        let Ok(entries) = fs::read_dir(self.cgroup.join("holdfast-sessions")) else {
+            return Vec::new();
+        };
+        entries
+            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+            .filter(|path| path.is_dir())
+            .collect()
+    }
+}
+
+impl Drop for Launcher {
+    fn drop(&mut self) {
+        self.daemon.take();
+        for _ in 0..300 {
+            for session in self.sessions() {
+                fs::write(session.join("cgroup.kill"), "1").ok();
+                fs::remove_dir(session).ok();
+            }
+            for inner in ["holdfast-sessions", "supervisor"] {
+                fs::remove_dir(self.cgroup.join(inner)).ok();
+            }
+            if fs::remove_dir(&self.cgroup).is_ok() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        eprintln!("left behind: {}", self.cgroup.display());
+    }
+}
+
+fn own_cgroup() -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let mounts = fs::read_to_string("/proc/self/mounts").expect("mounts");
+    let root = mounts
+        .lines()
+        .find(|line| line.split(' ').nth(2) == Some("cgroup2"))
+        .and_then(|line| line.split(' ').nth(1))
+        .expect("a cgroup v2 hierarchy");
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let cgroup = Path::new(root).join(format!("holdfast-world-{}-{number}", std::process::id()));
+    fs::create_dir(&cgroup).expect("a cgroup");
+    cgroup
+}
