@@ -1,3 +1,5 @@
 //! The promises, each shown on real parts. A scenario is named for the promise that it shows.
 
+mod attestation_refused;
 mod attested;
+mod sealed;

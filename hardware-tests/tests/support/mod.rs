@@ -1,0 +1,11 @@
+//! What several scenarios need: a TPM as the product uses it, a host that can lie, commands past every library.
+
+mod chip;
+mod node;
+mod prover;
+mod straight;
+
+pub use chip::{Chip, pcr, pcrs};
+pub use node::Node;
+pub use prover::{Draft, Prover, join, request, request_by, signed};
+pub use straight::{Straight, pin_auth};
