@@ -2,4 +2,5 @@
 
 mod attestation_refused;
 mod attested;
+mod cost;
 mod sealed;
