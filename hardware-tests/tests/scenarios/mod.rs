@@ -3,4 +3,5 @@
 mod attestation_refused;
 mod attested;
 mod cost;
+mod leases;
 mod sealed;
