@@ -4,4 +4,5 @@ mod attestation_refused;
 mod attested;
 mod cost;
 mod leases;
+mod receipts;
 mod sealed;
