@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use holdfast_attest_host::{AttestHost, Host};
+use holdfast_authorize_calls::task::Authorizer;
 use holdfast_issue_credentials::{Authority, Issuer};
 use holdfast_launch_agents::profile::Profile;
 use holdfast_launch_agents::store::Store;
@@ -23,9 +24,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::{OpenAudit, Recorder};
+use crate::calls::Calls;
 use crate::config::{Config, LauncherConfig};
 use crate::management::{self, Answers, Managers};
-use crate::sessions::{self as sealed, Endings, Ground, Hooks, NodeAuthority, RecordSvids};
+use crate::sessions::{self as sealed, Endings, Ground, Hooks, NodeAuthority, Own, RecordSvids};
 use crate::state_folder::StateFolder;
 use crate::tpm::OpenTpm;
 
@@ -65,6 +67,7 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
         record.record(what).await?;
     }
 
+    let calls = Calls::new(tpm.grade, Arc::clone(&record))?;
     let launcher = Launcher::find(&config.launcher)?;
     // A simulated TPM has not measured this machine's boot.
     let event_log = launcher
@@ -83,7 +86,10 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
         state.join("enrollment.json"),
     )?;
     let ground = launcher
-        .map(|launcher| sessions(&config, state, &attest_host, &record, launcher))
+        .map(|launcher| {
+            let authorizer = calls.authorizer.clone();
+            sessions(&config, state, &attest_host, &record, launcher, authorizer)
+        })
         .transpose()?;
     let answers = Answers {
         sessions: ground.as_ref().map(|(ground, _)| ground.sessions.clone()),
@@ -95,6 +101,12 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
     let listener = management::listen(&config.run.join("management.sock"))?;
 
     let mut tasks = JoinSet::new();
+    let Calls {
+        authorizer: _authorizer,
+        job,
+        engine: _engine,
+    } = calls;
+    tasks.spawn(job.run(stop.clone()));
     if let Some((ground, parts)) = ground {
         parts.start(Arc::new(ground), &config.run, &mut tasks, &stop)?;
     }
@@ -176,6 +188,7 @@ fn sessions(
     attest_host: &AttestHost,
     record: &Arc<dyn Record>,
     launcher: Launcher,
+    authorizer: Authorizer,
 ) -> anyhow::Result<(Ground, SessionParts)> {
     let Launcher {
         sessions, watcher, ..
@@ -196,7 +209,8 @@ fn sessions(
         ),
         attest_host: attest_host.clone(),
         record: Arc::clone(record),
-        frames: Arc::new(Hooks),
+        hooks: Hooks::new(authorizer),
+        own: Own::prepare(&state.join("own")).context("what sessions are shown cannot be made")?,
         sockets,
     };
     Ok((

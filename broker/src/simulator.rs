@@ -3,10 +3,13 @@
 //! For development and tests. It makes no hardware claim, and must never be started by default:
 //! only the configuration or `--simulator` asks for it, and every status says so.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::fs::{FlockOperation, fcntl_lock};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
@@ -18,6 +21,9 @@ const START_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long swtpm may take to save its state when it is told to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Tells swtpm to end (swtpm's control channel, `CMD_SHUTDOWN`).
+const CMD_SHUTDOWN: u32 = 3;
 
 /// A running simulator; dropping it kills it.
 #[derive(Debug)]
@@ -75,6 +81,7 @@ impl Simulator {
         }
         let socket = folder.join("swtpm.sock");
         let control = folder.join("swtpm.sock.ctrl");
+        end_orphan(folder, &control).await;
         for stale in [&socket, &control] {
             // A socket file that a killed run left behind is in the way; nothing else is there.
             let _ = std::fs::remove_file(stale);
@@ -123,6 +130,30 @@ impl Simulator {
         {
             tracing::warn!("swtpm did not end when told to; killing it");
         }
+    }
+}
+
+/// Ends the swtpm of a broker that was killed: it would hold the state for good. The state folder is ours alone, so it is
+/// nobody else's. Where it does not end, the new one fails to start and is reported.
+async fn end_orphan(folder: &Path, control: &Path) {
+    if let Ok(mut stream) = UnixStream::connect(control).await {
+        tracing::warn!("ending the swtpm of a broker that did not stop in order");
+        let answered = async {
+            stream.write_all(&CMD_SHUTDOWN.to_be_bytes()).await?;
+            stream.read_u32().await
+        };
+        // It ends with or without a last word.
+        let _ = tokio::time::timeout(STOP_TIMEOUT, answered).await;
+    }
+    let Ok(lock) = File::options().write(true).open(folder.join(".lock")) else {
+        return;
+    };
+    let deadline = Instant::now() + STOP_TIMEOUT;
+    // Dropped at once again: swtpm locks the same file, by the same kind of lock.
+    while fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive).is_err()
+        && Instant::now() < deadline
+    {
+        sleep(Duration::from_millis(5)).await;
     }
 }
 

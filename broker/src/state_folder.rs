@@ -69,3 +69,9 @@ pub fn make_private(path: &Path) -> std::io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     std::fs::set_permissions(path, Permissions::from_mode(0o700))
 }
+
+/// Makes a folder that everybody can enter and read, once they are where it is.
+pub fn make_public(path: &Path) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o755).create(path)?;
+    std::fs::set_permissions(path, Permissions::from_mode(0o755))
+}

@@ -1,8 +1,8 @@
 //! Replacing a small file so that a crash leaves either the old one or the new one, whole.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 /// Writes `bytes` to `path`, durably: a new file beside it, a rename, then the folder.
@@ -10,13 +10,27 @@ use std::path::Path;
 /// # Errors
 /// The file system's own; the old file is then still there.
 pub fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    write(path, bytes, 0o600)
+}
+
+/// As [`replace`], for a file that everybody may read.
+///
+/// # Errors
+/// As [`replace`].
+pub fn publish(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    write(path, bytes, 0o644)
+}
+
+fn write(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
     let beside = path.with_extension("new");
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
-        .mode(0o600)
+        .mode(mode)
         .open(&beside)?;
+    // Whatever the umask says.
+    file.set_permissions(Permissions::from_mode(mode))?;
     file.write_all(bytes)?;
     file.sync_all()?;
     std::fs::rename(&beside, path)?;

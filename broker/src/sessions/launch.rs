@@ -6,9 +6,10 @@
 use std::fs::File;
 use std::num::NonZeroU16;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use holdfast_authorize_calls::world::World;
 use holdfast_issue_credentials::SessionIdentity;
 use holdfast_launch_agents::assemble::{AssembleError, Provided, Wanted, assemble};
 use holdfast_launch_agents::environment::{InvalidVariable, VariableName};
@@ -19,6 +20,8 @@ use holdfast_launch_agents::task::{Prepared, SessionError};
 use holdfast_launch_agents::{
     Access, InvalidPlace, Limits, Place, ProgramName, Stdio, Tree, UserName, WindowSize,
 };
+use holdfast_protocol::call::{Caller, HumanUid};
+use holdfast_protocol::grade::Level;
 use holdfast_protocol::id::{SessionId, SpiffeId};
 use holdfast_protocol::management::NodeState;
 use holdfast_protocol::run::{RunRequest, RunStdio};
@@ -26,6 +29,7 @@ use tokio::net::UnixListener;
 
 use super::Ground;
 use super::folder::{Folder, INSIDE};
+use super::hooks::Known;
 use super::socket::WishError;
 
 /// The bridge's port on a session's own loopback.
@@ -81,6 +85,8 @@ pub struct Made {
     pub folder: Folder,
     /// Its socket.
     pub listener: UnixListener,
+    /// Who it is, and what it may touch, for the calls that it makes.
+    pub known: Known,
 }
 
 /// Makes the session that `request` asks for; `human` is the kernel's word on who asks.
@@ -122,8 +128,23 @@ pub async fn make(
         sockets: folder.open().map_err(RunError::Host)?,
         bridge: BRIDGE,
         environment: own_variables(&identity)?,
-        trees: Vec::new(),
+        trees: ground.own.trees()?,
         limits: Limits::default(),
+    };
+    let known = Known {
+        caller: Caller {
+            session,
+            spiffe_id: identity.spiffe_id.clone(),
+            kind: profile.kind.clone(),
+            level: Level::L3,
+            human: HumanUid(human),
+        },
+        world: World {
+            project: PathBuf::from(&request.project),
+            home: PathBuf::from(&request.home),
+            scratch: vec![PathBuf::from("/tmp"), PathBuf::from("/var/tmp")],
+            ..World::default()
+        },
     };
     let wanted = Wanted {
         human: connection,
@@ -152,6 +173,7 @@ pub async fn make(
         identity,
         folder,
         listener,
+        known,
     })
 }
 

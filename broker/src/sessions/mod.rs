@@ -8,6 +8,7 @@ mod ended;
 mod folder;
 mod hooks;
 mod launch;
+mod own;
 mod peers;
 mod recorder;
 mod serve;
@@ -18,7 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use holdfast_attest_host::AttestHost;
-use holdfast_issue_credentials::{FrameHandler, Issuer};
+use holdfast_issue_credentials::Issuer;
 use holdfast_launch_agents::profile::Profile;
 use holdfast_launch_agents::store::Store;
 use holdfast_launch_agents::task::Sessions;
@@ -28,6 +29,7 @@ pub use self::authority::NodeAuthority;
 pub use self::ended::Endings;
 pub use self::hooks::Hooks;
 pub use self::launch::sockets_folder;
+pub use self::own::Own;
 pub use self::recorder::RecordSvids;
 pub use self::serve::{listen, serve};
 pub use self::words::status;
@@ -49,7 +51,9 @@ pub struct Ground {
     /// Job 5.
     pub record: Arc<dyn Record>,
     /// Job 4: who answers hooks.
-    pub frames: Arc<dyn FrameHandler>,
+    pub hooks: Hooks,
+    /// What sessions are shown of Holdfast's own: the hook's program, agents' managed settings.
+    pub own: Own,
     /// Where the sessions' sockets are.
     pub sockets: PathBuf,
 }

@@ -152,6 +152,7 @@ async fn live(
         identity,
         folder,
         listener,
+        known,
     } = make(ground, request, descriptors, connection, human).await?;
     let session = identity.session;
     ground
@@ -164,7 +165,14 @@ async fn live(
         })
         .await?;
     let mut ended = ground.endings.of(session);
-    let begun = prepared.begin()?;
+    ground.hooks.begin(session, known);
+    let begun = match prepared.begin() {
+        Ok(begun) => begun,
+        Err(error) => {
+            ground.hooks.end(session).await;
+            return Err(error.into());
+        }
+    };
     tracing::info!(%session, kind = %facts.kind, human = facts.human, "a session began");
 
     let credentials = ground.issuer.session(identity.clone());
@@ -178,7 +186,7 @@ async fn live(
                 sessions: ground.sessions.clone(),
                 session,
             }),
-            frames: Arc::clone(&ground.frames),
+            frames: Arc::new(ground.hooks.clone()),
         }
         .serve(served.clone()),
     );
@@ -195,6 +203,7 @@ async fn live(
     let ending = tend(stream, ground, session, &mut ended, stop).await;
 
     credentials.revoke();
+    ground.hooks.end(session).await;
     served.cancel();
     while let Some(done) = socket.join_next().await {
         if let Ok(Err(error)) = done {
