@@ -4,12 +4,19 @@
 
 use holdfast_proof::tpm::ClockInfo;
 use tss_esapi::constants::{CapabilityType, PropertyTag};
+use tss_esapi::handles::TpmHandle;
 use tss_esapi::structures::CapabilityData;
 
 use crate::engine::{Engine, clock_info};
 use crate::error::{At as _, TpmError};
 use crate::owner::Tpm;
 use crate::queue::Priority;
+
+/// The first transient object's handle (TPM 2.0 Library, Part 2, §7.2, `TPM_HT_TRANSIENT`).
+const TRANSIENT: u32 = 0x8000_0000;
+
+/// Asks for loaded sessions of every kind (Part 2, §7.2, `TPM_HT_LOADED_SESSION`).
+const LOADED_SESSION: u32 = 0x0200_0000;
 
 const OTHER_ANSWER: TpmError = TpmError::Unsupported {
     what: "it answers TPM2_GetCapability with something else",
@@ -54,8 +61,10 @@ impl Tpm {
     /// # Errors
     /// As the TPM refuses.
     pub async fn transient_handles(&self) -> Result<usize, TpmError> {
-        self.run(Priority::Background, |engine| engine.handles(0x8000_0000))
-            .await
+        self.run(Priority::Background, |engine| {
+            Ok(engine.handles(TRANSIENT)?.len())
+        })
+        .await
     }
 
     /// How many sessions are loaded. Behind a resource manager, only ours. 1 command.
@@ -63,8 +72,10 @@ impl Tpm {
     /// # Errors
     /// As the TPM refuses.
     pub async fn loaded_sessions(&self) -> Result<usize, TpmError> {
-        self.run(Priority::Background, |engine| engine.handles(0x0200_0000))
-            .await
+        self.run(Priority::Background, |engine| {
+            Ok(engine.handles(LOADED_SESSION)?.len())
+        })
+        .await
     }
 }
 
@@ -77,7 +88,23 @@ impl Engine {
         Ok(clock_info(&time))
     }
 
-    fn handles(&mut self, first: u32) -> Result<usize, TpmError> {
+    /// Flushes what a client left behind that ended without doing so. Behind a resource manager there is nothing of others;
+    /// a TPM without one is ours alone.
+    pub(crate) fn flush_leftovers(&mut self) -> Result<(), TpmError> {
+        for kind in [TRANSIENT, LOADED_SESSION] {
+            for handle in self.handles(kind)? {
+                let left = self
+                    .context
+                    .execute_without_session(|context| context.tr_from_tpm_public(handle))
+                    .at("ESYS_TR_FromTPMPublic")?;
+                self.flush(left)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The handles of one kind that the TPM holds.
+    fn handles(&mut self, first: u32) -> Result<Vec<TpmHandle>, TpmError> {
         let (answer, _) = self
             .context
             .execute_without_session(|context| {
@@ -87,6 +114,6 @@ impl Engine {
         let CapabilityData::Handles(handles) = answer else {
             return Err(OTHER_ANSWER);
         };
-        Ok(handles.into_inner().len())
+        Ok(handles.into_inner())
     }
 }

@@ -19,7 +19,7 @@ use tss_esapi::handles::{
 use tss_esapi::interface_types::session_handles::AuthSession;
 use tss_esapi::structures::Auth;
 
-use crate::config::{AuthValue, Hierarchy, TpmConfig};
+use crate::config::{AuthValue, Hierarchy, TpmConfig, Transport};
 use crate::error::{At as _, ResponseCode, TpmError};
 
 pub(crate) use convert::{
@@ -97,14 +97,24 @@ impl Slot {
 
 impl Engine {
     fn open(config: Arc<TpmConfig>, next_resident: u64) -> Result<Self, TpmError> {
-        Ok(Self {
+        let mut engine = Self {
             context: connect(&config)?,
             config,
             known: HashMap::new(),
             resident: HashMap::new(),
             next_resident,
             link: Link::Up,
-        })
+        };
+        match engine.config.transport {
+            Transport::Device(_) => {}
+            // It has room for three objects, and those of a client that was killed stay.
+            Transport::Swtpm(_) => {
+                if let Err(error) = engine.flush_leftovers() {
+                    return Err(engine.judge_link(error));
+                }
+            }
+        }
+        Ok(engine)
     }
 
     /// Runs `command` with password authorizations only: for authorizations that are empty, so that nothing secret passes.
