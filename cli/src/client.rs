@@ -36,9 +36,13 @@ pub fn unexpected() -> Problem {
 fn exchange(stream: &mut UnixStream, request: &Request) -> std::io::Result<Response> {
     let invalid = |error: FrameError| std::io::Error::new(ErrorKind::InvalidData, error);
     stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
-    stream.write_all(&frame::encode(request).map_err(invalid)?)?;
+    let sent = stream.write_all(&frame::encode(request).map_err(invalid)?);
     let mut prefix = [0; frame::PREFIX];
-    stream.read_exact(&mut prefix)?;
+    // A broker that refuses the caller answers before it reads, and may have hung up by now: its
+    // answer says more than the broken pipe.
+    stream
+        .read_exact(&mut prefix)
+        .or_else(|error| sent.and(Err(error)))?;
     let mut body = vec![0; frame::body_length(prefix).map_err(invalid)?];
     stream.read_exact(&mut body)?;
     frame::decode(&body).map_err(invalid)
