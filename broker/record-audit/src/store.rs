@@ -96,7 +96,7 @@ pub enum Damage {
         table: &'static str,
     },
     /// Records and tree have different sizes.
-    #[error("it has records up to {records}, and a tree of {tree}")]
+    #[error("it has {records} records, and its tree is over {tree}: {}", sizes(*records, *tree))]
     Size {
         /// One more than the last index.
         records: u64,
@@ -114,6 +114,14 @@ pub enum Damage {
     /// A record near the end is not the one that was written.
     #[error("record {0} is missing or was changed after it was written")]
     Record(u64),
+}
+
+fn sizes(records: u64, tree: u64) -> &'static str {
+    if records < tree {
+        "its tail was cut off"
+    } else {
+        "records were added behind its end"
+    }
 }
 
 /// How the log was left.
@@ -295,8 +303,10 @@ async fn load(
     let tail = rows::records(connection, from, TAIL).await?;
     let mut expected = from..size;
     for row in &tail {
-        if expected.next() != Some(row.index) || !row.is_whole() {
-            return Err(StoreError::Damaged(Damage::Record(row.index)));
+        let wanted = expected.next();
+        if wanted != Some(row.index) || !row.is_whole() {
+            let named = wanted.unwrap_or(row.index);
+            return Err(StoreError::Damaged(Damage::Record(named)));
         }
     }
     if let Some(missing) = expected.next() {

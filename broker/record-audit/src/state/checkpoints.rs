@@ -85,7 +85,8 @@ pub struct Past {
 pub enum CheckpointError {
     /// The environment: the counter moved without us, or the log is older than the counter.
     #[error(
-        "the counter stands at {found}, and the log's evidence says that it stands at {expected}"
+        "{}: the TPM's counter stands at {found}, and the log's evidence leads to {expected}",
+        contradiction(*found, *expected)
     )]
     Counter {
         /// The value that follows from the log.
@@ -96,6 +97,14 @@ pub enum CheckpointError {
     /// A defect of ours: an answer without its question.
     #[error("a checkpoint step was answered out of order")]
     OutOfOrder,
+}
+
+fn contradiction(found: u64, expected: u64) -> &'static str {
+    if found > expected {
+        "an older log was put back, or evidence was removed"
+    } else {
+        "this is another TPM's log, or the counter was made anew"
+    }
 }
 
 /// The machine.
