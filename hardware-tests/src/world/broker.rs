@@ -81,9 +81,15 @@ impl Broker {
 
     /// Starts it again after [`Broker::kill`] or [`Broker::stop`].
     pub fn resume(&mut self, scratch: &Scratch) {
+        let socket = self.socket.clone();
+        self.begin(scratch)
+            .wait_ready(Ready::Socket(&socket), PATIENCE);
+    }
+
+    /// As [`Broker::resume`], without waiting until it is ready.
+    pub fn begin(&mut self, scratch: &Scratch) -> &Daemon {
         let daemon = Daemon::spawn(scratch, "holdfastd", self.command());
-        daemon.wait_ready(Ready::Socket(&self.socket), PATIENCE);
-        self.daemon = Some(daemon);
+        self.daemon.insert(daemon)
     }
 
     /// Tries to start it, for a start that has to fail; gives its exit code and its last words.

@@ -4,5 +4,7 @@ mod attestation_refused;
 mod attested;
 mod cost;
 mod leases;
+mod managed;
 mod receipts;
+mod recorded;
 mod sealed;
