@@ -7,8 +7,10 @@
 mod arg;
 mod builtin;
 mod command;
+mod curl;
 mod env;
 mod expand;
+mod fields;
 mod files;
 mod git;
 mod interpreter;
@@ -16,6 +18,7 @@ mod network;
 mod options;
 mod parse;
 mod publish;
+mod push;
 mod walk;
 mod wrapper;
 

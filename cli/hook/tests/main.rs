@@ -1,8 +1,13 @@
-//! The hook's program over real sockets: what is said, and that every failure is a no.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+//! The hook binary against a real socket: what it sends, what it prints, and that every failure is a denial.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
 
 use std::io::{Read, Write};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::thread;
@@ -11,106 +16,175 @@ use holdfast_protocol::frame;
 use holdfast_protocol::hook::{Dialect, HookExit, HookRequest, HookResponse};
 use serde_json::{Value, json};
 
-const SAID: &str =
+const CALL: &str =
     r#"{"hook_event_name":"PreToolUse","tool_name":"Bash","tool_input":{"command":"ls"}}"#;
 
-fn hook(socket: &Path, arguments: &[&str], said: &str) -> Output {
+/// Runs the shim with `input` while `broker` serves one connection.
+fn run(input: &[u8], broker: impl FnOnce(UnixStream) + Send + 'static) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("session.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let server = thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        broker(stream);
+    });
+    let output = shim(&path, &["claude"], input);
+    server.join().unwrap();
+    output
+}
+
+fn shim(socket: &Path, arguments: &[&str], input: &[u8]) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_holdfast-hook"))
         .args(arguments)
+        .env_clear()
         .env("HOLDFAST_SOCKET", socket)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // It may end before it has read everything.
-    let _ = child.stdin.take().unwrap().write_all(said.as_bytes());
+    let mut stdin = child.stdin.take().unwrap();
+    // A shim that refuses early closes its end; that is its right.
+    let _ = stdin.write_all(input);
+    drop(stdin);
     child.wait_with_output().unwrap()
 }
 
-fn folder(test: &str) -> std::path::PathBuf {
-    let folder = std::env::temp_dir().join(format!("holdfast-hook-{}-{test}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    folder
+fn read_request(stream: &mut UnixStream) -> HookRequest {
+    let mut prefix = [0; frame::PREFIX];
+    stream.read_exact(&mut prefix).unwrap();
+    let mut body = vec![0; frame::body_length(prefix).unwrap()];
+    stream.read_exact(&mut body).unwrap();
+    frame::decode(&body).unwrap()
 }
 
-fn is_denied(output: &Output) {
+/// Reads the question and answers with these bytes.
+fn answer(mut stream: UnixStream, bytes: &[u8]) {
+    read_request(&mut stream);
+    stream.write_all(bytes).unwrap();
+}
+
+/// The reason of a denial; panics if the output is anything else.
+fn denied(output: &Output) -> String {
     assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(
+        !output.stderr.is_empty(),
+        "exit 2 without a word lets some agents go on"
+    );
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(said["hookSpecificOutput"]["permissionDecision"], "deny");
-    assert!(!output.stderr.is_empty());
-}
-
-/// A broker that answers one connection with these bytes.
-fn broker(socket: &Path, answer: Vec<u8>) -> thread::JoinHandle<HookRequest> {
-    let listener = UnixListener::bind(socket).unwrap();
-    thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        let mut prefix = [0; frame::PREFIX];
-        stream.read_exact(&mut prefix).unwrap();
-        let mut body = vec![0; frame::body_length(prefix).unwrap()];
-        stream.read_exact(&mut body).unwrap();
-        stream.write_all(&answer).unwrap();
-        frame::decode(&body).unwrap()
-    })
+    let decision = &said["hookSpecificOutput"];
+    assert_eq!(decision["hookEventName"], "PreToolUse");
+    assert_eq!(decision["permissionDecision"], "deny");
+    decision["permissionDecisionReason"]
+        .as_str()
+        .unwrap()
+        .to_owned()
 }
 
 #[test]
-fn what_the_broker_answers_is_what_the_agent_hears() {
-    let folder = folder("answers");
-    let socket = folder.join("s");
-    let stdout = json!({"hookSpecificOutput": {"permissionDecision": "allow"}});
-    let answer = HookResponse {
-        stdout: stdout.clone(),
-        exit: HookExit::Answered,
-    };
-    let asked = broker(&socket, frame::encode(&answer).unwrap());
-    let output = hook(&socket, &["claude"], SAID);
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
+fn the_agents_words_go_out_and_the_brokers_come_back() {
+    let answer = json!({"hookSpecificOutput": {"permissionDecision": "allow"}});
+    let sent = answer.clone();
+    let output = run(CALL.as_bytes(), move |mut stream| {
+        let request = read_request(&mut stream);
+        assert_eq!(request.dialect, Dialect::Claude);
+        assert_eq!(
+            request.payload,
+            serde_json::from_str::<Value>(CALL).unwrap()
+        );
+        let response = HookResponse {
+            stdout: sent,
+            exit: HookExit::Answered,
+        };
+        // In pieces: an answer may arrive slowly.
+        for byte in frame::encode(&response).unwrap() {
+            stream.write_all(&[byte]).unwrap();
+        }
+    });
+    assert_eq!(output.status.code(), Some(0));
     assert_eq!(
         serde_json::from_slice::<Value>(&output.stdout).unwrap(),
-        stdout
+        answer
     );
-    let request = asked.join().unwrap();
-    assert_eq!(request.dialect, Dialect::Claude);
+    assert!(output.stderr.is_empty());
+}
+
+#[test]
+fn a_block_is_exit_2() {
+    let output = run(CALL.as_bytes(), |mut stream| {
+        read_request(&mut stream);
+        let response = HookResponse {
+            stdout: json!({"x": 1}),
+            exit: HookExit::Block,
+        };
+        stream
+            .write_all(&frame::encode(&response).unwrap())
+            .unwrap();
+    });
+    assert_eq!(output.status.code(), Some(2));
     assert_eq!(
-        request.payload,
-        serde_json::from_str::<Value>(SAID).unwrap()
+        serde_json::from_slice::<Value>(&output.stdout).unwrap(),
+        json!({"x": 1})
     );
-    std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[test]
-fn a_block_stops_the_agent() {
-    let folder = folder("block");
-    let socket = folder.join("s");
-    let answer = HookResponse {
-        stdout: json!({}),
-        exit: HookExit::Block,
+fn a_broker_that_fails_is_a_denial() {
+    let check = |broker: fn(UnixStream), word: &str| {
+        let reason = denied(&run(CALL.as_bytes(), broker));
+        assert!(reason.contains(word), "{reason}");
     };
-    let asked = broker(&socket, frame::encode(&answer).unwrap());
-    assert_eq!(hook(&socket, &["claude"], SAID).status.code(), Some(2));
-    asked.join().unwrap();
-    std::fs::remove_dir_all(folder).unwrap();
+    check(|_| {}, "broker");
+    check(
+        |mut stream| {
+            read_request(&mut stream);
+        },
+        "hung up",
+    );
+    check(|stream| answer(stream, &[0, 0, 0, 9, b'{']), "hung up");
+    check(|stream| answer(stream, &[0xff; 64]), "not valid");
+    check(
+        |stream| answer(stream, &frame::encode(&json!({"stdout": {}})).unwrap()),
+        "not valid",
+    );
+    check(
+        |stream| {
+            let more = json!({"stdout": {}, "exit": "answered", "more": 1});
+            answer(stream, &frame::encode(&more).unwrap());
+        },
+        "not valid",
+    );
 }
 
 #[test]
-fn every_failure_is_a_no() {
-    let folder = folder("failures");
-    is_denied(&hook(&folder.join("absent"), &["claude"], SAID));
-    is_denied(&hook(&folder.join("absent"), &["nobody"], SAID));
-    is_denied(&hook(&folder.join("absent"), &[], SAID));
-    is_denied(&hook(&folder.join("absent"), &["claude"], "not json"));
-    for (name, answer) in [
-        ("silent", vec![]),
-        ("cut", vec![0, 0, 0, 9, b'{']),
-        ("huge", vec![0xff; 8]),
-        ("wrong", frame::encode(&json!({"yes": true})).unwrap()),
+fn without_a_broker_it_is_a_denial() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("nothing.sock");
+    assert!(denied(&shim(&missing, &["claude"], CALL.as_bytes())).contains("cannot be reached"));
+    let stale = folder.path().join("stale.sock");
+    drop(UnixListener::bind(&stale).unwrap());
+    assert!(denied(&shim(&stale, &["claude"], CALL.as_bytes())).contains("cannot be reached"));
+}
+
+#[test]
+fn bad_input_is_a_denial_and_reaches_no_broker() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("session.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let long = vec![b' '; frame::MAX_FRAME + 1];
+    for (arguments, input, word) in [
+        (vec!["claude"], b"".as_slice(), "not JSON"),
+        (vec!["claude"], b"{".as_slice(), "not JSON"),
+        (vec!["claude"], b"\xff\xfe".as_slice(), "not JSON"),
+        (vec!["claude"], long.as_slice(), "too long"),
+        (vec![], CALL.as_bytes(), "configured wrongly"),
+        (vec!["emacs"], CALL.as_bytes(), "configured wrongly"),
+        (vec!["claude", "x"], CALL.as_bytes(), "configured wrongly"),
     ] {
-        let socket = folder.join(name);
-        let asked = broker(&socket, answer);
-        is_denied(&hook(&socket, &["claude"], SAID));
-        asked.join().unwrap();
+        let reason = denied(&shim(&socket, &arguments, input));
+        assert!(reason.contains(word), "{reason}");
     }
-    std::fs::remove_dir_all(folder).unwrap();
+    let error = listener.accept().unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
 }

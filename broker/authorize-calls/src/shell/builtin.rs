@@ -85,6 +85,8 @@ impl Walk<'_> {
                 }
             },
             Some(Arg::Whole(file)) => {
+                // Whatever the script set before, the file may set anew.
+                env.forget_all();
                 self.runs(file);
                 self.touch(Touch::Read, &Arg::from(file.as_str()), env);
             }
@@ -187,10 +189,10 @@ fn printed(args: &[Arg], env: &mut Env) -> Stream {
         },
         Some(_) => Stream::Unknown,
         None => {
-            if args.first().and_then(Arg::whole) == Some("-v") {
-                if let Some(name) = args.get(1).and_then(Arg::whole) {
-                    env.forget(name);
-                }
+            if args.first().and_then(Arg::whole) == Some("-v")
+                && let Some(name) = args.get(1).and_then(Arg::whole)
+            {
+                env.forget(name);
             }
             Stream::Unknown
         }

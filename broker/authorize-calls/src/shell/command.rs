@@ -88,7 +88,11 @@ impl Walk<'_> {
                 CommandPrefixOrSuffixItem::AssignmentWord(assignment, _) => {
                     assignments.push(self.assignment(assignment, env));
                 }
-                other => stdin = self.item(other, &mut args, env, stdin),
+                CommandPrefixOrSuffixItem::IoRedirect(_)
+                | CommandPrefixOrSuffixItem::Word(_)
+                | CommandPrefixOrSuffixItem::ProcessSubstitution(..) => {
+                    stdin = self.item(item, &mut args, env, stdin);
+                }
             }
         }
         if let Some(word) = &command.word_or_name {
@@ -123,21 +127,19 @@ impl Walk<'_> {
             self.cannot_tell("which program runs, only the shell will know");
             return Stream::Unknown;
         };
+        // An alias counts only where the shell expands it, a function only where its definition was reached: so the
+        // program of the same name counts too.
         if let Some(mut words) = env.take_alias(name) {
             words.extend(rest.iter().cloned());
-            let mut output = Stream::Unknown;
-            self.deeper(|walk| output = walk.invoke(&words, env, stdin));
-            return output;
+            self.deeper(|walk| {
+                walk.invoke(&words, env, stdin);
+            });
         }
-        let bodies = env.bodies(name);
-        if !bodies.is_empty() {
-            for body in bodies {
-                let outer = env.arguments().map(<[Arg]>::to_vec);
-                env.set_arguments(Some(rest.to_vec()));
-                self.redirected(&body.0, body.1.as_ref(), env, stdin);
-                env.set_arguments(outer);
-            }
-            return Stream::Unknown;
+        for body in env.bodies(name) {
+            let outer = env.arguments().map(<[Arg]>::to_vec);
+            env.set_arguments(Some(rest.to_vec()));
+            self.redirected(&body.0, body.1.as_ref(), env, stdin);
+            env.set_arguments(outer);
         }
         match known_as(name) {
             Some(program) => self.program(program, rest, env, stdin),

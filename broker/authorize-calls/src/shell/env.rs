@@ -65,6 +65,13 @@ impl Env {
         self.variables.insert(name.to_owned(), None);
     }
 
+    /// Forgets every variable's value.
+    pub(super) fn forget_all(&mut self) {
+        for value in self.variables.values_mut() {
+            *value = None;
+        }
+    }
+
     /// Whether fields are split at something else than blanks.
     pub(super) fn splits_oddly(&self) -> bool {
         self.variables.contains_key("IFS")

@@ -187,17 +187,6 @@ const GLOBAL: Table = Table {
     ],
 };
 
-const PUSH: Table = Table {
-    short: "o",
-    long: &[
-        "repo",
-        "receive-pack",
-        "exec",
-        "push-option",
-        "recurse-submodules",
-    ],
-};
-
 impl Walk<'_> {
     /// Walks git; `None` if the program is another.
     pub(super) fn git(&mut self, program: &str, args: &[Arg], env: &mut Env) -> Option<Stream> {
@@ -241,86 +230,6 @@ impl Walk<'_> {
                 self.local(verb, args, env);
             }
             other => self.cannot_tell(format!("`git {other}` may be an alias or another program")),
-        }
-    }
-
-    fn push(&mut self, args: &[Arg]) {
-        let parsed = Parsed::read(args, PUSH, Order::Mixed);
-        if parsed.has(&["--receive-pack", "--exec"]) {
-            self.cannot_tell("git push runs another program at the far end");
-        }
-        let mut operands = parsed.operands.iter();
-        let remote = parsed
-            .values(&["--repo"])
-            .next()
-            .or_else(|| operands.next());
-        let forced = parsed.has(&[
-            "-f",
-            "--force",
-            "--force-with-lease",
-            "--force-if-includes",
-            "--prune",
-        ]);
-        let deleted = parsed.has(&["-d", "--delete"]);
-        let history = |overwritten: bool| {
-            if overwritten {
-                History::Overwritten
-            } else {
-                History::Kept
-            }
-        };
-        let mut targets: Vec<(Option<String>, History)> = Vec::new();
-        if parsed.has(&["--mirror"]) {
-            targets.push((Some("refs/*".to_owned()), History::Overwritten));
-        }
-        if parsed.has(&["--all", "--branches"]) {
-            targets.push((Some("refs/heads/*".to_owned()), history(forced)));
-        }
-        if parsed.has(&["--tags", "--follow-tags"]) {
-            targets.push((Some("refs/tags/*".to_owned()), history(forced)));
-        }
-        let mut refspecs = operands.peekable();
-        while let Some(refspec) = refspecs.next() {
-            // `tag NAME` is short for a tag's full name.
-            if refspec.whole() == Some("tag") {
-                let name = refspecs.next().map_or("*", Arg::known);
-                targets.push((Some(format!("refs/tags/{name}")), history(forced)));
-                continue;
-            }
-            let Some(text) = refspec.whole() else {
-                targets.push((
-                    Some("what only the shell will know".to_owned()),
-                    history(true),
-                ));
-                continue;
-            };
-            let plus = text.starts_with('+');
-            let text = text.trim_start_matches('+');
-            let (source, target) = text.split_once(':').unwrap_or((text, text));
-            let target = match target {
-                "" if source.is_empty() => Some("refs/heads/*".to_owned()),
-                "HEAD" | "@" | "" => None,
-                target => Some(target.to_owned()),
-            };
-            targets.push((
-                target,
-                history(forced || deleted || plus || source.is_empty()),
-            ));
-        }
-        if targets.is_empty() {
-            targets.push((None, history(forced || deleted)));
-        }
-        let name = match remote {
-            Some(Arg::Whole(name)) => Some(name.clone()),
-            Some(Arg::Prefix(_)) => Some("what only the shell will know".to_owned()),
-            None => None,
-        };
-        for (refspec, history) in targets {
-            self.found(Effect::Pushes {
-                remote: name.clone(),
-                refspec,
-                history,
-            });
         }
     }
 
@@ -443,17 +352,16 @@ impl Walk<'_> {
                     walk.invoke(&command, env, &Stream::Inherited);
                 });
             }
-            "lfs" | "subtree" | "flow" => {
+            "lfs" | "subtree" | "flow"
                 if words
                     .iter()
-                    .any(|word| matches!(*word, "push" | "publish" | "finish"))
-                {
-                    self.found(Effect::Pushes {
-                        remote: None,
-                        refspec: Some(format!("what git {verb} decides")),
-                        history: History::Kept,
-                    });
-                }
+                    .any(|word| matches!(*word, "push" | "publish" | "finish")) =>
+            {
+                self.found(Effect::Pushes {
+                    remote: None,
+                    refspec: Some(format!("what git {verb} decides")),
+                    history: History::Kept,
+                });
             }
             "difftool" | "mergetool" | "grep" | "archive"
                 if words.iter().any(|word| {

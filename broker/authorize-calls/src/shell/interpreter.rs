@@ -29,7 +29,8 @@ const INTERPRETERS: &[Interpreter] = &[
     Interpreter {
         names: &["node", "nodejs", "bun", "deno", "tsx", "ts-node"],
         text: &["-e", "-p", "--eval", "--print"],
-        short: "epr",
+        // `-pe TEXT` is `-p -e TEXT`: the text is an operand.
+        short: "r",
         long: &["eval", "print", "require", "import", "loader"],
     },
     Interpreter {
@@ -127,7 +128,8 @@ impl Walk<'_> {
             short: "oO",
             long: &["rcfile", "init-file"],
         };
-        let parsed = Parsed::read(args, table, Order::Leading);
+        let args = without_plus(args);
+        let parsed = Parsed::read(&args, table, Order::Leading);
         for file in parsed.values(&["--rcfile", "--init-file"]) {
             self.runs(file.known());
         }
@@ -179,9 +181,11 @@ impl Walk<'_> {
             long: interpreter.long,
         };
         let parsed = Parsed::read(args, table, Order::Leading);
-        let mut texts = parsed.values(interpreter.text).peekable();
-        if texts.peek().is_some() {
-            for text in texts {
+        if parsed.has(interpreter.text) {
+            for text in parsed
+                .values(interpreter.text)
+                .chain(parsed.operands.first())
+            {
                 self.foreign(program, text);
             }
             return;
@@ -232,4 +236,29 @@ impl Walk<'_> {
             Some(module) => self.runs(&format!("python -m {module}")),
         }
     }
+}
+
+/// A shell's arguments without `+x` and `+o NAME`, which switch options off and may stand before `-c`.
+fn without_plus(args: &[Arg]) -> Vec<Arg> {
+    let mut kept = Vec::new();
+    let mut rest = args.iter();
+    while let Some(arg) = rest.next() {
+        match arg.whole() {
+            Some("+o" | "+O") => {
+                rest.next();
+            }
+            Some(text) if text.starts_with('+') => {}
+            Some(text) if text.starts_with('-') => {
+                kept.push(arg.clone());
+                if matches!(text, "-o" | "-O" | "--rcfile" | "--init-file") {
+                    kept.extend(rest.next().cloned());
+                }
+            }
+            Some(_) | None => {
+                kept.push(arg.clone());
+                kept.extend(rest.by_ref().cloned());
+            }
+        }
+    }
+    kept
 }

@@ -83,18 +83,21 @@ fn pieces<E>(
 
 /// Runs a parser on a stack that its input cannot exhaust.
 fn with_stack<T: Send>(text: &str, parse: impl FnOnce() -> T + Send) -> Result<T, NotShell> {
-    match openings(text) {
-        0..=INLINE_OPENINGS => Ok(parse()),
-        0..=MAX_OPENINGS => thread::scope(|scope| {
-            thread::Builder::new()
-                .stack_size(DEEP_STACK)
-                .spawn_scoped(scope, parse)
-                .map_err(|_| NotShell::TooMuch)?
-                .join()
-                .map_err(|_| NotShell::TooMuch)
-        }),
-        _ => Err(NotShell::TooMuch),
+    let openings = openings(text);
+    if openings <= INLINE_OPENINGS {
+        return Ok(parse());
     }
+    if openings > MAX_OPENINGS {
+        return Err(NotShell::TooMuch);
+    }
+    thread::scope(|scope| {
+        thread::Builder::new()
+            .stack_size(DEEP_STACK)
+            .spawn_scoped(scope, parse)
+            .map_err(|_| NotShell::TooMuch)?
+            .join()
+            .map_err(|_| NotShell::TooMuch)
+    })
 }
 
 /// An upper bound of the nesting: everything that opens anything, quoted or not.

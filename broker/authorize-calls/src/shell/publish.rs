@@ -108,6 +108,10 @@ const LOOKING: &[&str] = &[
     "--version",
     "--help",
     "completion",
+    "clone",
+    "checkout",
+    "watch",
+    "download",
 ];
 
 impl Walk<'_> {
@@ -127,7 +131,9 @@ impl Walk<'_> {
         if verbs.contains(&"*") {
             // `gh pr view`: a noun, then a verb. `gh api` can do anything.
             let looks = words.iter().take(2).any(|word| LOOKING.contains(word));
-            let asks = matches!(words.first(), Some(&"api" | &"auth" | &"secret"));
+            let asks = words
+                .iter()
+                .any(|word| matches!(*word, "api" | "auth" | "secret" | "secrets" | "login"));
             let idle = args.is_empty() && program != "vercel";
             if idle || (looks && !asks) {
                 self.other(program, args, env);

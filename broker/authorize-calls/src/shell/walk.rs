@@ -227,10 +227,9 @@ impl<'w> Walk<'w> {
                 self.expand_for_effects(&arithmetic.expr.value, env);
             }
             CompoundCommand::ArithmeticForClause(clause) => {
-                for expression in [&clause.initializer, &clause.condition, &clause.updater] {
-                    if let Some(expression) = expression {
-                        self.expand_for_effects(&expression.value, env);
-                    }
+                let expressions = [&clause.initializer, &clause.condition, &clause.updater];
+                for expression in expressions.into_iter().flatten() {
+                    self.expand_for_effects(&expression.value, env);
                 }
                 self.turn(env, |walk, env| walk.list(&clause.body.list, env, stdin));
             }

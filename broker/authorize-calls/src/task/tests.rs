@@ -1,1 +1,293 @@
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use holdfast_policy::default_policy;
+use holdfast_protocol::call::{Caller, Channel};
+use holdfast_protocol::grade::{Grade, Level, Tier};
+use holdfast_protocol::id::{HostId, SpiffeId};
+
+use super::*;
+
+/// Keeps what is recorded, until it is told to fail.
+#[derive(Default)]
+struct Log {
+    events: Mutex<Vec<What>>,
+    broken: AtomicBool,
+}
+
+impl Recorder for Log {
+    async fn record(&self, events: Vec<What>) -> Result<(), NotRecorded> {
+        tokio::task::yield_now().await;
+        if self.broken.load(Ordering::SeqCst) {
+            return Err(NotRecorded);
+        }
+        self.events.lock().unwrap().extend(events);
+        Ok(())
+    }
+}
+
+struct Nobody;
+
+impl ApprovalKeys for Nobody {
+    fn approval_key(&self, _human: HumanUid) -> Option<EccPublicKey> {
+        None
+    }
+}
+
+struct Bench {
+    authorizer: Authorizer,
+    log: Arc<Log>,
+    cancel: CancellationToken,
+    tasks: JoinSet<()>,
+    _engine: watch::Sender<Arc<Engine>>,
+}
+
+fn bench(limits: Limits) -> Bench {
+    let engine = Engine::load(Grade::Hardware, &default_policy(), &[]).unwrap();
+    let (sender, engine) = watch::channel(Arc::new(engine));
+    let log = Arc::new(Log::default());
+    let (authorizer, job) = authorize_calls(engine, Arc::clone(&log), Nobody, limits);
+    let cancel = CancellationToken::new();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(job.run(cancel.clone()));
+    Bench {
+        authorizer,
+        log,
+        cancel,
+        tasks,
+        _engine: sender,
+    }
+}
+
+fn call(id: u8, effects: Vec<Effect>) -> ToolCall {
+    let kind = "claude".parse().unwrap();
+    let session = SessionId::from_random([7; 16]);
+    let domain = "example.org".parse().unwrap();
+    ToolCall {
+        id: CallId::from_random([id; 16]),
+        caller: Caller {
+            session,
+            spiffe_id: SpiffeId::session(&domain, HostId::from_random([1; 16]), &kind, session),
+            kind,
+            level: Level::L3,
+            human: HumanUid(1000),
+        },
+        channel: Channel::Hook,
+        tool: "Bash".to_owned().try_into().unwrap(),
+        arguments: serde_json::json!({}),
+        cwd: "/p".into(),
+        effects,
+        received: now(),
+    }
+}
+
+fn world() -> World {
+    World {
+        project: "/p".into(),
+        home: "/home/ann".into(),
+        hosts: BTreeSet::new(),
+        ..World::default()
+    }
+}
+
+fn new_host() -> Vec<Effect> {
+    vec![Effect::Reaches {
+        host: "new.example".into(),
+        manner: holdfast_protocol::call::Manner::Fetch,
+    }]
+}
+
+async fn first_card(authorizer: &Authorizer) -> ApprovalCard {
+    let mut cards = authorizer.cards();
+    let shown = cards.wait_for(|cards| !cards.is_empty()).await.unwrap();
+    shown.first().unwrap().clone()
+}
+
+#[tokio::test]
+async fn an_allowed_call_is_recorded_and_answered() {
+    let bench = bench(Limits::default());
+    let decision = bench
+        .authorizer
+        .decide(call(1, vec![]), &world(), Taint::Clean)
+        .await;
+    assert!(matches!(decision, Final::Allow { .. }));
+    assert_eq!(bench.log.events.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_broken_log_denies() {
+    let bench = bench(Limits::default());
+    bench.log.broken.store(true, Ordering::SeqCst);
+    for effects in [vec![], new_host()] {
+        let decision = bench
+            .authorizer
+            .decide(call(1, effects), &world(), Taint::Clean)
+            .await;
+        assert!(matches!(
+            decision,
+            Final::Deny {
+                by: DeniedBy::Audit,
+                ..
+            }
+        ));
+    }
+}
+
+#[tokio::test]
+async fn a_human_is_waited_for() {
+    let bench = bench(Limits::default());
+    let world = world();
+    let asking = bench
+        .authorizer
+        .decide(call(1, new_host()), &world, Taint::Clean);
+    let answering = async {
+        let card = first_card(&bench.authorizer).await;
+        assert_eq!(card.headline, "Fetch something from `new.example`");
+        assert_eq!(card.tier, Tier::R1);
+        bench
+            .authorizer
+            .answer(card.call, Answer::Click)
+            .await
+            .unwrap();
+        assert!(matches!(
+            bench.authorizer.answer(card.call, Answer::Click).await,
+            Err(AnswerRefused::NoQuestion)
+        ));
+    };
+    let (decision, ()) = tokio::join!(asking, answering);
+    assert!(matches!(decision, Final::Allow { .. }), "{decision:?}");
+    assert!(bench.authorizer.pending().is_empty());
+}
+
+#[tokio::test]
+async fn no_answer_is_no() {
+    let bench = bench(Limits {
+        wait: Duration::from_millis(30),
+        ..Limits::default()
+    });
+    let decision = bench
+        .authorizer
+        .decide(call(1, new_host()), &world(), Taint::Clean)
+        .await;
+    assert!(matches!(
+        decision,
+        Final::Deny {
+            by: DeniedBy::Silence,
+            ..
+        }
+    ));
+    // The card stays, and approving it lets the same call through once.
+    let card = first_card(&bench.authorizer).await;
+    bench
+        .authorizer
+        .answer(card.call, Answer::Click)
+        .await
+        .unwrap();
+    let retry = loop {
+        let decision = bench
+            .authorizer
+            .decide(call(2, new_host()), &world(), Taint::Clean)
+            .await;
+        if matches!(decision, Final::Allow { .. }) {
+            break decision;
+        }
+    };
+    assert!(matches!(retry, Final::Allow { because } if because.rule == "approval/late"));
+}
+
+#[tokio::test]
+async fn an_agent_that_hung_up_is_told_by_a_late_approval() {
+    let bench = bench(Limits::default());
+    let world = world();
+    {
+        let asking = bench
+            .authorizer
+            .decide(call(1, new_host()), &world, Taint::Clean);
+        tokio::select! {
+            decision = asking => panic!("{decision:?}"),
+            _ = first_card(&bench.authorizer) => {}
+        }
+    }
+    let card = first_card(&bench.authorizer).await;
+    bench
+        .authorizer
+        .answer(card.call, Answer::Click)
+        .await
+        .unwrap();
+    // The grant holds once its record is durable.
+    for n in 2..50 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let again = call(n, new_host());
+        let asking = bench.authorizer.decide(again, &world, Taint::Clean);
+        if let Ok(decision) = tokio::time::timeout(Duration::from_millis(50), asking).await {
+            assert!(
+                matches!(decision, Final::Allow { because } if because.rule == "approval/late")
+            );
+            return;
+        }
+    }
+    panic!("the approval was lost");
+}
+
+#[tokio::test]
+async fn a_job_that_stops_denies_whoever_waits() {
+    let mut bench = bench(Limits::default());
+    let world = world();
+    let asking = bench
+        .authorizer
+        .decide(call(1, new_host()), &world, Taint::Clean);
+    let stopping = async {
+        first_card(&bench.authorizer).await;
+        bench.cancel.cancel();
+    };
+    let (decision, ()) = tokio::join!(asking, stopping);
+    assert!(matches!(
+        decision,
+        Final::Deny {
+            by: DeniedBy::Session,
+            ..
+        }
+    ));
+    bench.tasks.join_next().await.unwrap().unwrap();
+    let decision = bench
+        .authorizer
+        .decide(call(2, vec![]), &world, Taint::Clean)
+        .await;
+    assert!(matches!(
+        decision,
+        Final::Deny {
+            by: DeniedBy::Session,
+            ..
+        }
+    ));
+    assert!(matches!(
+        bench
+            .authorizer
+            .answer(CallId::from_random([1; 16]), Answer::Deny)
+            .await,
+        Err(AnswerRefused::Stopped)
+    ));
+}
+
+#[tokio::test]
+async fn a_session_that_ends_takes_its_questions_along() {
+    let bench = bench(Limits::default());
+    let world = world();
+    let asking = bench
+        .authorizer
+        .decide(call(1, new_host()), &world, Taint::Clean);
+    let ending = async {
+        let card = first_card(&bench.authorizer).await;
+        bench.authorizer.session_gone(card.session).await;
+    };
+    let (decision, ()) = tokio::join!(asking, ending);
+    assert!(matches!(
+        decision,
+        Final::Deny {
+            by: DeniedBy::Session,
+            ..
+        }
+    ));
+}

@@ -61,10 +61,12 @@ fn paths_find_their_place() {
 #[test]
 fn deleting_the_project_itself_is_not_work_in_it() {
     let world = world();
-    let place = |path: &str| match world.act(&Effect::Deletes { path: path.into() }, &world.project)
-    {
-        Act::Deletes { place, .. } => place,
-        other => panic!("{other:?}"),
+    let place = |path: &str| {
+        let act = world.act(&Effect::Deletes { path: path.into() }, &world.project);
+        let Act::Deletes { place, .. } = act else {
+            panic!("{act:?}");
+        };
+        place
     };
     assert_eq!(place("."), Place::Elsewhere);
     assert_eq!(place("target"), Place::Project);
