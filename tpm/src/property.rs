@@ -88,9 +88,8 @@ impl Engine {
         Ok(clock_info(&time))
     }
 
-    /// Flushes what a client left behind that ended without doing so. Behind a resource manager there is nothing of others;
-    /// a TPM without one is ours alone.
-    pub(crate) fn flush_leftovers(&mut self) -> Result<(), TpmError> {
+    /// Flushes every transient object and every loaded session, whoever made it.
+    pub(crate) fn flush_all(&mut self) -> Result<(), TpmError> {
         for kind in [TRANSIENT, LOADED_SESSION] {
             for handle in self.handles(kind)? {
                 let left = self

@@ -44,7 +44,10 @@ impl Tpm {
     pub async fn provision(self, previous: Option<TpmState>) -> Result<Provisioned, TpmError> {
         let state = self
             .run(Priority::Background, move |engine| match previous {
-                Some(state) => engine.verify_state(state),
+                Some(state) => {
+                    engine.flush_leftovers()?;
+                    engine.verify_state(state)
+                }
                 None => engine.provision(),
             })
             .await?;

@@ -70,7 +70,7 @@ impl Slot {
     ) -> Result<T, TpmError> {
         let mut engine = match self.engine.take() {
             Some(engine) => engine,
-            None => Engine::open(Arc::clone(&self.config), self.next_resident)?,
+            None => Engine::reopen(Arc::clone(&self.config), self.next_resident)?,
         };
         let result = job(&mut engine).map_err(|error| engine.judge_link(error));
         engine.context.clear_sessions();
@@ -97,24 +97,33 @@ impl Slot {
 
 impl Engine {
     fn open(config: Arc<TpmConfig>, next_resident: u64) -> Result<Self, TpmError> {
-        let mut engine = Self {
+        Ok(Self {
             context: connect(&config)?,
             config,
             known: HashMap::new(),
             resident: HashMap::new(),
             next_resident,
             link: Link::Up,
-        };
-        match engine.config.transport {
-            Transport::Device(_) => {}
-            // It has room for three objects, and those of a client that was killed stay.
-            Transport::Swtpm(_) => {
-                if let Err(error) = engine.flush_leftovers() {
-                    return Err(engine.judge_link(error));
-                }
-            }
+        })
+    }
+
+    /// As [`Engine::open`], where a connection before this one may have left something behind.
+    fn reopen(config: Arc<TpmConfig>, next_resident: u64) -> Result<Self, TpmError> {
+        let mut engine = Self::open(config, next_resident)?;
+        match engine.flush_leftovers() {
+            Ok(()) => Ok(engine),
+            Err(error) => Err(engine.judge_link(error)),
         }
-        Ok(engine)
+    }
+
+    /// Flushes what a client left behind that ended without doing so: a software TPM has room for three objects, and is ours
+    /// alone. A resource manager does it by itself. Nothing, where a caller of ours holds a key loaded.
+    pub(crate) fn flush_leftovers(&mut self) -> Result<(), TpmError> {
+        match self.config.transport {
+            Transport::Device(_) => Ok(()),
+            Transport::Swtpm(_) if self.resident.is_empty() => self.flush_all(),
+            Transport::Swtpm(_) => Ok(()),
+        }
     }
 
     /// Runs `command` with password authorizations only: for authorizations that are empty, so that nothing secret passes.

@@ -98,5 +98,6 @@ async fn every_operation_keeps_its_budget() {
     let state = host.state().clone();
     let host = tpm.provision(Some(state)).await.unwrap();
     host.sign_checkpoint(digest).await.unwrap();
-    within(&wire, "provision again with the state, and a checkpoint", 3);
+    // Two of them ask a TPM without a resource manager what a killed client left in it.
+    within(&wire, "provision again with the state, and a checkpoint", 5);
 }
