@@ -1,7 +1,13 @@
 //! Certificate signing requests, as the attestor takes them from a host.
 #![no_main]
 
-use holdfast_attestor::csr::Csr;
+// The module by itself: all of the attestor would take minutes to build.
+#[rustfmt::skip]
+#[path = "../../attestor/src/csr.rs"]
+#[allow(dead_code, reason = "the attestor uses all of it")]
+mod csr;
+
+use csr::Csr;
 use holdfast_proof::tpm::PublicKey;
 use libfuzzer_sys::fuzz_target;
 
@@ -9,9 +15,9 @@ use libfuzzer_sys::fuzz_target;
 const SIGNED: &[u8] = include_bytes!("../corpus/csr/p256");
 
 fuzz_target!(|data: &[u8]| {
-    let Ok(csr) = Csr::parse(data) else {
-        return;
-    };
-    assert_eq!(data, SIGNED);
-    assert_eq!(PublicKey::from_spki_der(&csr.spki_der()), Some(csr.key()));
+    let csr = Csr::parse(data);
+    assert_eq!(csr.is_ok(), data == SIGNED);
+    if let Ok(csr) = csr {
+        assert_eq!(PublicKey::from_spki_der(&csr.spki_der()), Some(csr.key()));
+    }
 });
