@@ -5,7 +5,6 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -60,7 +59,7 @@ impl OpenAudit {
         tpm: &Provisioned,
     ) -> anyhow::Result<Self> {
         let key = checkpoint_key(tpm)?;
-        let anchor = anchor(&state.join("audit.json"), tpm, &key).await?;
+        let anchor = anchor(state, tpm, &key).await?;
         let origin = Origin::new(anchor.origin)?;
         let counter_anchor = CounterAnchor::new(
             origin.clone(),
@@ -196,7 +195,8 @@ fn checkpoint_key(tpm: &Provisioned) -> anyhow::Result<PublicKey> {
 }
 
 /// The anchor that is kept, or the one that a new log begins with.
-async fn anchor(path: &Path, tpm: &Provisioned, key: &PublicKey) -> anyhow::Result<Anchor> {
+async fn anchor(state: &StateFolder, tpm: &Provisioned, key: &PublicKey) -> anyhow::Result<Anchor> {
+    let path = &state.join("audit.json");
     let spki = key.to_spki_der();
     let name = sha256(&spki);
     let short = name.as_bytes().get(..8).unwrap_or_default();
@@ -218,6 +218,13 @@ async fn anchor(path: &Path, tpm: &Provisioned, key: &PublicKey) -> anyhow::Resu
             Ok(kept)
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {
+            // An enrolled host has a log: a new one would forget what the old one said.
+            anyhow::ensure!(
+                !state.join("enrollment.json").exists(),
+                "`{}` is missing, and this host is enrolled: its audit log was removed; put it \
+                 back, or enroll anew with an empty state folder",
+                path.display()
+            );
             let first = tpm.read_counter(CounterRole::Audit).await?;
             let anchor = Anchor { origin, first };
             durable::replace(path, &serde_json::to_vec_pretty(&anchor)?)

@@ -4,36 +4,38 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use holdfast_authorize_calls::state::Limits;
-use holdfast_authorize_calls::task::{
-    ApprovalKeys, Authorizer, Job, NotRecorded, Recorder, authorize_calls,
-};
+use holdfast_authorize_calls::task::{Authorizer, Job, NotRecorded, Recorder, authorize_calls};
 use holdfast_policy::{Engine, default_policy};
-use holdfast_proof::tpm::EccPublicKey;
 use holdfast_protocol::audit::What;
-use holdfast_protocol::call::HumanUid;
 use holdfast_protocol::grade::Grade;
 use holdfast_protocol::record::Record;
 use tokio::sync::watch;
+
+use crate::approvers::Approvers;
 
 /// The deciding job, ready to run.
 pub struct Calls {
     /// The handle.
     pub authorizer: Authorizer,
     /// The task.
-    pub job: Job<RecordCalls, NoFactors>,
+    pub job: Job<RecordCalls, Approvers>,
     /// Where another policy would be put; the job ends without it.
     pub engine: watch::Sender<Arc<Engine>>,
 }
 
 impl Calls {
     /// With the default policy, for an installation of this grade.
-    pub fn new(grade: Grade, record: Arc<dyn Record>) -> anyhow::Result<Self> {
+    pub fn new(
+        grade: Grade,
+        record: Arc<dyn Record>,
+        approvers: Approvers,
+    ) -> anyhow::Result<Self> {
         let engine = Engine::load(grade, &default_policy(), &[]).context("the default policy")?;
         let (sender, engine) = watch::channel(Arc::new(engine));
         let (authorizer, job) = authorize_calls(
             engine,
             Arc::new(RecordCalls(record)),
-            NoFactors,
+            approvers,
             Limits::default(),
         );
         Ok(Self {
@@ -57,14 +59,5 @@ impl Recorder for RecordCalls {
             })?;
         }
         Ok(())
-    }
-}
-
-/// No factor is enrolled: a call that wants a human's proof waits, and is denied.
-pub struct NoFactors;
-
-impl ApprovalKeys for NoFactors {
-    fn approval_key(&self, _human: HumanUid) -> Option<EccPublicKey> {
-        None
     }
 }

@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::approvers::Approvers;
 use crate::audit::{OpenAudit, Recorder};
 use crate::calls::Calls;
 use crate::config::{Config, LauncherConfig};
@@ -67,7 +68,12 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
         record.record(what).await?;
     }
 
-    let calls = Calls::new(tpm.grade, Arc::clone(&record))?;
+    let approvers = Approvers::open(
+        state.join("approvers.json"),
+        tpm.provisioned.clone(),
+        Arc::clone(&record),
+    )?;
+    let calls = Calls::new(tpm.grade, Arc::clone(&record), approvers.clone())?;
     let launcher = Launcher::find(&config.launcher)?;
     // A simulated TPM has not measured this machine's boot.
     let event_log = launcher
@@ -95,6 +101,8 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
         sessions: ground.as_ref().map(|(ground, _)| ground.sessions.clone()),
         attest_host,
         audit: log,
+        authorizer: calls.authorizer.clone(),
+        approvers,
         grade: tpm.grade,
         tpm: tpm.words.clone(),
     };
@@ -102,7 +110,7 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
 
     let mut tasks = JoinSet::new();
     let Calls {
-        authorizer: _authorizer,
+        authorizer: _,
         job,
         engine: _engine,
     } = calls;

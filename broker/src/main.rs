@@ -5,6 +5,7 @@
 //! work itself.
 #![forbid(unsafe_code)]
 
+mod approvers;
 mod audit;
 mod calls;
 mod config;
@@ -33,7 +34,7 @@ use crate::config::{Config, TpmDevice};
     after_help = "Exit codes: 0 stopped in order, 1 failed, 2 usage or configuration."
 )]
 struct Args {
-    /// The configuration file; its defaults hold where there is none.
+    /// The configuration file; `--show-config` prints one to begin with.
     #[arg(
         long,
         value_name = "FILE",

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use holdfast_protocol::id::{AgentKind, SessionId};
+use holdfast_protocol::id::{AgentKind, CallId, SessionId};
 
 /// Gives the AI agents on this machine an identity that its TPM vouches for.
 #[derive(Debug, Parser)]
@@ -61,6 +61,14 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<Sessions>,
     },
+    /// List the questions that wait for you, show one, or answer it.
+    Approvals {
+        #[command(subcommand)]
+        command: Option<Approvals>,
+    },
+    /// Enroll what proves that it is you who approves.
+    #[command(subcommand)]
+    Factors(Factors),
     /// Show this host's identity, its TPM, and its audit log's head.
     Status {
         /// Attest again first.
@@ -119,6 +127,42 @@ pub enum Sessions {
     End {
         /// Its id.
         session: SessionId,
+    },
+}
+
+/// Questions.
+#[derive(Debug, Subcommand)]
+pub enum Approvals {
+    /// List them; the default.
+    List,
+    /// Show one, whole.
+    Show {
+        /// Its id.
+        id: CallId,
+    },
+    /// Approve one: the TPM signs exactly this call, under your PIN where its risk asks for that.
+    Approve {
+        /// Its id.
+        id: CallId,
+        /// A file that holds the PIN, instead of typing it.
+        #[arg(long, value_name = "FILE")]
+        pin_file: Option<PathBuf>,
+    },
+    /// Deny one.
+    Deny {
+        /// Its id.
+        id: CallId,
+    },
+}
+
+/// Factors.
+#[derive(Debug, Subcommand)]
+pub enum Factors {
+    /// Make an approval key in the TPM, behind a PIN that the TPM itself guards.
+    Enroll {
+        /// A file that holds the PIN, instead of typing it.
+        #[arg(long, value_name = "FILE")]
+        pin_file: Option<PathBuf>,
     },
 }
 

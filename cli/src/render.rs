@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use holdfast_protocol::Timestamp;
+use holdfast_protocol::approval::{Question, Waits};
 use holdfast_protocol::grade::Grade;
 use holdfast_protocol::management::{
     AuditHead, AuditRecord, AuditReport, NodeState, NodeStatus, SessionPhase, SessionStatus, Status,
@@ -128,6 +129,58 @@ pub fn sessions(sessions: &[SessionStatus]) -> String {
         );
         text
     })
+}
+
+/// Questions, two lines each.
+pub fn questions(questions: &[Question]) -> String {
+    if questions.is_empty() {
+        return "nothing waits for you".to_owned();
+    }
+    questions.iter().fold(String::new(), |mut text, question| {
+        let _ = writeln!(
+            text,
+            "{}  {:?}  {}\n{:28}{} asks, {}",
+            question.call,
+            question.tier,
+            printable(&question.headline),
+            "",
+            question.agent,
+            waits(question.waits)
+        );
+        text
+    })
+}
+
+/// One question, whole.
+pub fn question(question: &Question) -> String {
+    let effects = question
+        .effects
+        .iter()
+        .fold(String::new(), |mut text, effect| {
+            let _ = write!(text, "\n            - {}", printable(effect));
+            text
+        });
+    format!(
+        "{}\nrisk        {:?}: {}\nasked by    {} in session {}\nwould do{effects}\n\
+         digest      {}\nwaits       {}",
+        printable(&question.headline),
+        question.tier,
+        printable(&question.why),
+        question.agent,
+        question.session,
+        question.digest,
+        waits(question.waits)
+    )
+}
+
+fn waits(waits: Waits) -> String {
+    match waits {
+        Waits::Until { deadline } => format!("until {}", time(deadline)),
+        Waits::Late { gone } => format!(
+            "denied for now; approving lets it through once until {}",
+            time(gone)
+        ),
+    }
 }
 
 /// What the doctor saw.

@@ -87,6 +87,13 @@ pub enum What {
         /// When it ends.
         not_after: Timestamp,
     },
+    /// A human's approval key was made in the TPM.
+    FactorEnrolled {
+        /// Whose.
+        human: HumanUid,
+        /// SHA-256 over its SubjectPublicKeyInfo, DER.
+        key: Sha256Digest,
+    },
     /// A call is about to be answered: the intent, before anything leaves.
     CallDecided {
         /// The call.

@@ -6,6 +6,7 @@
 //! no bare string stands for a thing.
 #![forbid(unsafe_code)]
 
+pub mod approval;
 pub mod audit;
 pub mod call;
 pub mod decision;
@@ -19,6 +20,7 @@ pub mod management;
 pub mod receipt;
 pub mod record;
 pub mod run;
+pub mod secret;
 pub mod time;
 pub mod token;
 pub mod wire;

@@ -5,8 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::approval::{HumanAnswer, Question};
 use crate::grade::Grade;
-use crate::id::{AgentKind, HostId, SessionId, SpiffeId, TrustDomain};
+use crate::id::{AgentKind, CallId, HostId, SessionId, SpiffeId, TrustDomain};
+use crate::secret::Secret;
 use crate::{Sha256Digest, Timestamp};
 
 /// A question to the broker.
@@ -43,6 +45,20 @@ pub enum Request {
         session: SessionId,
         /// What to do to it.
         act: SessionAct,
+    },
+    /// The questions that wait for the caller.
+    Approvals,
+    /// Answer one of them.
+    AnswerCall {
+        /// The call that is asked about.
+        call: CallId,
+        /// Yes or no, and the proof.
+        answer: HumanAnswer,
+    },
+    /// Make an approval key for the caller, behind a PIN.
+    EnrollPin {
+        /// The PIN.
+        pin: Secret,
     },
 }
 
@@ -86,6 +102,15 @@ pub enum Response {
     Checkpointed(AuditHead),
     /// To [`Request::Sessions`], and to [`Request::ControlSession`] with the one.
     Sessions(Vec<SessionStatus>),
+    /// To [`Request::Approvals`].
+    Approvals(Vec<Question>),
+    /// To [`Request::AnswerCall`]: the answer was taken.
+    Answered,
+    /// To [`Request::EnrollPin`]: the code that unlocks the PIN, shown this once.
+    PinEnrolled {
+        /// 32 letters and digits, to be kept on paper.
+        recovery: Secret,
+    },
     /// It could not be done.
     Failed(Failure),
 }

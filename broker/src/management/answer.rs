@@ -4,7 +4,9 @@
 //! itself.
 
 use holdfast_attest_host::{AttestHost, AttestHostError, AttestorUrl, Trust};
+use holdfast_authorize_calls::task::Authorizer;
 use holdfast_launch_agents::task::Sessions;
+use holdfast_protocol::call::HumanUid;
 use holdfast_protocol::grade::Grade;
 use holdfast_protocol::id::SessionId;
 use holdfast_protocol::management::{
@@ -14,6 +16,8 @@ use holdfast_record_audit::AuditLog;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
+use super::approvals;
+use crate::approvers::Approvers;
 use crate::sessions::status;
 use crate::words::with_causes;
 
@@ -28,6 +32,10 @@ pub struct Answers {
     pub audit: AuditLog,
     /// Job 2, where there is a launcher.
     pub sessions: Option<Sessions>,
+    /// Job 4.
+    pub authorizer: Authorizer,
+    /// The humans' approval keys.
+    pub approvers: Approvers,
     /// What kind of installation this is.
     pub grade: Grade,
     /// The TPM, in words.
@@ -35,8 +43,8 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// Answers one request.
-    pub async fn answer(&self, request: Request) -> Response {
+    /// Answers one request of `caller`, who is known by the kernel's word.
+    pub async fn answer(&self, request: Request, caller: HumanUid) -> Response {
         let answer = match request {
             Request::Status => Ok(self.status()),
             Request::Enroll(request) => self.enroll(request).await,
@@ -47,6 +55,18 @@ impl Answers {
             Request::AuditCheckpoint => self.checkpoint().await,
             Request::Sessions => self.list_sessions(),
             Request::ControlSession { session, act } => self.control(session, act).await,
+            Request::Approvals => Ok(Response::Approvals(approvals::list(
+                &self.authorizer,
+                caller,
+            ))),
+            Request::AnswerCall { call, answer } => {
+                approvals::answer(&self.authorizer, &self.approvers, caller, call, &answer)
+                    .await
+                    .map(|()| Response::Answered)
+            }
+            Request::EnrollPin { pin } => approvals::enroll(&self.approvers, caller, &pin)
+                .await
+                .map(|recovery| Response::PinEnrolled { recovery }),
         };
         answer.unwrap_or_else(Response::Failed)
     }

@@ -4,6 +4,7 @@
 //! alone, and a stranger is refused before its request is read.
 
 mod answer;
+mod approvals;
 mod peer;
 
 use std::os::unix::fs::PermissionsExt;
@@ -103,8 +104,8 @@ async fn converse(
     answers: &Answers,
 ) -> std::io::Result<()> {
     let response = match managers.admit(&stream) {
-        Ok(()) => match timeout(PEER_TIMEOUT, read_request(&mut stream)).await? {
-            Ok(Some(request)) => answers.answer(request).await,
+        Ok(caller) => match timeout(PEER_TIMEOUT, read_request(&mut stream)).await? {
+            Ok(Some(request)) => answers.answer(request, caller).await,
             Ok(None) => return Ok(()),
             Err(error) => malformed(&error),
         },

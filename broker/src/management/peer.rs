@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use holdfast_protocol::call::HumanUid;
 use tokio::net::UnixStream;
 
 /// The uids that are heard on the management socket.
@@ -32,14 +33,14 @@ impl Managers {
         }
     }
 
-    /// Lets a connection's peer in, or says who was refused.
+    /// Lets a connection's peer in and says who it is, or says who was refused.
     ///
     /// # Errors
     /// [`Refused`] if it is not a manager.
-    pub fn admit(&self, stream: &UnixStream) -> Result<(), Refused> {
+    pub fn admit(&self, stream: &UnixStream) -> Result<HumanUid, Refused> {
         let uid = stream.peer_cred().map_err(Refused::Unknown)?.uid();
         if self.uids.contains(&uid) {
-            Ok(())
+            Ok(HumanUid(uid))
         } else {
             Err(Refused::Stranger(uid))
         }

@@ -1,5 +1,6 @@
 //! One module a command: ask, then show.
 
+mod approvals;
 mod audit;
 mod config;
 mod doctor;
@@ -27,6 +28,8 @@ pub fn run(args: &Args) -> Result<(), Problem> {
         } => enroll::run(args, url, token_file.as_deref(), authority.as_deref()),
         Command::Run(command) => run::run(args, command),
         Command::Sessions { command } => sessions::run(args, command.as_ref()),
+        Command::Approvals { command } => approvals::run(args, command.as_ref()),
+        Command::Factors(command) => approvals::factors(args, command),
         Command::Status { renew } => status::run(args, *renew),
         Command::Doctor => doctor::run(args),
         Command::Audit(command) => audit::run(args, command),

@@ -186,6 +186,18 @@ impl Record {
                     }),
                 )
             },
+            What::FactorEnrolled { human, key } => Self::new(
+                Class::EntityManagement,
+                activity(6, "Enroll"),
+                json!({
+                    "actor": broker(),
+                    "entity": {
+                        "name": key,
+                        "type": "Approval Key",
+                        "uid": human.0.to_string(),
+                    },
+                }),
+            ),
             What::CallDecided {
                 call,
                 digest,

@@ -36,6 +36,9 @@ pub(super) fn message(what: &What) -> String {
         What::SvidIssued {
             session, audience, ..
         } => format!("session {session} was given an SVID for {}", cut(audience)),
+        What::FactorEnrolled { human, key } => {
+            format!("approval key {key} enrolled for uid {}", human.0)
+        }
         What::CallDecided { call, verdict, .. } => {
             let (answer, because) = match verdict {
                 Verdict::Allow { because } => ("allowed".to_owned(), because),

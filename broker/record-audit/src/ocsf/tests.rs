@@ -165,6 +165,13 @@ snapshot!(
     }
 );
 snapshot!(
+    factor_enrolled,
+    What::FactorEnrolled {
+        human: HumanUid(1000),
+        key: digest(),
+    }
+);
+snapshot!(
     call_allowed,
     decided(
         json!({ "command": "git status" }),

@@ -72,6 +72,7 @@ impl AuditLog {
             | What::SessionStarted { .. }
             | What::SessionEnded { .. }
             | What::SvidIssued { .. }
+            | What::FactorEnrolled { .. }
             | What::CallDecided { .. }
             | What::CallEnded { .. } => Urgency::Routine,
         };

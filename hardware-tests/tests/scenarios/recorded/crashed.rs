@@ -44,9 +44,7 @@ impl Told {
                     .map(|AuditRecord { index, json }| (index, json)),
             ),
             Response::Checkpointed(head) => self.heads.push(head),
-            Response::Status(_) | Response::Verified(_) | Response::Sessions(_) => {
-                panic!("not what was asked: {response:?}")
-            }
+            other => panic!("not what was asked: {other:?}"),
         }
     }
 }

@@ -1,0 +1,69 @@
+//! Questions to a human, as they are shown, and the answers.
+//!
+//! Every word of a question comes from the call's effects and from policy, never from the agent.
+
+use serde::{Deserialize, Serialize};
+
+use crate::call::HumanUid;
+use crate::grade::Tier;
+use crate::id::{AgentKind, CallId, SessionId};
+use crate::secret::Secret;
+use crate::{Sha256Digest, Timestamp};
+
+/// A question that waits for its human.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// The call that is asked about; also the question's name.
+    pub call: CallId,
+    /// Which session asks.
+    pub session: SessionId,
+    /// What kind of agent it is.
+    pub agent: AgentKind,
+    /// Who is asked.
+    pub human: HumanUid,
+    /// The most serious effect, in words.
+    pub headline: String,
+    /// Every effect, in words, the most serious first.
+    pub effects: Vec<String>,
+    /// How much proof it takes.
+    pub tier: Tier,
+    /// Why a human is asked.
+    pub why: String,
+    /// SHA-256 over the call's canonical JSON.
+    pub digest: Sha256Digest,
+    /// Its place among the human's questions, from 1, oldest first.
+    pub position: usize,
+    /// Whether the agent still waits.
+    pub waits: Waits,
+}
+
+/// Whether the agent still waits for the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "kebab-case")]
+pub enum Waits {
+    /// It does; without an answer, the call is denied then.
+    Until {
+        /// When.
+        deadline: Timestamp,
+    },
+    /// It was told no already; an approval lets the same call through once, until the card goes.
+    Late {
+        /// When it goes.
+        gone: Timestamp,
+    },
+}
+
+/// A human's answer, as it comes over the management socket.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum HumanAnswer {
+    /// No.
+    Deny,
+    /// Yes, without a proof of presence: enough for R1.
+    Click,
+    /// Yes, with the PIN that the TPM checks: enough for R2.
+    Pin {
+        /// What was typed.
+        pin: Secret,
+    },
+}
