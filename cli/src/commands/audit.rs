@@ -81,7 +81,11 @@ fn write_ocsf(args: &Args, export: &Export) -> Result<(), Problem> {
         writeln!(out, "{}", record.json).map_err(failed)
     })?;
     out.flush().map_err(failed)?;
-    eprintln!("{written} records written to {}", export.ocsf.display());
+    eprintln!(
+        "{} written to {}",
+        render::counted(written),
+        export.ocsf.display()
+    );
     Ok(())
 }
 

@@ -145,8 +145,9 @@ fn audit(args: &Args) -> Examined {
         Ok(Response::Verified(report)) if report.findings.is_empty() => (
             Finding::Good,
             format!(
-                "{} records verify, {} frozen by the TPM",
-                report.head.size, report.head.checkpointed
+                "all is well in {}, {} frozen by the TPM",
+                render::counted(report.head.size),
+                report.head.checkpointed
             ),
             "",
         ),
