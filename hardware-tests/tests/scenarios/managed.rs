@@ -173,7 +173,11 @@ fn a_token_stays_used_when_the_attestor_is_killed() {
     let thief = Broker::start(&scratch, &device);
     let refused = thief.holdfast(&enroll);
     assert_eq!(refused.code, 5, "{refused:#?}");
-    assert!(refused.stderr.contains("refused"), "{refused:#?}");
+    assert!(
+        refused.stderr.contains("enrollment refused: token")
+            && refused.stderr.contains("next: a token serves once"),
+        "{refused:#?}"
+    );
     assert_eq!(thief.holdfast(&["status"]).code, 5);
     let hosts = world.attestor.run(&["host", "list", "--json"]);
     let hosts: serde_json::Value = serde_json::from_str(&hosts).unwrap();
