@@ -31,7 +31,7 @@ pub fn status(status: &Status) -> String {
         NodeState::NotEnrolled => "none: not enrolled".to_owned(),
         NodeState::NotAttested { host, why } => format!("none: host {host} is not attested: {why}"),
         NodeState::Attested(node) => format!(
-            "{}\n            valid until {}, renewed at {}\n            by {}",
+            "{}\n            valid until {}, to be renewed at {}\n            by {}",
             node.spiffe_id,
             time(node.not_after),
             time(node.renew_at),
@@ -56,11 +56,21 @@ pub fn status(status: &Status) -> String {
 pub fn head(head: &AuditHead) -> String {
     let counter = head
         .counter
-        .map_or_else(|| "none yet".to_owned(), |value| value.to_string());
+        .map_or_else(String::new, |value| format!(" (counter {value})"));
     format!(
-        "audit log   {} records, {} frozen by the TPM (counter {counter})\n            root {}",
-        head.size, head.checkpointed, head.root
+        "audit log   {}, {} frozen by the TPM{counter}\n            root {}",
+        counted(head.size),
+        head.checkpointed,
+        head.root
     )
+}
+
+/// So many records.
+pub fn counted(records: u64) -> String {
+    match records {
+        1 => "1 record".to_owned(),
+        more => format!("{more} records"),
+    }
 }
 
 /// What a verification found.
