@@ -231,8 +231,13 @@ fn not_attested(error: &AttestHostError) -> Failure {
         AttestHostError::Channel(_) | AttestHostError::Unavailable(_) => {
             "see whether the attestor runs at that address and is the one that you mean"
         }
+        AttestHostError::Refused(why) if why.ends_with("refused: token") => {
+            "a token serves once, and not for long: have the attestor's operator make a new one \
+             (`holdfast-attestor token create`)"
+        }
         AttestHostError::Refused(_) => {
-            "the attestor's operator sees the reason: `holdfast-attestor host show`"
+            "the attestor's operator sees the reason in its log, and for a host that it knows with \
+             `holdfast-attestor host show`"
         }
         AttestHostError::NotEnrolled => "`holdfast enroll URL --token-file FILE`",
         AttestHostError::EnrolledElsewhere(_)
