@@ -14,7 +14,6 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Asks for an attestation that cannot be recorded: it is refused for that reason, and the broker ends.
 fn refused(world: &mut World, named: &str) {
-    let before = world.broker.holdfast(&["status", "--json"]).success();
     let renewed = world.broker.holdfast(&["status", "--renew"]);
     assert_ne!(renewed.code, 0, "{renewed:#?}");
     assert!(renewed.stdout.is_empty(), "no identity: {renewed:#?}");
@@ -23,7 +22,6 @@ fn refused(world: &mut World, named: &str) {
     assert_eq!(code, 1, "{log}");
     assert!(log.contains("the audit log failed"), "{log}");
     assert!(log.contains(named), "{log}");
-    assert!(!before.is_empty());
 }
 
 #[test]
