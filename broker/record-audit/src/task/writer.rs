@@ -60,10 +60,9 @@ impl AuditTask {
             self.finish().await
         };
         if let Err(error) = served.await {
-            let why = in_full(&error);
+            // Before the queue is dropped, for those who wait in it.
+            let why = self.tell_why(&error);
             tracing::error!(why, "the audit log failed; nothing is recorded any more");
-            // Before the queue is dropped: those who wait in it are told why.
-            let _ = self.broken.set(why);
             return Err(error);
         }
         Ok(self.store.close().await?)
@@ -140,7 +139,12 @@ impl AuditTask {
                 urgency,
             } = self.core.stage(drafts);
             let first = self.core.tip().size;
-            self.store.append(rows, &tree).await?;
+            if let Err(error) = self.store.append(rows, &tree).await {
+                let error = AuditError::from(error);
+                // Before those who wait for their records are dropped.
+                self.tell_why(&error);
+                return Err(error);
+            }
             self.core.committed(tree, urgency, now());
             self.publish();
             for (index, (_, _, reply)) in (first..).zip(appends) {
@@ -305,6 +309,11 @@ impl AuditTask {
             root: tip.root,
         }
         .encode()
+    }
+
+    /// What everybody is told from here on.
+    fn tell_why(&self, error: &AuditError) -> &str {
+        self.broken.get_or_init(|| in_full(error))
     }
 
     fn publish(&self) {
