@@ -47,6 +47,12 @@ clean_up() {
     for pid in "${pids[@]:-}"; do
         [ -n "$pid" ] && wait "$pid" 2>/dev/null || true
     done
+    if [ -n "${cgroup:-}" ]; then
+        # The launcher and whatever sessions are left; it may be another user's process than ours.
+        as_root sh -c "echo 1 >'$cgroup/cgroup.kill'" 2>/dev/null || true
+        wait_for 5 as_root sh -c "rmdir '$cgroup'/holdfast-sessions/* '$cgroup'/* '$cgroup' 2>/dev/null; test ! -d '$cgroup'" ||
+            printf 'left behind: %s\n' "$cgroup" >&2
+    fi
     rm -rf "$world"
 }
 trap clean_up EXIT
@@ -83,11 +89,23 @@ listen = "127.0.0.1:0"
 [enrollment]
 accept-simulated = true
 TOML
-holdfast-attestor --config "$world/attestor.toml" serve 2>"$world/attestor.log" &
+holdfast-attestor --config "$world/attestor.toml" serve >"$world/attestor.log" 2>&1 &
 pids+=($!)
 wait_for 20 test -s "$world/attestor/address" || fail "the attestor did not start"
 attestor=https://$(cat "$world/attestor/address")
 tell "$attestor"
+done_step
+
+step "Start the launcher: small, root, the only part that makes sealed sessions"
+hierarchy=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/self/mounts)
+[ -n "$hierarchy" ] || fail "no cgroup v2 hierarchy is mounted; sealed sessions need one"
+cgroup=$hierarchy/holdfast-quickstart-$$
+as_root mkdir "$cgroup"
+root_human=
+[ "$(id -u)" != 0 ] || root_human=--allow-root-human
+as_root sh -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$cgroup" "$bin/holdfast-launcher" \
+    --broker-uid "$(id -u)" --uid-range 70000-70999 $root_human --bind "$world/launcher.sock" >"$world/launcher.log" 2>&1 &
+wait_for 10 test -S "$world/launcher.sock" || fail "the launcher did not start"
 done_step
 
 step "Start the broker, which alone opens the TPM"
@@ -96,8 +114,10 @@ state = "$world/holdfast"
 run = "$world/run"
 [tpm]
 device = "simulator"
+[launcher]
+socket = "$world/launcher.sock"
 TOML
-TSS2_LOG=all+none holdfastd --config "$world/holdfastd.toml" 2>"$world/holdfastd.log" &
+TSS2_LOG=all+none holdfastd --config "$world/holdfastd.toml" >"$world/holdfastd.log" 2>&1 &
 broker=$!
 pids+=("$broker")
 export HOLDFAST_SOCKET=$world/run/management.sock
@@ -126,6 +146,44 @@ fi
 show <"$world/refused"
 done_step
 
+step "Run a program in a sealed session: it sees the project and the system, and nothing else of you"
+mkdir "$world/project"
+git -C "$world/project" init -q -b main
+git -C "$world/project" config user.name Agent
+git -C "$world/project" config user.email agent@localhost
+git -C "$world/project" remote add origin http://127.0.0.1:9/never
+cp packaging/lib/scripted-agent.sh "$world/project/agent"
+cat >"$world/project/look" <<'LOOK'
+echo "identity   $(grep -c . /proc/net/tcp | sed 's/.*/no network but its own loopback/')"
+echo "processes  $(ls /proc | grep -c '^[0-9]') of its own, none of the host's"
+echo "home       $(ls -A ~ | wc -l) files; the host's secrets: $(ls ~/.ssh /etc/shadow- 2>/dev/null | wc -l)"
+echo "TPM        $(ls /dev/tpm* 2>/dev/null | wc -l) devices"
+LOOK
+(cd "$world/project" && holdfast run --verbose -- sh ./look) 2>"$world/session" | show || fail "no sealed session was made"
+show <"$world/session"
+done_step
+
+step "Enroll your approval: a key in the TPM, behind a PIN whose wrong guesses the TPM counts"
+(umask 077; printf 'kelp-and-rock\n' >"$world/pin")
+holdfast factors enroll --pin-file "$world/pin" | head -n 1 | show
+done_step
+
+step "Let an agent work: it asks before each call; what matters waits for you"
+(cd "$world/project" && exec holdfast run --purpose "quickstart" -- sh ./agent) >"$world/agent.log" 2>&1 &
+agent=$!
+pids+=("$agent")
+waiting() { [ "$(holdfast approvals --json | jq length)" -gt 0 ]; }
+wait_for 20 waiting || fail "the agent's push did not ask"
+question=$(holdfast approvals --json | jq -r '.[0].call')
+holdfast approvals show "$question" | show
+tell "… approved with the PIN: the TPM signs this call and no other"
+holdfast approvals approve "$question" --pin-file "$world/pin" >/dev/null || fail "the approval was not taken"
+wait "$agent" || fail "the agent failed"
+show <"$world/agent.log"
+grep -q 'denied this' "$world/agent.log" || fail "a forbidden call was not denied"
+grep -q 'approved it with a proof' "$world/agent.log" || fail "the approved call did not go on"
+done_step
+
 step "Freeze the audit log: the TPM signs a checkpoint, and its counter moves on"
 holdfast audit checkpoint | show
 holdfast audit tail | show
@@ -133,16 +191,20 @@ holdfast audit verify >"$world/report" || fail "the audit log does not verify"
 tail -n 1 "$world/report" | show
 done_step
 
+# What stays is left whole.
+if [ -z "$stay" ]; then
 step "Rewrite history as root would: stop the broker, change one byte, start it again"
 kill "$broker"
 wait "$broker" || fail "the broker did not stop in order"
 database=$(find "$world/holdfast/audit" -maxdepth 1 -name '*.db' -o -maxdepth 1 -name '*.sqlite*' | grep -v -e '-wal' -e '-shm' | head -n 1)
 tampered=$(sqlite3 "$database" "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'record%' LIMIT 1")
 sqlite3 "$database" "UPDATE $tampered SET json = CAST(replace(CAST(json AS TEXT), 'quickstart', 'quickstarT') AS BLOB) WHERE rowid = (SELECT max(rowid) FROM $tampered WHERE CAST(json AS TEXT) LIKE '%quickstart%')"
-TSS2_LOG=all+none holdfastd --config "$world/holdfastd.toml" 2>>"$world/holdfastd.log" &
+TSS2_LOG=all+none holdfastd --config "$world/holdfastd.toml" >>"$world/holdfastd.log" 2>&1 &
 broker=$!
 pids+=("$broker")
-if wait_for 15 holdfast status >/dev/null; then
+settled() { ! kill -0 "$broker" 2>/dev/null || holdfast status >/dev/null; }
+wait_for 15 settled || fail "the broker neither starts nor ends"
+if kill -0 "$broker" 2>/dev/null; then
     if holdfast audit verify >"$world/report" 2>&1; then
         fail "a changed record was not found"
     fi
@@ -151,9 +213,11 @@ else
     tail -n 1 "$world/holdfastd.log" | show
 fi
 done_step
+fi
 
-printf '\nRung (a) reached in %s: this host has an identity that its TPM vouches for, and a record that\n' "$(since "$story_began")"
-printf 'cannot be rewritten unnoticed. Not built yet: sealed sessions (b), credentials and approval (c), the window (d).\n'
+printf '\nRung (b) reached in %s: an attested host, sealed sessions with identities of their own, calls decided\n' "$(since "$story_began")"
+printf 'by policy, a human asked where it matters (the receipt of rung (c), in the terminal), and a record that\n'
+printf 'cannot be rewritten unnoticed. Not built yet: the vault and its credentials (c), the window and the mirror (d).\n'
 if [ -n "$stay" ]; then
     printf '\nStill running; HOLDFAST_SOCKET=%s. Ctrl-C ends it.\n' "$HOLDFAST_SOCKET"
     wait

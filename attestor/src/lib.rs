@@ -18,18 +18,6 @@ mod software_tpm;
 pub mod store;
 pub mod verify_host;
 
-/// An error and its causes, in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}
-
 /// A time for people and logs: RFC 3339, UTC, whole seconds.
 pub(crate) fn rfc3339(at: holdfast_protocol::Timestamp) -> String {
     i64::try_from(at.as_secs())

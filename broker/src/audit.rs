@@ -17,6 +17,7 @@ use holdfast_proof::note::Origin;
 use holdfast_proof::tpm::PublicKey;
 use holdfast_protocol::audit::{AuditEvent, What};
 use holdfast_protocol::record::{NotRecorded, Record, Recording};
+use holdfast_protocol::words::with_causes;
 use holdfast_protocol::{Sha256Digest, Timestamp};
 use holdfast_record_audit::{
     Answer, AuditConfig, AuditError, AuditLog, AuditTask, CheckpointCounter, CheckpointSigner,
@@ -28,7 +29,6 @@ use uuid::Uuid;
 
 use crate::config;
 use crate::state_folder::StateFolder;
-use crate::words::with_causes;
 
 /// The largest anchor file that is read.
 const MAX_ANCHOR: u64 = 4096;

@@ -16,7 +16,6 @@ mod sessions;
 mod simulator;
 mod state_folder;
 mod tpm;
-mod words;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -24,6 +24,7 @@ pub mod secret;
 pub mod time;
 pub mod token;
 pub mod wire;
+pub mod words;
 
 pub use digest::Sha256Digest;
 pub use time::Timestamp;

@@ -7,10 +7,10 @@ use std::fmt;
 use std::process::ExitCode;
 
 use crate::certify::CertifyError;
-use crate::chain;
 use crate::config::ConfigError;
 use crate::serve::ServeError;
 use crate::store::StoreError;
+use holdfast_protocol::words::with_causes;
 
 /// A command that did not do what it was asked.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl Problem {
 
     /// An error of a file or folder.
     pub(super) fn io(what: &str, error: &dyn Error, advice: impl Into<String>) -> Self {
-        Self::failed(format!("{what}: {}", chain(error)), advice)
+        Self::failed(format!("{what}: {}", with_causes(error)), advice)
     }
 
     /// The exit codes of the command line's contract.
@@ -62,7 +62,7 @@ impl Problem {
 impl From<ConfigError> for Problem {
     fn from(error: ConfigError) -> Self {
         Self::usage(
-            chain(&error),
+            with_causes(&error),
             "mend the file; `holdfast-attestor config` prints the commented reference",
         )
     }
@@ -71,7 +71,7 @@ impl From<ConfigError> for Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         Self::failed(
-            chain(&error),
+            with_causes(&error),
             "check that this user owns the state folder and that its disk has room",
         )
     }
@@ -95,13 +95,13 @@ impl From<CertifyError> for Problem {
                 "check that this user owns the state folder and that its disk has room"
             }
         };
-        Self::failed(chain(&error), advice)
+        Self::failed(with_causes(&error), advice)
     }
 }
 
 impl From<ServeError> for Problem {
     fn from(error: ServeError) -> Self {
-        Self::failed(chain(&error), "the log above has what led to it")
+        Self::failed(with_causes(&error), "the log above has what led to it")
     }
 }
 

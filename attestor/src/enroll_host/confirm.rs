@@ -8,11 +8,11 @@ use holdfast_proof::tpm::{
     Attest, Attested, ClockInfo, MalformedStructure, NvAttributes, NvIndexType, NvPublic, Public,
 };
 use holdfast_protocol::evidence::Signed;
+use holdfast_protocol::words::with_causes;
 use holdfast_protocol::{Sha256Digest, Timestamp};
 
 use super::{JoinAnswer, JoinRefused, PendingEnrollment, Reason};
 use crate::attestation_key::{AttestationKey, Unverified};
-use crate::chain;
 use crate::registry::{EnrolledHost, Observed};
 
 /// Judges the answer to the challenge.
@@ -93,7 +93,7 @@ fn certified(
     ak.verify(&unverified).map_err(|error| {
         JoinRefused::new(
             Reason::Signature,
-            format!("the {what}'s certification: {}", chain(&error)),
+            format!("the {what}'s certification: {}", with_causes(&error)),
         )
     })?;
     if unverified.attest.extra_data() != binding.as_bytes() {

@@ -6,9 +6,9 @@
 use holdfast_proof::ek_certificate::{self, Certificate, EkCertificateError};
 use holdfast_proof::tpm::Public;
 use holdfast_protocol::Timestamp;
+use holdfast_protocol::words::with_causes;
 
 use super::{EnrollmentPolicy, JoinRefused, JoinRequest, Reason};
-use crate::chain;
 use crate::registry::{EkFingerprint, EkTrust, TokenHash};
 
 pub(super) fn judge(
@@ -53,7 +53,8 @@ fn by_certificate(
     if policy.roots.is_empty() {
         return Err("no vendor's root is configured".to_owned());
     }
-    let untrusted = |error: EkCertificateError| format!("its ek certificate: {}", chain(&error));
+    let untrusted =
+        |error: EkCertificateError| format!("its ek certificate: {}", with_causes(&error));
     let certificate = Certificate::parse(&request.ek_certificate).map_err(untrusted)?;
     let mut intermediates = policy.intermediates.clone();
     for bytes in &request.ek_intermediates {

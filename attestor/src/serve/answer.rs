@@ -5,11 +5,11 @@
 
 use std::fmt::Display;
 
+use holdfast_protocol::words::with_causes;
 use tonic::{Extensions, Status};
 
 use super::channel::Connection;
 use crate::certify::CertifyError;
-use crate::chain;
 use crate::config::Explain;
 use crate::random::NoRandomness;
 use crate::store::StoreError;
@@ -48,7 +48,7 @@ impl From<StoreError> for Failure {
             StoreError::Corrupt { .. } => Status::internal("the attestor failed"),
         };
         Self {
-            error: chain(&error),
+            error: with_causes(&error),
             status,
         }
     }
@@ -57,7 +57,7 @@ impl From<StoreError> for Failure {
 impl From<CertifyError> for Failure {
     fn from(error: CertifyError) -> Self {
         Self {
-            error: chain(&error),
+            error: with_causes(&error),
             status: Status::internal("the attestor failed"),
         }
     }
@@ -66,7 +66,7 @@ impl From<CertifyError> for Failure {
 impl From<NoRandomness> for Failure {
     fn from(error: NoRandomness) -> Self {
         Self {
-            error: chain(&error),
+            error: with_causes(&error),
             status: Status::internal("the attestor failed"),
         }
     }

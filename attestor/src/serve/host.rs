@@ -12,13 +12,13 @@ use holdfast_protocol::wire::attestor::{
     Bundle, FetchBundleRequest, JwtSvid, SignJwtSvidRequest, SignX509SvidRequest, X509Svid,
 };
 use holdfast_protocol::wire::{MAX_STRUCTURE, bounded};
+use holdfast_protocol::words::with_causes;
 use tonic::{Extensions, Request, Response, Status};
 
 use super::answer::{connection, failed, refused};
 use super::peer::{NodePeer, Peer};
 use super::{Shared, now};
 use crate::certify::{AgentId, Audience};
-use crate::chain;
 use crate::csr::Csr;
 use crate::registry::{IssuedSvid, Standing, SvidKind};
 use crate::rfc3339;
@@ -40,7 +40,8 @@ impl<S: Store> Service for HostService<S> {
         let agent = self.agent(&peer, &spiffe_id)?;
         let csr = bounded("csr", csr, MAX_STRUCTURE)
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
-        let csr = Csr::parse(&csr).map_err(|error| Status::invalid_argument(chain(&error)))?;
+        let csr =
+            Csr::parse(&csr).map_err(|error| Status::invalid_argument(with_causes(&error)))?;
         let ttl = within(self.0.settings.x509_ttl, &peer, now);
         let signed = self
             .0
@@ -148,7 +149,7 @@ impl<S: Store> HostService<S> {
 
     fn agent(&self, peer: &NodePeer, asked: &str) -> Result<AgentId, Status> {
         AgentId::of(self.0.authority.trust_domain(), peer.id, asked).map_err(|error| {
-            tracing::warn!(host = %peer.id, error = chain(&error), "name refused");
+            tracing::warn!(host = %peer.id, error = with_causes(&error), "name refused");
             refused(
                 self.0.settings.explain,
                 &"name refused: it is not below the host's own",

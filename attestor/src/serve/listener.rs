@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_proof::evidence::ChannelBinding;
+use holdfast_protocol::words::with_causes;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -17,7 +18,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::channel::{Channel, Connection};
 use super::peer::{NodePeer, NotAHost, Peer};
-use crate::chain;
 
 /// How many connections are kept at once. One costs some 50 kB, a host has one or two.
 const MAX_CONNECTIONS: usize = 2048;
@@ -65,7 +65,9 @@ pub(super) async fn accept(
             match handshake(tcp, remote, tls, place).await {
                 // A server that has ended takes no more; then the connection just closes.
                 Ok(channel) => _ = sender.send(Ok(channel)).await,
-                Err(error) => tracing::debug!(%remote, error = chain(&error), "no connection"),
+                Err(error) => {
+                    tracing::debug!(%remote, error = with_causes(&error), "no connection")
+                }
             }
         });
     }

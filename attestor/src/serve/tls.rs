@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use holdfast_protocol::Timestamp;
 use holdfast_protocol::id::TrustDomain;
+use holdfast_protocol::words::with_causes;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio_util::sync::CancellationToken;
@@ -14,7 +15,6 @@ use tokio_util::sync::CancellationToken;
 use super::peer::NodeVerifier;
 use super::{ServeError, now};
 use crate::certify::{Authority, CertifyError, ServerName};
-use crate::chain;
 
 /// How long to wait after the certificate could not be renewed; half its life is left by then.
 const RETRY: Duration = Duration::from_secs(60);
@@ -98,7 +98,10 @@ pub(super) async fn keep_fresh(identity: Arc<Identity>, stop: CancellationToken)
         wait = match identity.renew(now()) {
             Ok(()) => identity.ttl / 2,
             Err(error) => {
-                tracing::error!(error = chain(&error), "the tls certificate was not renewed");
+                tracing::error!(
+                    error = with_causes(&error),
+                    "the tls certificate was not renewed"
+                );
                 RETRY
             }
         };

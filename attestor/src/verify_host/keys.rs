@@ -5,11 +5,11 @@
 
 use holdfast_proof::tpm::{Certified, EccCurve, Public, PublicKey};
 use holdfast_protocol::evidence::Check;
+use holdfast_protocol::words::with_causes;
 
 use super::structure::Parsed;
 use super::{Appraiser, Refusal};
 use crate::attestation_key::AttestationKey;
-use crate::chain;
 use crate::csr::Csr;
 use crate::registry::Host;
 
@@ -38,9 +38,10 @@ pub(super) fn signatures(
 ) -> Result<(), Refusal> {
     for (name, unverified) in parsed.signed() {
         if let Err(error) = ak.verify(unverified) {
-            return Err(
-                appraiser.refused(Check::Signature, format!("the {name}: {}", chain(&error)))
-            );
+            return Err(appraiser.refused(
+                Check::Signature,
+                format!("the {name}: {}", with_causes(&error)),
+            ));
         }
     }
     appraiser.passed(
@@ -57,7 +58,7 @@ pub(super) fn csr(appraiser: &mut Appraiser, bytes: &[u8]) -> Result<Csr, Refusa
             appraiser.passed(Check::Csr, "well formed and signed by its own key");
             Ok(csr)
         }
-        Err(error) => Err(appraiser.refused(Check::Csr, chain(&error))),
+        Err(error) => Err(appraiser.refused(Check::Csr, with_causes(&error))),
     }
 }
 

@@ -14,6 +14,7 @@ use holdfast_protocol::audit::What;
 use holdfast_protocol::grade::Grade;
 use holdfast_protocol::management::{NodeState, NodeStatus};
 use holdfast_protocol::record::Record;
+use holdfast_protocol::words::with_causes;
 use holdfast_tpm::Provisioned;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -216,7 +217,7 @@ impl HostTask {
                 },
                 () = tokio::time::sleep(due), if self.registration.is_some() => {
                     if let Err(error) = self.renew().await {
-                        tracing::warn!(error = chain(&error), "this host could not be attested");
+                        tracing::warn!(error = with_causes(&error), "this host could not be attested");
                     }
                 }
             }
@@ -320,7 +321,7 @@ impl HostTask {
 
     async fn fail(&mut self, registration: &Registration, error: &AttestHostError) {
         self.renewal = self.renewal.clone().after(Event::Failed, now(), jitter());
-        let why = chain(error);
+        let why = with_causes(error);
         let recorded = self
             .record
             .record(What::HostNotAttested { why: why.clone() })
@@ -338,18 +339,6 @@ impl HostTask {
             });
         }
     }
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        text.push_str(": ");
-        text.push_str(&source.to_string());
-        cause = source.source();
-    }
-    text
 }
 
 fn now() -> Timestamp {

@@ -12,6 +12,7 @@ use holdfast_protocol::id::SessionId;
 use holdfast_protocol::management::{
     AuditRecord, EnrollRequest, Failure, FailureKind, Request, Response, SessionAct, Status,
 };
+use holdfast_protocol::words::with_causes;
 use holdfast_record_audit::AuditLog;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -19,7 +20,6 @@ use rustls::pki_types::pem::PemObject;
 use super::approvals;
 use crate::approvers::Approvers;
 use crate::sessions::status;
-use crate::words::with_causes;
 
 /// What a listing may take of a frame: half, so that its JSON escapes fit too.
 const LISTING: usize = holdfast_protocol::frame::MAX_FRAME / 2;

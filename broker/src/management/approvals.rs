@@ -11,10 +11,10 @@ use holdfast_protocol::call::HumanUid;
 use holdfast_protocol::id::CallId;
 use holdfast_protocol::management::{Failure, FailureKind};
 use holdfast_protocol::secret::Secret;
+use holdfast_protocol::words::with_causes;
 use holdfast_tpm::TpmError;
 
 use crate::approvers::{ApproverError, Approvers};
-use crate::words::with_causes;
 
 /// The questions that wait for `caller`.
 pub fn list(authorizer: &Authorizer, caller: HumanUid) -> Vec<Question> {

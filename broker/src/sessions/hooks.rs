@@ -21,11 +21,10 @@ use holdfast_protocol::decision::{DeniedBy, Reason};
 use holdfast_protocol::frame::{self, FrameError};
 use holdfast_protocol::hook::{Dialect, HookRequest, HookResponse};
 use holdfast_protocol::id::{CallId, SessionId};
+use holdfast_protocol::words::with_causes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
-
-use crate::words::with_causes;
 
 /// How long a shim may take to say what the agent wants: it has it in hand.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -19,6 +19,7 @@ use holdfast_protocol::call::HumanUid;
 use holdfast_protocol::frame;
 use holdfast_protocol::id::SessionId;
 use holdfast_protocol::run::{RunControl, RunEvent};
+use holdfast_protocol::words::with_causes;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{UnixListener, UnixStream};
@@ -31,7 +32,6 @@ use super::launch::{Made, RunError, make};
 use super::peers::OfSession;
 use super::socket::read_wish;
 use super::words;
-use crate::words::with_causes;
 
 /// Connections served at once: every live session has one.
 const CONNECTIONS: usize = holdfast_launch_agents::state::MAX_LIVE;

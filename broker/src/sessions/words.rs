@@ -5,9 +5,9 @@ use holdfast_launch_agents::state::{Phase, Session};
 use holdfast_protocol::id::SessionId;
 use holdfast_protocol::management::{Failure, FailureKind, SessionPhase, SessionStatus};
 use holdfast_protocol::run::RunEvent;
+use holdfast_protocol::words::with_causes;
 
 use super::launch::RunError;
-use crate::words::with_causes;
 
 /// A session, for a listing.
 pub fn status(session: SessionId, state: Session) -> SessionStatus {

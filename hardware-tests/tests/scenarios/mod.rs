@@ -1,5 +1,6 @@
 //! The promises, each shown on real parts. A scenario is named for the promise that it shows.
 
+mod asked;
 mod attestation_refused;
 mod attested;
 mod cost;

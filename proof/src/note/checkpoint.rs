@@ -69,5 +69,9 @@ fn parse_size(text: &str) -> Option<u64> {
 
 fn parse_root(text: &str) -> Option<Sha256Digest> {
     let bytes = BASE64.decode(text.as_bytes()).ok()?;
+    // `decode` also takes padding within the text, which would give one root several spellings.
+    if BASE64.encode(&bytes) != text {
+        return None;
+    }
     Sha256Digest::try_from(bytes.as_slice()).ok()
 }

@@ -146,6 +146,10 @@ impl fmt::Display for SignatureLine {
 fn parse_line(line: &str) -> Option<SignatureLine> {
     let (name, encoded) = line.strip_prefix(DASH)?.split_once(' ')?;
     let bytes = BASE64.decode(encoded.as_bytes()).ok()?;
+    // `decode` also takes padding within the text, which would give one line several spellings.
+    if BASE64.encode(&bytes) != encoded {
+        return None;
+    }
     let (key_id, signature) = bytes.split_first_chunk()?;
     if signature.is_empty() {
         return None;

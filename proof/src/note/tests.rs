@@ -206,3 +206,11 @@ proptest! {
         prop_assert_eq!(CheckpointBody::parse(&body.encode()), Ok(body));
     }
 }
+
+#[test]
+fn padding_within_base64_is_another_spelling_and_refused() {
+    let root = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    let respelled = "AAAAAA==AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    assert!(CheckpointBody::parse(&format!("log\n1\n{root}\n")).is_ok());
+    assert!(CheckpointBody::parse(&format!("log\n1\n{respelled}\n")).is_err());
+}

@@ -48,13 +48,27 @@ pub(super) fn program(script: &str) -> Result<Program, NotShell> {
         let options = ParserOptions::default();
         let tokens = brush_parser::uncached_tokenize_str(script, &TokenizerOptions::default())
             .map_err(|_| NotShell::Syntax)?;
-        if backtracking(&tokens) > MAX_BACKTRACKING {
+        if backtracking(&tokens) > MAX_BACKTRACKING || names_no_descriptor(&tokens) {
             return Err(NotShell::TooMuch);
         }
         Parser::new(Cursor::new(script.as_bytes()), &options)
             .parse_program()
             .map_err(|_| NotShell::Syntax)
     })?
+}
+
+/// Whether a redirection names a descriptor by a number that is none: the parser takes it for an
+/// `i32` without looking, and would panic.
+fn names_no_descriptor(tokens: &[Token]) -> bool {
+    tokens.windows(2).any(|pair| {
+        let [Token::Word(number, _), Token::Operator(operator, _)] = pair else {
+            return false;
+        };
+        operator.starts_with(['<', '>'])
+            && !number.is_empty()
+            && number.bytes().all(|byte| byte.is_ascii_digit())
+            && number.parse::<i32>().is_err()
+    })
 }
 
 /// Parses one word into its pieces.

@@ -456,6 +456,27 @@ fn a_push_is_found_in_every_wrapping() {
 }
 
 #[test]
+fn a_descriptor_that_is_no_number_of_one_is_uninspectable() {
+    for script in [
+        "echo 2147483648>&1",
+        "cat 99999999999999999999>x",
+        "a 4294967296<y",
+    ] {
+        let effects = effects(script, Path::new(CWD), &world());
+        assert!(
+            matches!(effects.as_slice(), [Effect::Uninspectable { .. }]),
+            "{script}: {effects:?}"
+        );
+    }
+    // As an argument it is only a number.
+    let effects = effects("echo 2147483648; ls >file", Path::new(CWD), &world());
+    assert!(!matches!(
+        effects.first(),
+        Some(Effect::Uninspectable { .. })
+    ));
+}
+
+#[test]
 fn hostile_nesting_costs_little() {
     for (open, close) in [
         ("( ", " )"),

@@ -10,11 +10,13 @@ use holdfast_proof::counter::CountedCheckpoint;
 use holdfast_proof::hash::sha256;
 use holdfast_proof::note::{CheckpointBody, EvidenceLine, MalformedNote, SignedNote};
 use holdfast_protocol::management::AuditHead;
+use holdfast_protocol::words::with_causes;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::handle::{Command, Recorded};
-use super::{AuditError, MAX_BATCH, in_full, now};
+
+use super::{AuditError, MAX_BATCH, now};
 use crate::signer::{CheckpointCounter, CheckpointSigner};
 use crate::state::{Batch, Checkpoint, Core, Effect, Evidence, Input, Tip};
 use crate::store::Store;
@@ -313,7 +315,7 @@ impl AuditTask {
 
     /// What everybody is told from here on.
     fn tell_why(&self, error: &AuditError) -> &str {
-        self.broken.get_or_init(|| in_full(error))
+        self.broken.get_or_init(|| with_causes(error))
     }
 
     fn publish(&self) {
@@ -333,7 +335,7 @@ fn ask<T>(
 }
 
 fn failed(what: &'static str, error: &dyn std::error::Error) -> Input {
-    let why = in_full(error);
+    let why = with_causes(error);
     tracing::warn!(
         what,
         why,
