@@ -33,7 +33,7 @@ setup_packages() {
         die "no apt-get: Holdfast's setup knows Debian 12/13 and Ubuntu 24.04+; see README.md for what to install by hand"
     # The build, the simulator, and the independent tools that the tests hold us against.
     local wanted=(build-essential pkg-config ca-certificates curl git cmake clang libclang-dev
-        swtpm swtpm-tools tpm2-tools openssl sqlite3 jq python3 python3-venv iproute2 procps)
+        swtpm swtpm-tools tpm2-tools openssl sqlite3 jq python3 python3-pip python3-venv iproute2 procps)
     local missing=() package
     for package in "${wanted[@]}"; do
         dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")

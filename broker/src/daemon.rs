@@ -98,6 +98,7 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
         })
         .transpose()?;
     let answers = Answers {
+        record: Arc::clone(&record),
         sessions: ground.as_ref().map(|(ground, _)| ground.sessions.clone()),
         attest_host,
         audit: log,

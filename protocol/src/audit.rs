@@ -10,6 +10,7 @@ use crate::call::{Effect, HumanUid, ToolCall};
 use crate::decision::Verdict;
 use crate::grade::Grade;
 use crate::id::{CallId, HostId, SessionId, SpiffeId};
+use crate::management::SessionAct;
 use crate::receipt::Receipt;
 use crate::{Sha256Digest, Timestamp};
 
@@ -68,6 +69,15 @@ pub enum What {
         human: HumanUid,
         /// SHA-256 of the program that runs.
         program: Sha256Digest,
+    },
+    /// A human is about to freeze a session, let it go on, or end it.
+    SessionControlled {
+        /// The session.
+        session: SessionId,
+        /// Who.
+        human: HumanUid,
+        /// What they do to it.
+        act: SessionAct,
     },
     /// A session ended, with all that it held.
     SessionEnded {

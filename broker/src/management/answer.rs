@@ -3,15 +3,19 @@
 //! It asks the jobs and puts their errors into words for people; it must never decide anything
 //! itself.
 
+use std::sync::Arc;
+
 use holdfast_attest_host::{AttestHost, AttestHostError, AttestorUrl, Trust};
 use holdfast_authorize_calls::task::Authorizer;
 use holdfast_launch_agents::task::Sessions;
+use holdfast_protocol::audit::What;
 use holdfast_protocol::call::HumanUid;
 use holdfast_protocol::grade::Grade;
 use holdfast_protocol::id::SessionId;
 use holdfast_protocol::management::{
     AuditRecord, EnrollRequest, Failure, FailureKind, Request, Response, SessionAct, Status,
 };
+use holdfast_protocol::record::Record;
 use holdfast_protocol::words::with_causes;
 use holdfast_record_audit::AuditLog;
 use rustls::pki_types::CertificateDer;
@@ -30,6 +34,8 @@ pub struct Answers {
     pub attest_host: AttestHost,
     /// Job 5.
     pub audit: AuditLog,
+    /// Where what a human does is recorded first.
+    pub record: Arc<dyn Record>,
     /// Job 2, where there is a launcher.
     pub sessions: Option<Sessions>,
     /// Job 4.
@@ -54,7 +60,7 @@ impl Answers {
             Request::AuditRecords { from, count } => self.records(from, count).await,
             Request::AuditCheckpoint => self.checkpoint().await,
             Request::Sessions => self.list_sessions(),
-            Request::ControlSession { session, act } => self.control(session, act).await,
+            Request::ControlSession { session, act } => self.control(session, act, caller).await,
             Request::Approvals => Ok(Response::Approvals(approvals::list(
                 &self.authorizer,
                 caller,
@@ -91,8 +97,21 @@ impl Answers {
         ))
     }
 
-    async fn control(&self, session: SessionId, act: SessionAct) -> Result<Response, Failure> {
+    async fn control(
+        &self,
+        session: SessionId,
+        act: SessionAct,
+        human: HumanUid,
+    ) -> Result<Response, Failure> {
         let sessions = self.launched()?;
+        self.record
+            .record(What::SessionControlled {
+                session,
+                human,
+                act,
+            })
+            .await
+            .map_err(|error| broken(&error))?;
         let done = match act {
             SessionAct::Pause => sessions.freeze(session).await,
             SessionAct::Resume => sessions.resume(session),

@@ -233,6 +233,11 @@ fn a_frozen_session_stands_still_and_an_ended_one_is_gone() {
     let exit = session.wait().unwrap();
     assert_eq!(exit.code(), Some(137));
     println!("ended within {:?}", asked.elapsed());
+    let record = world.broker.holdfast(&["audit", "tail"]).success();
+    for act in ["pauses", "resumes", "ends"] {
+        let line = format!("{act} session {id}");
+        assert!(record.contains(&line), "{line} is missing:\n{record}");
+    }
     let again = world.broker.holdfast(&["sessions", "end", &id]);
     assert_eq!(again.code, 1, "{again:#?}");
 }

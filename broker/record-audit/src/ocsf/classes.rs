@@ -154,6 +154,20 @@ impl Record {
                 human,
                 program,
             } => Self::session_started(origin, *session, spiffe_id, *human, program),
+            What::SessionControlled {
+                session,
+                human,
+                act,
+            } => Self::new(
+                Class::ProcessActivity,
+                activity(99, "Control"),
+                json!({
+                    "actor": { "user": human_user(*human) },
+                    "device": device(origin),
+                    "process": { "uid": session },
+                    "status_detail": act,
+                }),
+            ),
             What::SessionEnded { session, how } => Self {
                 bulky: &["/status_detail"],
                 ..Self::new(

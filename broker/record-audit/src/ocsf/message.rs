@@ -5,6 +5,7 @@
 
 use holdfast_protocol::audit::What;
 use holdfast_protocol::decision::{DeniedBy, Verdict};
+use holdfast_protocol::management::SessionAct;
 
 /// How much of a text from outside a line shows, in characters; all of it stands in the record's fields.
 const SHOWN: usize = 160;
@@ -32,6 +33,18 @@ pub(super) fn message(what: &What) -> String {
             human,
             program: _,
         } => format!("session {session} started by uid {}", human.0),
+        What::SessionControlled {
+            session,
+            human,
+            act,
+        } => {
+            let act = match act {
+                SessionAct::Pause => "pauses",
+                SessionAct::Resume => "resumes",
+                SessionAct::End => "ends",
+            };
+            format!("uid {} {act} session {session}", human.0)
+        }
         What::SessionEnded { session, how } => format!("session {session} ended: {}", cut(how)),
         What::SvidIssued {
             session, audience, ..

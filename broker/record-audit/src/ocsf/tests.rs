@@ -13,6 +13,7 @@ use holdfast_protocol::call::{Caller, Channel, Effect, HumanUid, Manner, ToolCal
 use holdfast_protocol::decision::{DeniedBy, Reason, Verdict};
 use holdfast_protocol::grade::{Grade, Level, Tier};
 use holdfast_protocol::id::{CallId, HostId, SessionId, SpiffeId, TrustDomain};
+use holdfast_protocol::management::SessionAct;
 use holdfast_protocol::receipt::{Consent, ConsentFormat, ConsentProof, Receipt};
 use holdfast_protocol::{Sha256Digest, Timestamp};
 use proptest::prelude::*;
@@ -146,6 +147,14 @@ snapshot!(
         spiffe_id: spiffe_id(),
         human: HumanUid(1000),
         program: digest(),
+    }
+);
+snapshot!(
+    session_controlled,
+    What::SessionControlled {
+        session: session(),
+        human: HumanUid(1000),
+        act: SessionAct::Pause,
     }
 );
 snapshot!(

@@ -70,6 +70,7 @@ impl AuditLog {
             | What::HostAttested { .. }
             | What::HostNotAttested { .. }
             | What::SessionStarted { .. }
+            | What::SessionControlled { .. }
             | What::SessionEnded { .. }
             | What::SvidIssued { .. }
             | What::FactorEnrolled { .. }

@@ -106,6 +106,17 @@ fn an_older_database_that_is_put_back_is_named() {
 }
 
 #[test]
+fn a_log_that_was_removed_with_its_anchor_is_missed_on_an_enrolled_host() {
+    let mut world = World::enrolled();
+    world.broker.stop();
+    std::fs::remove_dir_all(world.broker.state().join("audit")).unwrap();
+    std::fs::remove_file(world.broker.state().join("audit.json")).unwrap();
+    let (code, words) = world.broker.attempt(&world.scratch);
+    assert_eq!(code, 1, "{words}");
+    assert!(words.contains("its audit log was removed"), "{words}");
+}
+
+#[test]
 fn verification_names_what_was_edited_anywhere_in_a_long_log() {
     let mut world = long_log();
     let first: u64 = sqlite(&world.broker, "SELECT min(size) FROM checkpoint")
