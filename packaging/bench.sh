@@ -17,4 +17,4 @@ esac
 . packaging/setup.sh
 setup_all
 printf 'machine: %s, %s cores, Linux %s\n\n' "$(uname -m)" "$(nproc)" "$(uname -r)"
-cargo bench --locked --quiet --package holdfast-record-audit
+cargo bench --locked --quiet --package holdfast-record-audit --bench append

@@ -39,8 +39,10 @@ pub struct OpenAudit {
     pub log: AuditLog,
     /// The task that writes.
     pub task: AuditTask,
-    /// What was found when it was opened, to be recorded first.
-    pub recovered: Option<What>,
+    /// How it was left, and how many records it had.
+    pub left: LastStop,
+    /// See [`OpenAudit::left`].
+    pub records: u64,
 }
 
 /// What the log is anchored in: its name, and the counter's value at its first checkpoint.
@@ -95,14 +97,11 @@ impl OpenAudit {
         )
         .await
         .context("the audit log cannot be opened; nothing is done without it")?;
-        let recovered = match last_stop {
-            LastStop::New | LastStop::Orderly => None,
-            LastStop::Unclean => Some(What::LogRecovered { records }),
-        };
         Ok(Self {
             log,
             task,
-            recovered,
+            left: last_stop,
+            records,
         })
     }
 }

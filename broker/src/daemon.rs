@@ -18,6 +18,7 @@ use holdfast_launch_agents::task::{Sessions, Watcher};
 use holdfast_protocol::audit::What;
 use holdfast_protocol::grade::Grade;
 use holdfast_protocol::record::Record;
+use holdfast_record_audit::LastStop;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -54,18 +55,26 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
     let OpenAudit {
         log,
         task: audit_task,
-        recovered,
+        left,
+        records,
     } = OpenAudit::open(&config.audit, state, &tpm.provisioned).await?;
     let record: Arc<dyn Record> = Arc::new(Recorder(log.clone()));
     // The log stops last, by a token of its own: the other parts record until they have ended.
     let stop_log = CancellationToken::new();
     let mut log_task = JoinSet::new();
     log_task.spawn(audit_task.run(stop_log.clone()));
-    for what in recovered.into_iter().chain([What::LogStarted {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        grade: tpm.grade,
-    }]) {
-        record.record(what).await?;
+    if left == LastStop::Unclean {
+        record.record(What::LogRecovered { records }).await?;
+    }
+    record
+        .record(What::LogStarted {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            grade: tpm.grade,
+        })
+        .await?;
+    if left == LastStop::New {
+        // From its first record on, the TPM remembers that there is a log: one that is deleted is missed.
+        log.checkpoint_now().await?;
     }
 
     let approvers = Approvers::open(

@@ -106,6 +106,16 @@ fn an_older_database_that_is_put_back_is_named() {
 }
 
 #[test]
+fn a_log_that_has_only_begun_is_missed_when_it_is_deleted() {
+    let mut world = World::start();
+    world.broker.kill();
+    std::fs::remove_dir_all(world.broker.state().join("audit")).unwrap();
+    let (code, words) = world.broker.attempt(&world.scratch);
+    assert_eq!(code, 1, "{words}");
+    assert!(words.contains("an older log was put back"), "{words}");
+}
+
+#[test]
 fn a_log_that_was_removed_with_its_anchor_is_missed_on_an_enrolled_host() {
     let mut world = World::enrolled();
     world.broker.stop();
@@ -123,6 +133,14 @@ fn verification_names_what_was_edited_anywhere_in_a_long_log() {
         .trim()
         .parse()
         .unwrap();
+    // The next one is over the record that is forged.
+    let second: u64 = sqlite(
+        &world.broker,
+        &format!("SELECT min(size) FROM checkpoint WHERE size > {first}"),
+    )
+    .trim()
+    .parse()
+    .unwrap();
     let checkpoint: u64 = sqlite(&world.broker, "SELECT min(seq) FROM checkpoint")
         .trim()
         .parse()
@@ -146,8 +164,8 @@ fn verification_names_what_was_edited_anywhere_in_a_long_log() {
         (
             forged,
             format!(
-                "records 0 to {} are not those that the TPM-signed checkpoint was made over",
-                first - 1
+                "records {first} to {} are not those that the TPM-signed checkpoint was made over",
+                second - 1
             ),
         ),
         (
