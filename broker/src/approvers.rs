@@ -3,8 +3,6 @@
 //! What is kept here approves nothing without the PIN, and the PIN is never kept.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -200,13 +198,11 @@ fn approval_key(state: &ApproverState) -> Option<EccPublicKey> {
 }
 
 fn load(path: &Path) -> anyhow::Result<BTreeMap<u32, Enrolled>> {
-    let mut text = Vec::new();
-    match File::open(path) {
-        Ok(file) => file.take(MAX_FILE).read_to_end(&mut text),
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(BTreeMap::new()),
-        Err(error) => Err(error),
-    }
-    .with_context(|| format!("`{}` cannot be read", path.display()))?;
+    let kept = durable::load(path, MAX_FILE)
+        .with_context(|| format!("`{}` cannot be read", path.display()))?;
+    let Some(text) = kept else {
+        return Ok(BTreeMap::new());
+    };
     serde_json::from_slice(&text)
         .with_context(|| format!("`{}` does not hold approval keys", path.display()))
 }

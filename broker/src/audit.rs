@@ -3,10 +3,8 @@
 //! Ties job 5 to the TPM: the checkpoint key signs, the audit counter freezes. What the log is
 //! anchored in is kept beside it, and by the attestor since enrollment.
 
-use std::fs::File;
-use std::io::{ErrorKind, Read};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::Context;
 use data_encoding::HEXLOWER;
@@ -15,10 +13,10 @@ use holdfast_proof::counter::{CounterAnchor, CounterEvidence};
 use holdfast_proof::hash::sha256;
 use holdfast_proof::note::Origin;
 use holdfast_proof::tpm::PublicKey;
+use holdfast_protocol::Sha256Digest;
 use holdfast_protocol::audit::{AuditEvent, What};
 use holdfast_protocol::record::{NotRecorded, Record, Recording};
 use holdfast_protocol::words::with_causes;
-use holdfast_protocol::{Sha256Digest, Timestamp};
 use holdfast_record_audit::{
     Answer, AuditConfig, AuditError, AuditLog, AuditTask, CheckpointCounter, CheckpointSigner,
     Counting, DuePolicy, LastStop, Opened, TpmFailed,
@@ -27,6 +25,7 @@ use holdfast_tpm::{CounterRole, Provisioned, TpmError};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::ambient::now;
 use crate::config;
 use crate::state_folder::StateFolder;
 
@@ -200,43 +199,29 @@ async fn anchor(state: &StateFolder, tpm: &Provisioned, key: &PublicKey) -> anyh
     let name = sha256(&spki);
     let short = name.as_bytes().get(..8).unwrap_or_default();
     let origin = format!("holdfast/audit/{}", HEXLOWER.encode(short));
-    let mut text = Vec::new();
-    match File::open(path) {
-        Ok(file) => {
-            file.take(MAX_ANCHOR)
-                .read_to_end(&mut text)
-                .with_context(|| format!("`{}` cannot be read", path.display()))?;
-            let kept: Anchor = serde_json::from_slice(&text)
-                .with_context(|| format!("`{}` is not an audit log's anchor", path.display()))?;
-            anyhow::ensure!(
-                kept.origin == origin,
-                "`{}` anchors `{}`, which is another TPM's log",
-                path.display(),
-                kept.origin
-            );
-            Ok(kept)
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            // An enrolled host has a log: a new one would forget what the old one said.
-            anyhow::ensure!(
-                !state.join("enrollment.json").exists(),
-                "`{}` is missing, and this host is enrolled: its audit log was removed; put it \
-                 back, or enroll anew with an empty state folder",
-                path.display()
-            );
-            let first = tpm.read_counter(CounterRole::Audit).await?;
-            let anchor = Anchor { origin, first };
-            durable::replace(path, &serde_json::to_vec_pretty(&anchor)?)
-                .with_context(|| format!("`{}` cannot be written", path.display()))?;
-            Ok(anchor)
-        }
-        Err(error) => Err(error).with_context(|| format!("`{}` cannot be read", path.display())),
+    let kept = durable::load(path, MAX_ANCHOR)
+        .with_context(|| format!("`{}` cannot be read", path.display()))?;
+    if let Some(text) = kept {
+        let kept: Anchor = serde_json::from_slice(&text)
+            .with_context(|| format!("`{}` is not an audit log's anchor", path.display()))?;
+        anyhow::ensure!(
+            kept.origin == origin,
+            "`{}` anchors `{}`, which is another TPM's log",
+            path.display(),
+            kept.origin
+        );
+        return Ok(kept);
     }
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    // An enrolled host has a log: a new one would forget what the old one said.
+    anyhow::ensure!(
+        !state.join("enrollment.json").exists(),
+        "`{}` is missing, and this host is enrolled: its audit log was removed; put it back, or \
+         enroll anew with an empty state folder",
+        path.display()
+    );
+    let first = tpm.read_counter(CounterRole::Audit).await?;
+    let anchor = Anchor { origin, first };
+    durable::replace(path, &serde_json::to_vec_pretty(&anchor)?)
+        .with_context(|| format!("`{}` cannot be written", path.display()))?;
+    Ok(anchor)
 }

@@ -19,6 +19,7 @@ use holdfast_protocol::audit::What;
 use holdfast_protocol::grade::Grade;
 use holdfast_protocol::record::Record;
 use holdfast_record_audit::LastStop;
+use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -28,6 +29,7 @@ use crate::approvers::Approvers;
 use crate::audit::{OpenAudit, Recorder};
 use crate::calls::Calls;
 use crate::config::{Config, LauncherConfig};
+use crate::listener::listen;
 use crate::management::{self, Answers, Managers};
 use crate::sessions::{self as sealed, Endings, Ground, Hooks, NodeAuthority, Own, RecordSvids};
 use crate::state_folder::StateFolder;
@@ -116,7 +118,7 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
         grade: tpm.grade,
         tpm: tpm.words.clone(),
     };
-    let listener = management::listen(&config.run.join("management.sock"))?;
+    let listener = open_socket(&config.run.join("management.sock"))?;
 
     let mut tasks = JoinSet::new();
     let Calls {
@@ -261,9 +263,7 @@ impl SessionParts {
             authority,
             endings,
         } = self;
-        let path = run.join("run.sock");
-        let listener = sealed::listen(&path)
-            .with_context(|| format!("`{}` cannot be opened", path.display()))?;
+        let listener = open_socket(&run.join("run.sock"))?;
         // One message for each session that ends; its keeper takes it at once.
         let (tell, ended) = mpsc::channel(16);
         tasks.spawn(endings.pass_on(ended));
@@ -272,6 +272,10 @@ impl SessionParts {
         tasks.spawn(sealed::serve(listener, ground, stop.clone()));
         Ok(())
     }
+}
+
+fn open_socket(path: &Path) -> anyhow::Result<UnixListener> {
+    listen(path).with_context(|| format!("the socket `{}` cannot be opened", path.display()))
 }
 
 /// The signals that stop the broker in order.

@@ -5,11 +5,13 @@
 //! work itself.
 #![forbid(unsafe_code)]
 
+mod ambient;
 mod approvers;
 mod audit;
 mod calls;
 mod config;
 mod daemon;
+mod listener;
 mod log;
 mod management;
 mod sessions;

@@ -2,8 +2,6 @@
 //!
 //! The only place where the broker chooses a TPM; a simulated one is announced loudly.
 
-use std::fs::File;
-use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -117,13 +115,11 @@ impl OpenTpm {
 }
 
 fn load(path: &Path) -> anyhow::Result<Option<TpmState>> {
-    let mut text = Vec::new();
-    match File::open(path) {
-        Ok(file) => file.take(MAX_STATE).read_to_end(&mut text),
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => Err(error),
-    }
-    .with_context(|| format!("`{}` cannot be read", path.display()))?;
+    let kept = durable::load(path, MAX_STATE)
+        .with_context(|| format!("`{}` cannot be read", path.display()))?;
+    let Some(text) = kept else {
+        return Ok(None);
+    };
     serde_json::from_slice(&text)
         .map(Some)
         .with_context(|| format!("`{}` is not what this broker keeps there", path.display()))

@@ -24,9 +24,6 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a connection may take to stand.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// RFC 9266 §2.
-const EXPORTER_LABEL: &[u8] = b"EXPORTER-Channel-Binding";
-
 /// A connection to the attestor.
 #[derive(Clone, Debug)]
 pub struct Connection {
@@ -96,7 +93,7 @@ async fn handshake(
     let exported = tls
         .get_ref()
         .1
-        .export_keying_material([0_u8; 32], EXPORTER_LABEL, Some(&[]))
+        .export_keying_material([0_u8; 32], ChannelBinding::EXPORTER_LABEL, Some(&[]))
         .map_err(ChannelError::Tls)?;
 
     // Handed out once: a second attempt to connect finds nothing and fails.

@@ -1,9 +1,24 @@
-//! Replacing a small file so that a crash leaves either the old one or the new one, whole.
+//! Reading a small file, and replacing it so that a crash leaves either the old one or the new one, whole.
 
 use std::fs::{File, OpenOptions, Permissions};
-use std::io::Write;
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+
+/// Reads a file of at most `limit` bytes; `None` where there is none. What is longer is cut off, and
+/// then is not what was kept.
+///
+/// # Errors
+/// The file system's own.
+pub fn load(path: &Path, limit: u64) -> std::io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    match File::open(path) {
+        Ok(file) => file.take(limit).read_to_end(&mut bytes)?,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    Ok(Some(bytes))
+}
 
 /// Writes `bytes` to `path`, durably: a new file beside it, a rename, then the folder.
 ///

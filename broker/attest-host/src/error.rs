@@ -40,9 +40,6 @@ pub enum AttestHostError {
     /// Caller: nothing can be attested before it is enrolled.
     #[error("this host is not enrolled with an attestor")]
     NotEnrolled,
-    /// Caller: the host is another attestor's already.
-    #[error("this host is enrolled with {0} already")]
-    EnrolledElsewhere(crate::url::AttestorUrl),
     /// Us: a request could not be made.
     #[error("the certificate request could not be made")]
     Request(#[source] rcgen::Error),

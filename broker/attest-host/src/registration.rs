@@ -3,8 +3,6 @@
 //! Written whole or not at all; read back as strictly as a peer's message, for whoever could write
 //! the file is not trusted for it. It holds no secret.
 
-use std::fs::File;
-use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use holdfast_protocol::id::{HostId, SpiffeId, TrustDomain};
@@ -78,15 +76,12 @@ impl Registration {
     /// # Errors
     /// [`RegistrationError`] if there is something else.
     pub fn load(path: &Path) -> Result<Option<Self>, RegistrationError> {
-        let failed = |source| RegistrationError::Io {
+        let kept = durable::load(path, MAX_FILE).map_err(|source| RegistrationError::Io {
             path: path.to_owned(),
             source,
-        };
-        let mut text = Vec::new();
-        match File::open(path) {
-            Ok(file) => file.take(MAX_FILE).read_to_end(&mut text).map_err(failed)?,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(failed(error)),
+        })?;
+        let Some(text) = kept else {
+            return Ok(None);
         };
         serde_json::from_slice(&text)
             .map(Some)

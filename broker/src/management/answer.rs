@@ -259,8 +259,7 @@ fn not_attested(error: &AttestHostError) -> Failure {
              `holdfast-attestor host show`"
         }
         AttestHostError::NotEnrolled => "`holdfast enroll URL --token-file FILE`",
-        AttestHostError::EnrolledElsewhere(_)
-        | AttestHostError::Tpm(_)
+        AttestHostError::Tpm(_)
         | AttestHostError::EventLog(_)
         | AttestHostError::Registration(_)
         | AttestHostError::NotRecorded(_)

@@ -7,8 +7,6 @@ mod answer;
 mod approvals;
 mod peer;
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,35 +27,6 @@ const PEER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connections served at once: people and scripts, not services; more wait in the kernel's queue.
 const CONNECTIONS: usize = 32;
-
-/// The socket cannot be served.
-#[derive(Debug, thiserror::Error)]
-#[error("the management socket `{path}` cannot be opened")]
-pub struct ManagementError {
-    path: PathBuf,
-    #[source]
-    source: std::io::Error,
-}
-
-/// Opens the management socket. Anyone may connect; [`Managers`] says who is heard.
-///
-/// # Errors
-/// [`ManagementError`] if the path cannot be bound.
-pub fn listen(path: &Path) -> Result<UnixListener, ManagementError> {
-    let bind = || {
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
-        let listener = UnixListener::bind(path)?;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
-        Ok(listener)
-    };
-    bind().map_err(|source| ManagementError {
-        path: path.to_owned(),
-        source,
-    })
-}
 
 /// Serves the socket until `stop`; requests under way are finished first.
 pub async fn serve(

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use holdfast_authorize_calls::hook;
 use holdfast_authorize_calls::normalize::claude::Heard;
@@ -15,7 +15,6 @@ use holdfast_authorize_calls::task::Authorizer;
 use holdfast_authorize_calls::world::World;
 use holdfast_issue_credentials::{FrameHandler, SessionIdentity};
 use holdfast_policy::Taint;
-use holdfast_protocol::Timestamp;
 use holdfast_protocol::call::Caller;
 use holdfast_protocol::decision::{DeniedBy, Reason};
 use holdfast_protocol::frame::{self, FrameError};
@@ -25,6 +24,8 @@ use holdfast_protocol::words::with_causes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
+
+use crate::ambient::{now, random_bits};
 
 /// How long a shim may take to say what the agent wants: it has it in hand.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -104,7 +105,7 @@ impl Hooks {
             .map(Arc::clone)
             .ok_or(NotDecided::Unknown)?;
         let arrival = Arrival {
-            id: fresh_id().map_err(NotDecided::Randomness)?,
+            id: CallId::from_random(random_bits().map_err(NotDecided::Randomness)?),
             caller: known.caller.clone(),
             received: now(),
         };
@@ -167,21 +168,4 @@ async fn read(stream: &mut UnixStream) -> Result<HookRequest, NotDecided> {
         .await
         .map_err(NotDecided::Read)?;
     Ok(frame::decode(&body)?)
-}
-
-fn fresh_id() -> std::io::Result<CallId> {
-    let mut bytes = [0; 16];
-    let drawn = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
-    if drawn == bytes.len() {
-        Ok(CallId::from_random(bytes))
-    } else {
-        Err(std::io::ErrorKind::UnexpectedEof.into())
-    }
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

@@ -31,6 +31,7 @@ use super::Ground;
 use super::folder::{Folder, INSIDE};
 use super::hooks::Known;
 use super::socket::WishError;
+use crate::ambient::random_bits;
 
 /// The bridge's port on a session's own loopback.
 const BRIDGE: NonZeroU16 = NonZeroU16::MIN.saturating_add(3127);
@@ -99,7 +100,7 @@ pub async fn make(
 ) -> Result<Made, RunError> {
     let node = node_id(ground)?;
     let profile = profile(&ground.profiles, &request)?;
-    let session = fresh_id()?;
+    let session = SessionId::from_random(random_bits().map_err(RunError::Host)?);
     let identity = SessionIdentity {
         session,
         spiffe_id: SpiffeId::session(
@@ -266,17 +267,6 @@ fn own_variables(
     .into_iter()
     .map(|(name, value)| Ok((VariableName::try_from(name.to_owned())?, value)))
     .collect()
-}
-
-fn fresh_id() -> Result<SessionId, RunError> {
-    let mut bytes = [0; 16];
-    let drawn = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
-        .map_err(|errno| RunError::Host(errno.into()))?;
-    if drawn == bytes.len() {
-        Ok(SessionId::from_random(bytes))
-    } else {
-        Err(RunError::Host(std::io::ErrorKind::UnexpectedEof.into()))
-    }
 }
 
 /// Makes the folder of all sessions' sockets, closed to everybody else, and empties it of what a

@@ -31,7 +31,7 @@ pub use self::hooks::Hooks;
 pub use self::launch::sockets_folder;
 pub use self::own::Own;
 pub use self::recorder::RecordSvids;
-pub use self::serve::{listen, serve};
+pub use self::serve::serve;
 pub use self::words::status;
 
 /// What every session needs of the broker.

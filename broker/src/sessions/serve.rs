@@ -6,8 +6,6 @@
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,18 +37,8 @@ const CONNECTIONS: usize = holdfast_launch_agents::state::MAX_LIVE;
 /// How long the command line may take to hear how its session ended.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// Opens the run socket. Any human may ask; the launcher refuses who is none.
-pub fn listen(path: &Path) -> std::io::Result<UnixListener> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
-    Ok(listener)
-}
-
-/// Serves the run socket until `stop`; sessions end with it.
+/// Serves the run socket until `stop`; sessions end with it. Any human may ask; the launcher refuses
+/// who is none.
 pub async fn serve(listener: UnixListener, ground: Arc<Ground>, stop: CancellationToken) {
     let mut connections = JoinSet::new();
     loop {
