@@ -27,6 +27,8 @@ pub struct Config {
     pub launcher: LauncherConfig,
     /// Its management socket.
     pub management: ManagementConfig,
+    /// How humans approve.
+    pub approvals: ApprovalsConfig,
     /// Its audit log.
     pub audit: AuditConfig,
     /// Its own log.
@@ -95,6 +97,25 @@ pub struct LauncherConfig {
 pub struct ManagementConfig {
     /// Uids besides root and the broker's own.
     pub uids: Vec<u32>,
+}
+
+/// How humans approve.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct ApprovalsConfig {
+    /// Whether a window on X11 may take a PIN.
+    pub pin_on_x11: PinOnX11,
+}
+
+/// Whether a PIN may be typed where every other program can watch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PinOnX11 {
+    /// No.
+    #[default]
+    Refuse,
+    /// Yes: somebody has declared it, and each use is recorded.
+    Allow,
 }
 
 /// When checkpoints are made.

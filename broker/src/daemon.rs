@@ -115,6 +115,7 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
         audit: log,
         authorizer: calls.authorizer.clone(),
         approvers,
+        approvals: config.approvals.clone(),
         grade: tpm.grade,
         tpm: tpm.words.clone(),
     };

@@ -29,12 +29,33 @@ pub struct Question {
     pub tier: Tier,
     /// Why a human is asked.
     pub why: String,
+    /// The call in the agent's own words: its tool, and its arguments as JSON, cut where they are
+    /// long. To be shown apart from everything above, as a quotation.
+    pub quoted: Quoted,
+    /// Where relative paths start, inside the session.
+    pub directory: String,
     /// SHA-256 over the call's canonical JSON.
     pub digest: Sha256Digest,
     /// Its place among the human's questions, from 1, oldest first.
     pub position: usize,
     /// Whether the agent still waits.
     pub waits: Waits,
+}
+
+/// A call in the agent's own words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quoted {
+    /// The tool.
+    pub tool: String,
+    /// Its arguments, JSON, at most [`Quoted::MAX`] characters.
+    pub arguments: String,
+    /// How many characters more there are.
+    pub omitted: usize,
+}
+
+impl Quoted {
+    /// The most characters of arguments that are quoted.
+    pub const MAX: usize = 4096;
 }
 
 /// Whether the agent still waits for the answer.
@@ -65,5 +86,21 @@ pub enum HumanAnswer {
     Pin {
         /// What was typed.
         pin: Secret,
+        /// Where it was typed.
+        surface: Surface,
     },
+}
+
+/// Where a PIN was typed, as the program that took it says: it tells honest programs apart, no others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Surface {
+    /// A terminal of the human's.
+    Terminal,
+    /// A file that a script names.
+    File,
+    /// A window on a Wayland compositor, which keeps keys from other programs.
+    WaylandWindow,
+    /// A window on an X11 server, where every other program can watch the keys.
+    X11Window,
 }

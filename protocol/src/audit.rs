@@ -6,12 +6,14 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::approval::Surface;
 use crate::call::{Effect, HumanUid, ToolCall};
 use crate::decision::Verdict;
 use crate::grade::Grade;
 use crate::id::{CallId, HostId, SessionId, SpiffeId};
 use crate::management::SessionAct;
 use crate::receipt::Receipt;
+use crate::vault::{SecretName, SecretUse, Sharing};
 use crate::{Sha256Digest, Timestamp};
 
 /// An event with the time and the unique name that its record will bear.
@@ -103,6 +105,52 @@ pub enum What {
         human: HumanUid,
         /// SHA-256 over its SubjectPublicKeyInfo, DER.
         key: Sha256Digest,
+    },
+    /// A human's vault was made.
+    VaultMade {
+        /// Whose.
+        human: HumanUid,
+        /// What else than the TPM opens it.
+        sharing: Sharing,
+    },
+    /// A human's vault is about to be opened, with the share of their keyring where it has one.
+    VaultOpened {
+        /// Whose.
+        human: HumanUid,
+    },
+    /// A secret is about to be put into a vault.
+    SecretKept {
+        /// Whose vault.
+        human: HumanUid,
+        /// Its name.
+        name: SecretName,
+        /// What it is for.
+        purpose: SecretUse,
+    },
+    /// A secret is about to be taken out of a vault.
+    SecretRemoved {
+        /// Whose vault.
+        human: HumanUid,
+        /// Its name.
+        name: SecretName,
+    },
+    /// A session is about to be given the use of a secret, under a lease of the TPM.
+    SecretLeased {
+        /// The session.
+        session: SessionId,
+        /// The secret's name.
+        name: SecretName,
+        /// When the lease ends, unless it is renewed.
+        until: Timestamp,
+    },
+    /// A PIN for a call was typed somewhere; recorded before the TPM is asked whether it is right.
+    PinTyped {
+        /// The call that it is to approve.
+        call: CallId,
+        /// Whose PIN.
+        human: HumanUid,
+        /// Where, as the program says.
+        surface: Surface,
     },
     /// A call is about to be answered: the intent, before anything leaves.
     CallDecided {

@@ -21,8 +21,11 @@ pub mod receipt;
 pub mod record;
 pub mod run;
 pub mod secret;
+pub mod session;
 pub mod time;
 pub mod token;
+pub mod url;
+pub mod vault;
 pub mod wire;
 pub mod words;
 

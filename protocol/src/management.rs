@@ -9,6 +9,7 @@ use crate::approval::{HumanAnswer, Question};
 use crate::grade::Grade;
 use crate::id::{AgentKind, CallId, HostId, SessionId, SpiffeId, TrustDomain};
 use crate::secret::Secret;
+use crate::vault::{NewVault, SecretName, SecretUse, VaultListing};
 use crate::{Sha256Digest, Timestamp};
 
 /// A question to the broker.
@@ -48,6 +49,11 @@ pub enum Request {
     },
     /// The questions that wait for the caller.
     Approvals,
+    /// The same, as soon as they are not `known` ones, or after a while.
+    AwaitApprovals {
+        /// The questions that the caller has seen.
+        known: Vec<CallId>,
+    },
     /// Answer one of them.
     AnswerCall {
         /// The call that is asked about.
@@ -59,6 +65,29 @@ pub enum Request {
     EnrollPin {
         /// The PIN.
         pin: Secret,
+    },
+    /// The caller's vault and what is in it.
+    Secrets,
+    /// Make the caller's vault.
+    MakeVault(NewVault),
+    /// Open the caller's vault with the share of their keyring.
+    OpenVault {
+        /// 32 bytes, base64.
+        share: Secret,
+    },
+    /// Put a secret into the caller's vault; one of the same name is replaced.
+    KeepSecret {
+        /// Its name.
+        name: SecretName,
+        /// What it is for.
+        purpose: SecretUse,
+        /// The secret itself.
+        value: Secret,
+    },
+    /// Take a secret out of the caller's vault, and from every session that was given it.
+    RemoveSecret {
+        /// Its name.
+        name: SecretName,
     },
 }
 
@@ -102,13 +131,20 @@ pub enum Response {
     Checkpointed(AuditHead),
     /// To [`Request::Sessions`], and to [`Request::ControlSession`] with the one.
     Sessions(Vec<SessionStatus>),
-    /// To [`Request::Approvals`].
+    /// To [`Request::Approvals`] and [`Request::AwaitApprovals`].
     Approvals(Vec<Question>),
     /// To [`Request::AnswerCall`]: the answer was taken.
     Answered,
     /// To [`Request::EnrollPin`]: the code that unlocks the PIN, shown this once.
     PinEnrolled {
         /// 32 letters and digits, to be kept on paper.
+        recovery: Secret,
+    },
+    /// To [`Request::Secrets`], [`Request::OpenVault`], [`Request::KeepSecret`] and [`Request::RemoveSecret`].
+    Vault(VaultListing),
+    /// To [`Request::MakeVault`].
+    VaultMade {
+        /// The code that opens the vault's root after the software of this machine has changed, shown this once.
         recovery: Secret,
     },
     /// It could not be done.
@@ -188,6 +224,28 @@ pub struct Status {
     pub node: NodeState,
     /// The audit log's head.
     pub audit: AuditHead,
+    /// How much of the log the attestor has.
+    pub mirror: Mirror,
+}
+
+/// How much of the audit log the attestor has taken and cosigned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "mirror", rename_all = "kebab-case")]
+pub enum Mirror {
+    /// No attestor knows this host.
+    None,
+    /// All of it.
+    Current {
+        /// How many records.
+        size: u64,
+    },
+    /// Not all of it yet.
+    Behind {
+        /// How many records it has.
+        size: u64,
+        /// Why there are no more, where something is in the way.
+        why: Option<String>,
+    },
 }
 
 /// Whether this host has a node SVID.

@@ -1,9 +1,10 @@
 //! What a human is shown about a question.
 //!
-//! Every word comes from the call's effects and the policy; it must never show the agent's own. Text that the agent chose
+//! Every word but the quotation comes from the call's effects and the policy, never from the agent. Text that the agent chose
 //! inside an effect (a path, a host) stands in back quotes, shortened, with nothing invisible in it.
 
-use holdfast_protocol::call::{Effect, History, HumanUid, Manner, Reach};
+use holdfast_protocol::approval::Quoted;
+use holdfast_protocol::call::{Effect, History, HumanUid, Manner, Reach, ToolCall};
 use holdfast_protocol::decision::Reason;
 use holdfast_protocol::grade::Tier;
 use holdfast_protocol::id::{AgentKind, CallId, SessionId};
@@ -33,6 +34,10 @@ pub struct ApprovalCard {
     pub tier: Tier,
     /// Why a human is asked.
     pub why: Reason,
+    /// The call in the agent's own words, to be shown as a quotation.
+    pub quoted: Quoted,
+    /// Where relative paths start, inside the session.
+    pub directory: String,
     /// SHA-256 over the call's canonical JSON.
     pub digest: Sha256Digest,
     /// What a proof signs.
@@ -57,6 +62,18 @@ pub enum Waiting {
         /// When.
         gone: Timestamp,
     },
+}
+
+/// A call as its agent put it.
+pub fn quoted(call: &ToolCall) -> Quoted {
+    let text = call.arguments.to_string();
+    let mut characters = text.chars();
+    let arguments: String = characters.by_ref().take(Quoted::MAX).collect();
+    Quoted {
+        tool: call.tool.as_str().to_owned(),
+        arguments,
+        omitted: characters.count(),
+    }
 }
 
 /// The most serious of `effects`, in words.

@@ -5,12 +5,18 @@
 //! [`SessionSocket`] serves them, and hands hook frames on. Signing and recording are handed in
 //! ([`Authority`], [`Recorder`]), and so is the judgement of who may connect ([`PeerCheck`]).
 //!
+//! Long-lived secrets stay in the [`vault`]; a session is granted their use ([`grant`]) under leases
+//! of the TPM, and the [`bridge`] puts them in where requests leave the host.
+//!
 //! This job must never hold a key of the trust domain, must never let an SVID leave before its
 //! record is durable, and must never serve one session another's identity.
 #![forbid(unsafe_code)]
 
 mod audiences;
+pub mod bridge;
 mod bundle;
+pub mod decide;
+pub mod grant;
 mod jwk;
 mod jwt;
 mod material;
@@ -18,6 +24,7 @@ mod session_socket;
 mod sources;
 mod state;
 mod task;
+pub mod vault;
 pub mod workload;
 
 pub use audiences::{Audiences, InvalidAudiences};

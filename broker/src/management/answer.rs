@@ -13,7 +13,7 @@ use holdfast_protocol::call::HumanUid;
 use holdfast_protocol::grade::Grade;
 use holdfast_protocol::id::SessionId;
 use holdfast_protocol::management::{
-    AuditRecord, EnrollRequest, Failure, FailureKind, Request, Response, SessionAct, Status,
+    AuditRecord, EnrollRequest, Failure, FailureKind, Mirror, Request, Response, SessionAct, Status,
 };
 use holdfast_protocol::record::Record;
 use holdfast_protocol::words::with_causes;
@@ -23,6 +23,7 @@ use rustls::pki_types::pem::PemObject;
 
 use super::approvals;
 use crate::approvers::Approvers;
+use crate::config::ApprovalsConfig;
 use crate::sessions::status;
 
 /// What a listing may take of a frame: half, so that its JSON escapes fit too.
@@ -42,6 +43,8 @@ pub struct Answers {
     pub authorizer: Authorizer,
     /// The humans' approval keys.
     pub approvers: Approvers,
+    /// How humans approve.
+    pub approvals: ApprovalsConfig,
     /// What kind of installation this is.
     pub grade: Grade,
     /// The TPM, in words.
@@ -65,11 +68,20 @@ impl Answers {
                 &self.authorizer,
                 caller,
             ))),
-            Request::AnswerCall { call, answer } => {
-                approvals::answer(&self.authorizer, &self.approvers, caller, call, &answer)
-                    .await
-                    .map(|()| Response::Answered)
-            }
+            Request::AwaitApprovals { known } => Ok(Response::Approvals(
+                approvals::changed(&self.authorizer, caller, &known).await,
+            )),
+            Request::AnswerCall { call, answer } => approvals::answer(
+                &self.authorizer,
+                &self.approvers,
+                caller,
+                call,
+                &answer,
+                &*self.record,
+                &self.approvals,
+            )
+            .await
+            .map(|()| Response::Answered),
             Request::EnrollPin { pin } => approvals::enroll(&self.approvers, caller, &pin)
                 .await
                 .map(|recovery| Response::PinEnrolled { recovery }),
@@ -85,6 +97,7 @@ impl Answers {
             tpm: self.tpm.clone(),
             node,
             audit: self.audit.head(),
+            mirror: Mirror::None,
         }))
     }
 

@@ -3,18 +3,26 @@
 //! A question is shown to its own human and answered by that human alone; the proof is made and
 //! judged elsewhere.
 
+use std::time::Duration;
+
 use holdfast_authorize_calls::card::{ApprovalCard, Waiting};
 use holdfast_authorize_calls::state::{Answer, AnswerRefused};
 use holdfast_authorize_calls::task::Authorizer;
-use holdfast_protocol::approval::{HumanAnswer, Question, Waits};
+use holdfast_protocol::approval::{HumanAnswer, Question, Surface, Waits};
+use holdfast_protocol::audit::What;
 use holdfast_protocol::call::HumanUid;
 use holdfast_protocol::id::CallId;
 use holdfast_protocol::management::{Failure, FailureKind};
+use holdfast_protocol::record::Record;
 use holdfast_protocol::secret::Secret;
 use holdfast_protocol::words::with_causes;
 use holdfast_tpm::TpmError;
 
 use crate::approvers::{ApproverError, Approvers};
+use crate::config::{ApprovalsConfig, PinOnX11};
+
+/// How long a window is kept waiting for news before it asks again; shorter than its own patience.
+const LONGEST_WATCH: Duration = Duration::from_secs(25);
 
 /// The questions that wait for `caller`.
 pub fn list(authorizer: &Authorizer, caller: HumanUid) -> Vec<Question> {
@@ -32,6 +40,8 @@ pub async fn answer(
     caller: HumanUid,
     call: CallId,
     answer: &HumanAnswer,
+    record: &dyn Record,
+    rules: &ApprovalsConfig,
 ) -> Result<(), Failure> {
     let cards = authorizer.pending();
     let card = cards
@@ -41,7 +51,8 @@ pub async fn answer(
     let answer = match answer {
         HumanAnswer::Deny => Answer::Deny,
         HumanAnswer::Click => Answer::Click,
-        HumanAnswer::Pin { pin } => {
+        HumanAnswer::Pin { pin, surface } => {
+            typed(record, rules, caller, call, *surface).await?;
             let proof = approvers.prove(caller, pin, &card.consent).await;
             Answer::Prove(proof.map_err(|error| not_proven(&error))?)
         }
@@ -50,6 +61,50 @@ pub async fn answer(
         .answer(call, answer)
         .await
         .map_err(|error| refused(&error))
+}
+
+/// Records where a PIN was typed, and refuses one that others could watch, unless this host allows it.
+async fn typed(
+    record: &dyn Record,
+    rules: &ApprovalsConfig,
+    human: HumanUid,
+    call: CallId,
+    surface: Surface,
+) -> Result<(), Failure> {
+    if surface == Surface::X11Window && rules.pin_on_x11 == PinOnX11::Refuse {
+        return Err(Failure {
+            kind: FailureKind::Failed,
+            message: "on X11 every program can watch what is typed, so no PIN is taken there"
+                .to_owned(),
+            advice: "use `holdfast-approve` in a terminal, or declare `pin-on-x11 = \"allow\"` \
+                     under [approvals] in holdfastd.toml; each use of it is recorded"
+                .to_owned(),
+        });
+    }
+    record
+        .record(What::PinTyped {
+            call,
+            human,
+            surface,
+        })
+        .await
+        .map_err(|error| failure(&error, "see holdfastd's log"))
+}
+
+/// Waits until the questions for `caller` are other than `known`, or until a while has passed.
+pub async fn changed(
+    authorizer: &Authorizer,
+    caller: HumanUid,
+    known: &[CallId],
+) -> Vec<Question> {
+    let mut cards = authorizer.cards();
+    let differs = cards.wait_for(|cards| {
+        let own = cards.iter().filter(|card| card.human == caller);
+        !own.map(|card| &card.call).eq(known.iter())
+    });
+    // Neither the end of the wait nor that of the job changes what there is to say.
+    let _ = tokio::time::timeout(LONGEST_WATCH, differs).await;
+    list(authorizer, caller)
 }
 
 /// Makes an approval key for `caller`.
@@ -74,6 +129,8 @@ fn question(card: ApprovalCard) -> Question {
         effects: card.effects,
         tier: card.tier,
         why: card.why.text,
+        quoted: card.quoted,
+        directory: card.directory,
         digest: card.digest,
         position: card.position,
         waits: match card.waiting {

@@ -18,8 +18,9 @@ use holdfast_policy::Taint;
 use holdfast_protocol::call::Caller;
 use holdfast_protocol::decision::{DeniedBy, Reason};
 use holdfast_protocol::frame::{self, FrameError};
-use holdfast_protocol::hook::{Dialect, HookRequest, HookResponse};
+use holdfast_protocol::hook::{Dialect, HookResponse};
 use holdfast_protocol::id::{CallId, SessionId};
+use holdfast_protocol::session::SessionRequest;
 use holdfast_protocol::words::with_causes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -109,6 +110,10 @@ impl Hooks {
             caller: known.caller.clone(),
             received: now(),
         };
+        let request = match request {
+            SessionRequest::Hook(request) => request,
+            SessionRequest::GitCredential(_) => return Err(NotDecided::Unknown),
+        };
         match request.dialect {
             Dialect::Claude => match claude::hear(&request.payload, arrival, &known.world)? {
                 Heard::Call(call) => {
@@ -156,7 +161,7 @@ impl FrameHandler for Hooks {
     }
 }
 
-async fn read(stream: &mut UnixStream) -> Result<HookRequest, NotDecided> {
+async fn read(stream: &mut UnixStream) -> Result<SessionRequest, NotDecided> {
     let mut prefix = [0; frame::PREFIX];
     stream
         .read_exact(&mut prefix)

@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use holdfast_protocol::frame::{self, PREFIX};
-use holdfast_protocol::hook::{HookRequest, HookResponse};
+use holdfast_protocol::session::SessionRequest;
+use serde::de::DeserializeOwned;
 
 use crate::refusal::Refusal;
 
@@ -26,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(9 * 60 + 30);
 const WRITE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Asks the broker.
-pub fn ask(request: &HookRequest) -> Result<HookResponse, Refusal> {
+pub fn ask<A: DeserializeOwned>(request: &SessionRequest) -> Result<A, Refusal> {
     let path =
         std::env::var_os(SOCKET_VARIABLE).map_or_else(|| PathBuf::from(SOCKET), PathBuf::from);
     let request = frame::encode(request).map_err(Refusal::Frame)?;

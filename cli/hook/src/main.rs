@@ -13,6 +13,7 @@ use std::process::ExitCode;
 
 use holdfast_protocol::frame::MAX_FRAME;
 use holdfast_protocol::hook::{Dialect, HookExit, HookRequest, HookResponse};
+use holdfast_protocol::session::SessionRequest;
 use refusal::Refusal;
 
 /// Room in the frame for what stands around the payload.
@@ -42,7 +43,7 @@ fn answer() -> Result<HookResponse, Refusal> {
         return Err(Refusal::InputTooLong);
     }
     let payload = serde_json::from_slice(&input).map_err(Refusal::NotJson)?;
-    exchange::ask(&HookRequest { dialect, payload })
+    exchange::ask(&SessionRequest::Hook(HookRequest { dialect, payload }))
 }
 
 /// The agent whose hook this is: the only argument.

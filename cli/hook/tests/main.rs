@@ -14,6 +14,7 @@ use std::thread;
 
 use holdfast_protocol::frame;
 use holdfast_protocol::hook::{Dialect, HookExit, HookRequest, HookResponse};
+use holdfast_protocol::session::SessionRequest;
 use serde_json::{Value, json};
 
 const CALL: &str =
@@ -50,7 +51,7 @@ fn shim(socket: &Path, arguments: &[&str], input: &[u8]) -> Output {
     child.wait_with_output().unwrap()
 }
 
-fn read_request(stream: &mut UnixStream) -> HookRequest {
+fn read_request(stream: &mut UnixStream) -> SessionRequest {
     let mut prefix = [0; frame::PREFIX];
     stream.read_exact(&mut prefix).unwrap();
     let mut body = vec![0; frame::body_length(prefix).unwrap()];

@@ -7,7 +7,7 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use holdfast_protocol::approval::{HumanAnswer, Question};
+use holdfast_protocol::approval::{HumanAnswer, Question, Surface};
 use holdfast_protocol::grade::Tier;
 use holdfast_protocol::id::CallId;
 use holdfast_protocol::management::{Request, Response};
@@ -84,11 +84,11 @@ fn approve(args: &Args, id: CallId, pin_file: Option<&Path>) -> Result<(), Probl
             // The human sees what they consent to before they prove it.
             print_line(&render::question(&question))?;
         }
-        let pin = match pin_file {
-            Some(file) => from_file(file)?,
-            None => typed("PIN: ")?,
+        let (pin, surface) = match pin_file {
+            Some(file) => (from_file(file)?, Surface::File),
+            None => (typed("PIN: ")?, Surface::Terminal),
         };
-        HumanAnswer::Pin { pin }
+        HumanAnswer::Pin { pin, surface }
     };
     answer(args, id, consent)
 }

@@ -105,6 +105,8 @@ impl Question {
             effects: card::lines(&call.effects),
             tier: self.tier,
             why: self.because.clone(),
+            quoted: card::quoted(call),
+            directory: call.cwd.to_string_lossy().into_owned(),
             digest: self.judged.digest,
             consent: self.consent(),
             position,

@@ -10,6 +10,7 @@ use holdfast_protocol::decision::Verdict;
 use holdfast_protocol::grade::Tier;
 use holdfast_protocol::id::{CallId, SessionId, SpiffeId};
 use holdfast_protocol::receipt::Receipt;
+use holdfast_protocol::vault::SecretName;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -212,6 +213,57 @@ impl Record {
                     },
                 }),
             ),
+            What::VaultMade { human, sharing } => {
+                Self::vault(*human, activity(1, "Create"), "Vault", None, json!({ "sharing": sharing }))
+            }
+            What::VaultOpened { human } => {
+                Self::vault(*human, activity(10, "Activate"), "Vault", None, json!({}))
+            }
+            What::SecretKept {
+                human,
+                name,
+                purpose,
+            } => Self::vault(
+                *human,
+                activity(1, "Create"),
+                "Secret",
+                Some(name),
+                json!({ "purpose": purpose }),
+            ),
+            What::SecretRemoved { human, name } => {
+                Self::vault(*human, activity(4, "Delete"), "Secret", Some(name), json!({}))
+            }
+            What::SecretLeased {
+                session,
+                name,
+                until,
+            } => Self::new(
+                Class::AuthorizeSession,
+                activity(1, "Assign Privileges"),
+                json!({
+                    "actor": broker(),
+                    "privileges": [format!("secret:{name}")],
+                    "session": { "uid": session },
+                    "user": { "type_id": 4, "uid": session },
+                    "unmapped": { "until": until },
+                }),
+            ),
+            What::PinTyped {
+                call,
+                human,
+                surface,
+            } => Self {
+                correlation: Some(call.to_string()),
+                ..Self::new(
+                    Class::ApiActivity,
+                    activity(99, "Prove"),
+                    json!({
+                        "actor": { "user": human_user(*human) },
+                        "api": { "operation": "tools/call", "request": { "uid": call } },
+                        "src_endpoint": { "name": surface },
+                    }),
+                )
+            },
             What::CallDecided {
                 call,
                 digest,
@@ -225,6 +277,29 @@ impl Record {
             } => Self::call_ended(*call, outcome, seen)?,
         };
         Ok(record)
+    }
+
+    /// What a human did to their vault, or to a secret in it.
+    fn vault(
+        human: HumanUid,
+        activity: Activity,
+        kind: &str,
+        name: Option<&SecretName>,
+        unmapped: Value,
+    ) -> Self {
+        let mut entity = json!({ "type": kind, "uid": human.0.to_string() });
+        if let (Some(entity), Some(name)) = (entity.as_object_mut(), name) {
+            entity.insert("name".to_owned(), json!(name));
+        }
+        Self::new(
+            Class::EntityManagement,
+            activity,
+            json!({
+                "actor": { "user": human_user(human) },
+                "entity": entity,
+                "unmapped": unmapped,
+            }),
+        )
     }
 
     fn session_started(

@@ -3,9 +3,11 @@
 //! The line repeats what the record's fields say and adds nothing; programs read the fields. It must never be made of an
 //! agent's own words (arguments, purposes), and text from outside is cut to a length that leaves it one line.
 
+use holdfast_protocol::approval::Surface;
 use holdfast_protocol::audit::What;
 use holdfast_protocol::decision::{DeniedBy, Verdict};
 use holdfast_protocol::management::SessionAct;
+use holdfast_protocol::vault::Sharing;
 
 /// How much of a text from outside a line shows, in characters; all of it stands in the record's fields.
 const SHOWN: usize = 160;
@@ -51,6 +53,36 @@ pub(super) fn message(what: &What) -> String {
         } => format!("session {session} was given an SVID for {}", cut(audience)),
         What::FactorEnrolled { human, key } => {
             format!("approval key {key} enrolled for uid {}", human.0)
+        }
+        What::VaultMade { human, sharing } => {
+            let sharing = match sharing {
+                Sharing::Keyring => "shared with a keyring",
+                Sharing::Headless => "opened by this TPM alone, as declared",
+            };
+            format!("vault of uid {} made, {sharing}", human.0)
+        }
+        What::VaultOpened { human } => format!("vault of uid {} opened", human.0),
+        What::SecretKept { human, name, .. } => {
+            format!("uid {} puts secret {name} into the vault", human.0)
+        }
+        What::SecretRemoved { human, name } => {
+            format!("uid {} takes secret {name} out of the vault", human.0)
+        }
+        What::SecretLeased { session, name, .. } => {
+            format!("session {session} was given the use of secret {name}")
+        }
+        What::PinTyped {
+            call,
+            human,
+            surface,
+        } => {
+            let place = match surface {
+                Surface::Terminal => "in a terminal",
+                Surface::File => "from a file",
+                Surface::WaylandWindow => "in a window",
+                Surface::X11Window => "in a window on X11, where others can watch",
+            };
+            format!("uid {} gave a PIN {place} for call {call}", human.0)
         }
         What::CallDecided { call, verdict, .. } => {
             let (answer, because) = match verdict {

@@ -8,6 +8,7 @@
 use std::path::PathBuf;
 
 use holdfast_proof::hash::canonical_json;
+use holdfast_protocol::approval::Surface;
 use holdfast_protocol::audit::What;
 use holdfast_protocol::call::{Caller, Channel, Effect, HumanUid, Manner, ToolCall};
 use holdfast_protocol::decision::{DeniedBy, Reason, Verdict};
@@ -15,6 +16,7 @@ use holdfast_protocol::grade::{Grade, Level, Tier};
 use holdfast_protocol::id::{CallId, HostId, SessionId, SpiffeId, TrustDomain};
 use holdfast_protocol::management::SessionAct;
 use holdfast_protocol::receipt::{Consent, ConsentFormat, ConsentProof, Receipt};
+use holdfast_protocol::vault::{SecretUse, Sharing};
 use holdfast_protocol::{Sha256Digest, Timestamp};
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -178,6 +180,53 @@ snapshot!(
     What::FactorEnrolled {
         human: HumanUid(1000),
         key: digest(),
+    }
+);
+snapshot!(
+    vault_made,
+    What::VaultMade {
+        human: HumanUid(1000),
+        sharing: Sharing::Headless,
+    }
+);
+snapshot!(
+    vault_opened,
+    What::VaultOpened {
+        human: HumanUid(1000),
+    }
+);
+snapshot!(
+    secret_kept,
+    What::SecretKept {
+        human: HumanUid(1000),
+        name: "github".parse().unwrap(),
+        purpose: SecretUse::Git {
+            remote: "https://github.com/org".parse().unwrap(),
+            username: "x-access-token".parse().unwrap(),
+        },
+    }
+);
+snapshot!(
+    secret_removed,
+    What::SecretRemoved {
+        human: HumanUid(1000),
+        name: "github".parse().unwrap(),
+    }
+);
+snapshot!(
+    secret_leased,
+    What::SecretLeased {
+        session: session(),
+        name: "github".parse().unwrap(),
+        until: Timestamp::from_secs(1_790_003_600),
+    }
+);
+snapshot!(
+    pin_typed,
+    What::PinTyped {
+        call: call_id(),
+        human: HumanUid(1000),
+        surface: Surface::X11Window,
     }
 );
 snapshot!(

@@ -74,6 +74,12 @@ impl AuditLog {
             | What::SessionEnded { .. }
             | What::SvidIssued { .. }
             | What::FactorEnrolled { .. }
+            | What::VaultMade { .. }
+            | What::VaultOpened { .. }
+            | What::SecretKept { .. }
+            | What::SecretRemoved { .. }
+            | What::SecretLeased { .. }
+            | What::PinTyped { .. }
             | What::CallDecided { .. }
             | What::CallEnded { .. } => Urgency::Routine,
         };
