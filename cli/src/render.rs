@@ -6,7 +6,7 @@ use holdfast_protocol::Timestamp;
 use holdfast_protocol::approval::{Question, Waits};
 use holdfast_protocol::grade::Grade;
 use holdfast_protocol::management::{
-    AuditHead, AuditRecord, AuditReport, NodeState, NodeStatus, SessionPhase, SessionStatus, Status,
+    AuditHead, AuditRecord, AuditReport, Mirror, NodeState, NodeStatus, SessionPhase, SessionStatus, Status,
 };
 use serde_json::Value;
 
@@ -44,12 +44,29 @@ pub fn status(status: &Status) -> String {
         Grade::Contained => "\n            CONTAINED: no root, no session identity beyond L1",
     };
     format!(
-        "holdfastd   {}\ngrade       {}{warning}\ntpm         {}\nidentity    {node}\n{}",
+        "holdfastd   {}\ngrade       {}{warning}\ntpm         {}\nidentity    {node}\n{}\n{}",
         status.version,
         status.grade,
         status.tpm,
-        head(&status.audit)
+        head(&status.audit),
+        mirror(&status.mirror)
     )
+}
+
+/// How much of the log is safe with the attestor.
+fn mirror(mirror: &Mirror) -> String {
+    match mirror {
+        Mirror::None => "mirror      none: no attestor keeps a copy of the log".to_owned(),
+        Mirror::Current { size } => {
+            format!("mirror      all of it cosigned by the attestor ({})", counted(*size))
+        }
+        Mirror::Behind { size, why } => {
+            let why = why
+                .as_ref()
+                .map_or_else(String::new, |why| format!("\n            {}", printable(why)));
+            format!("mirror      behind: the attestor has {}{why}", counted(*size))
+        }
+    }
 }
 
 /// The audit log's head.
@@ -274,6 +291,10 @@ mod tests {
             tpm: "swtpm in /var/lib/holdfast/tpm".to_owned(),
             node: NodeState::Attested(node()),
             audit: audit_head(),
+            mirror: Mirror::Behind {
+                size: 9,
+                why: Some("the attestor does not answer".to_owned()),
+            },
         }));
     }
 
