@@ -4,10 +4,14 @@
 //! parallel, as threads and as processes.
 
 mod authority;
+mod claude;
 mod command;
 mod daemon;
 mod delay;
+mod git_remote;
+mod http;
 mod manufacture;
+mod model_server;
 mod ports;
 mod proxy;
 mod scratch;
@@ -18,10 +22,13 @@ mod wait;
 mod wire;
 
 pub use self::authority::EkAuthority;
+pub use self::claude::{bare_claude, claude, skipped};
 pub use self::command::CommandCode;
 pub use self::daemon::{Daemon, Ready, bin};
 pub use self::delay::DelayProfile;
+pub use self::git_remote::{GitRemote, GitRequest, Guarded, git, plain_git};
 pub use self::manufacture::EkKind;
+pub use self::model_server::{ModelRequest, ModelServer, ToolResult, Turn};
 pub use self::ports::{PortPair, free_port};
 pub use self::proxy::{CountingProxy, Exchange};
 pub use self::scratch::Scratch;

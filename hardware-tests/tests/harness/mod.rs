@@ -3,5 +3,7 @@
 //! A scenario can only be as true as these.
 
 mod daemon;
+mod git_remote;
+mod model_server;
 mod proxy;
 mod swtpm;
