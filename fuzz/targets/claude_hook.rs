@@ -20,7 +20,7 @@ fuzz_target!(|data: &[u8]| {
         home: "/home/u".into(),
         ..World::default()
     };
-    let Ok(Heard::Call(call)) = hear(&payload, arrival(), &world) else {
+    let Ok(Heard::Call { call, .. }) = hear(&payload, arrival(), &world) else {
         return;
     };
     // Who asks is known from the socket, whatever the message says.

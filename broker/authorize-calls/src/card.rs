@@ -65,7 +65,7 @@ pub enum Waiting {
 }
 
 /// A call as its agent put it.
-pub fn quoted(call: &ToolCall) -> Quoted {
+pub fn quotation(call: &ToolCall) -> Quoted {
     let text = call.arguments.to_string();
     let mut characters = text.chars();
     let arguments: String = characters.by_ref().take(Quoted::MAX).collect();
@@ -107,7 +107,14 @@ fn line(effect: &Effect) -> String {
                 Some("refs/heads/*") => "every branch".to_owned(),
                 Some("refs/tags/*") => "every tag".to_owned(),
                 Some("refs/*") => "everything".to_owned(),
-                Some(refspec) => quoted(refspec),
+                Some(refspec) => match refspec
+                    .split_once("/")
+                    .and_then(|(_, rest)| rest.split_once("/"))
+                {
+                    Some(("tags", name)) => format!("tag {}", quoted(name)),
+                    Some(("heads", name)) => quoted(name),
+                    Some(_) | None => quoted(refspec),
+                },
             };
             let to = match remote {
                 Some(remote) => quoted(remote),

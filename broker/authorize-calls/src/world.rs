@@ -5,15 +5,19 @@
 
 mod path;
 mod place;
+pub mod repository;
+mod resolve;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use holdfast_policy::{Acquaintance, Act, BranchStanding, Grant, Place, RemoteStanding};
 use holdfast_protocol::call::Effect;
+use holdfast_protocol::vault::SecretUse;
 
 pub use path::absolute;
 pub(crate) use path::has_wildcard;
+pub use repository::Remote;
 
 /// What one session may touch, as the broker knows it.
 #[derive(Clone, Debug, Default)]
@@ -26,14 +30,14 @@ pub struct World {
     pub scratch: Vec<PathBuf>,
     /// Roots of the human's other projects, absolute.
     pub other_projects: Vec<PathBuf>,
-    /// The project's git remotes by name, with the host of each.
-    pub remotes: BTreeMap<String, String>,
+    /// The project's git remotes by name.
+    pub remotes: BTreeMap<String, Remote>,
     /// The project's branches, as far as they matter.
     pub branches: Branches,
     /// Hosts that the session may fetch from: names, or `*.suffix`.
     pub hosts: BTreeSet<String>,
-    /// Names of the secrets that the session was given.
-    pub secrets: BTreeSet<String>,
+    /// The secrets that the session was given, by name, and what each is for.
+    pub secrets: BTreeMap<String, SecretUse>,
 }
 
 /// What is known of the branches of a project.
@@ -103,7 +107,7 @@ impl World {
             },
             Effect::UsesSecret { name } => Act::UsesSecret {
                 name: name.clone(),
-                grant: if self.secrets.contains(name) {
+                grant: if self.secrets.contains_key(name) {
                     Grant::Granted
                 } else {
                     Grant::Withheld
@@ -129,7 +133,10 @@ impl World {
     }
 
     fn remote(&self, remote: Option<&str>) -> RemoteStanding {
-        if self.remotes.contains_key(remote.unwrap_or("origin")) {
+        let remote = remote.unwrap_or("origin");
+        let configured = self.remotes.contains_key(remote)
+            || self.remotes.values().any(|known| known.url == remote);
+        if configured {
             RemoteStanding::Configured
         } else {
             RemoteStanding::Unknown

@@ -16,7 +16,12 @@ use crate::world::World;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Heard {
     /// A tool wants to run: decide.
-    Call(Box<ToolCall>),
+    Call {
+        /// What it wants.
+        call: Box<ToolCall>,
+        /// The model's own name for the call, which the end of it will bear.
+        tool_use_id: Option<String>,
+    },
     /// A tool has run.
     Ended {
         /// The model's own name for the call.
@@ -80,8 +85,12 @@ pub fn hear(payload: &Value, arrival: Arrival, world: &World) -> Result<Heard, N
     }
     let tool = message.tool_name.unwrap_or_default();
     let effects = effects(&tool, &message.tool_input, &message.cwd, world);
-    tool_call(arrival, tool, message.tool_input, message.cwd, effects)
-        .map(|call| Heard::Call(Box::new(call)))
+    let effects = world.resolve(effects);
+    let call = tool_call(arrival, tool, message.tool_input, message.cwd, effects)?;
+    Ok(Heard::Call {
+        call: Box::new(call),
+        tool_use_id: message.tool_use_id,
+    })
 }
 
 fn effects(tool: &str, input: &Value, cwd: &Path, world: &World) -> Vec<Effect> {

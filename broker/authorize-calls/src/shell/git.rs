@@ -266,7 +266,8 @@ impl Walk<'_> {
             }
         }
         if parsed.has(&["--all", "--multiple"]) {
-            let hosts: Vec<String> = self.world.remotes.values().cloned().collect();
+            let remotes = self.world.remotes.values();
+            let hosts: Vec<String> = remotes.filter_map(|remote| remote.host.clone()).collect();
             for host in hosts {
                 self.reaches(&host, Manner::Fetch);
             }
@@ -291,7 +292,8 @@ impl Walk<'_> {
 
     /// A remote that is fetched from, by name or address.
     fn remote(&mut self, remote: &str, env: &Env) {
-        if let Some(host) = self.world.remotes.get(remote).cloned() {
+        let known = self.world.remotes.get(remote);
+        if let Some(host) = known.and_then(|known| known.host.clone()) {
             self.reaches(&host, Manner::Fetch);
         } else if remote.contains("::") {
             self.cannot_tell("git is told to use a transport of its own");

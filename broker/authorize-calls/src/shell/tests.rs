@@ -11,7 +11,7 @@ use holdfast_protocol::id::{HostId, SessionId, SpiffeId};
 use proptest::prelude::*;
 
 use super::*;
-use crate::world::Branches;
+use crate::world::{Branches, Remote};
 
 const CWD: &str = "/home/ann/app";
 
@@ -21,7 +21,10 @@ fn world() -> World {
         home: "/home/ann".into(),
         scratch: vec!["/tmp".into()],
         other_projects: vec!["/home/ann/other".into()],
-        remotes: BTreeMap::from([("origin".to_owned(), "git.example.com".to_owned())]),
+        remotes: BTreeMap::from([(
+            "origin".to_owned(),
+            Remote::at("ssh://git.example.com/app.git"),
+        )]),
         branches: Branches {
             current: Some("feat".into()),
             default: Some("main".into()),
@@ -29,7 +32,7 @@ fn world() -> World {
             made: BTreeSet::from(["feat".to_owned()]),
         },
         hosts: BTreeSet::from(["docs.example.com".to_owned(), "git.example.com".to_owned()]),
-        secrets: BTreeSet::new(),
+        secrets: BTreeMap::new(),
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use holdfast_protocol::call::{Channel, Effect, ToolCall};
+use holdfast_protocol::call::{Channel, Effect, History, ToolCall};
 use holdfast_protocol::id::{CallId, SessionId};
 
 /// The most approved calls that are remembered; the oldest ids go first, and what they covered is asked again.
@@ -68,12 +68,39 @@ impl Covers {
             .values()
             .find(|cover| {
                 cover.session == call.caller.session
-                    && call
-                        .effects
-                        .iter()
-                        .all(|effect| is_named(effect) && cover.effects.contains(effect))
+                    && call.effects.iter().all(|effect| cover.has(effect))
             })
             .map(|cover| cover.call)
+    }
+}
+
+impl Cover {
+    /// Whether the human saw `effect` by name. Where a push leaves the host it cannot be told whether history is kept,
+    /// so one that was approved as overwriting it is covered as keeping it too, and not the other way around.
+    fn has(&self, effect: &Effect) -> bool {
+        let more = match effect {
+            Effect::Pushes {
+                remote,
+                refspec,
+                history: History::Kept,
+            } => Some(Effect::Pushes {
+                remote: remote.clone(),
+                refspec: refspec.clone(),
+                history: History::Overwritten,
+            }),
+            Effect::Pushes { .. }
+            | Effect::Reads { .. }
+            | Effect::Writes { .. }
+            | Effect::Deletes { .. }
+            | Effect::Runs { .. }
+            | Effect::Publishes { .. }
+            | Effect::Reaches { .. }
+            | Effect::UsesSecret { .. }
+            | Effect::Spends { .. }
+            | Effect::Uninspectable { .. } => None,
+        };
+        let known = |effect: &Effect| self.effects.contains(effect);
+        is_named(effect) && (known(effect) || more.as_ref().is_some_and(known))
     }
 }
 

@@ -105,7 +105,7 @@ impl Question {
             effects: card::lines(&call.effects),
             tier: self.tier,
             why: self.because.clone(),
-            quoted: card::quoted(call),
+            quoted: card::quotation(call),
             directory: call.cwd.to_string_lossy().into_owned(),
             digest: self.judged.digest,
             consent: self.consent(),

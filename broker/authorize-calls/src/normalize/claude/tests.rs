@@ -68,7 +68,8 @@ fn tools_become_effects() {
         ("mcp__github__create_issue", json!({"title": "x"})),
         ("Teleport", json!({})),
     ] {
-        let Heard::Call(call) = hear(&payload(tool, input), arrival(), &World::default()).unwrap()
+        let Heard::Call { call, .. } =
+            hear(&payload(tool, input), arrival(), &World::default()).unwrap()
         else {
             panic!("{tool}");
         };
