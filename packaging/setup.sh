@@ -14,6 +14,10 @@ HOLDFAST_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 HOLDFAST_TSS_PREFIX=${HOLDFAST_TSS_PREFIX:-/opt/holdfast/tss}
 HOLDFAST_TSS_VERSION=4.1.3
 HOLDFAST_TSS_MINIMUM=4.1.3
+# A newer Node.js, where the distribution's is too old; and the real agents of the scenarios.
+HOLDFAST_NODE=${HOLDFAST_NODE:-/opt/holdfast/node}
+HOLDFAST_NODE_MINIMUM=20.19.0
+export HOLDFAST_AGENTS=${HOLDFAST_AGENTS:-/opt/holdfast/agents}
 
 say() { printf '%s\n' "$*"; }
 die() { printf 'holdfast setup: %s\n' "$*" >&2; exit 1; }
@@ -120,6 +124,41 @@ setup_tss() {
     [ -f "$HOLDFAST_TSS_PREFIX/lib/pkgconfig/tss2-esys.pc" ] || build_tss
     # shellcheck source=packaging/env.sh
     . "$HOLDFAST_ROOT/packaging/env.sh"
+}
+
+# npm_ci SOURCE TARGET: what SOURCE/package-lock.json names, installed in TARGET; no package's script runs.
+npm_ci() {
+    cmp -s "$1/package-lock.json" "$2/node_modules/.installed" && return
+    say "setup: installing the npm packages of $(basename "$1") into $2"
+    # Made by root, filled by whoever runs this: npm has no business being root.
+    mkdir -p "$2" 2>/dev/null || as_root install -d -o "$(id -u)" -g "$(id -g)" "$2"
+    cp "$1/package.json" "$1/package-lock.json" "$1/.npmrc" "$2/"
+    npm --prefix "$2" ci --loglevel=error >/dev/null || die "npm could not install $1"
+    cp "$1/package-lock.json" "$2/node_modules/.installed"
+}
+
+has_node() {
+    local have
+    have=$(node --version 2>/dev/null) && command -v npm >/dev/null && at_least "${have#v}" "$HOLDFAST_NODE_MINIMUM"
+}
+
+# Node.js >= 20: the machine's (Debian 13), or else one from npm that the distribution's older npm fetches.
+setup_node() {
+    has_node && return
+    if ! command -v npm >/dev/null; then
+        say "setup: installing nodejs and npm"
+        as_root apt-get update -qq
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nodejs npm >/dev/null
+    fi
+    has_node && return
+    npm_ci "$HOLDFAST_ROOT/packaging/node" "$HOLDFAST_NODE"
+    export PATH="$HOLDFAST_NODE/node_modules/.bin:$PATH"
+    has_node || die "no Node.js >= $HOLDFAST_NODE_MINIMUM: $HOLDFAST_NODE has none for this processor"
+}
+
+# The real agents that scenarios run. Their licenses let everybody install them, and nobody pass them on.
+setup_claude() {
+    npm_ci "$HOLDFAST_ROOT/packaging/agents" "$HOLDFAST_AGENTS"
 }
 
 # The tool that keeps the dependency rules; only the lint group needs it.
