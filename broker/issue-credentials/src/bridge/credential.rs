@@ -1,0 +1,69 @@
+//! What git's credential helper answers: the placeholder, for this session's bridge and nothing else.
+//!
+//! Pure. It must never answer for another host, nor keep what git wants stored.
+
+mod attributes;
+
+use std::num::NonZeroU16;
+
+use holdfast_protocol::secret::Secret;
+use holdfast_protocol::session::{
+    GitCredentialOperation, GitCredentialRequest, GitCredentialResponse,
+};
+use holdfast_protocol::vault::SecretUse;
+use zeroize::Zeroizing;
+
+use crate::grant::Granted;
+use attributes::Attributes;
+
+/// The answer to git in a session that was granted these secrets and whose bridge is on `port`.
+pub fn answer(
+    granted: &[Granted],
+    port: NonZeroU16,
+    request: &GitCredentialRequest,
+) -> GitCredentialResponse {
+    match request.operation {
+        GitCredentialOperation::Get => {}
+        // The placeholder is known here, and stays good while the session has it.
+        GitCredentialOperation::Store | GitCredentialOperation::Erase => {
+            return GitCredentialResponse::Nothing;
+        }
+    }
+    let attributes = match Attributes::read(&request.attributes) {
+        Ok(attributes) => attributes,
+        Err(malformed) => return refused(malformed.to_string()),
+    };
+    if attributes.protocol != Some("http") || attributes.host != Some(&format!("127.0.0.1:{port}"))
+    {
+        return GitCredentialResponse::Nothing;
+    }
+    let Some(name) = attributes.path.and_then(secret_named) else {
+        return refused("git did not say which remote; credential.useHttpPath has to be true");
+    };
+    let found = granted.iter().find_map(|granted| match &granted.purpose {
+        SecretUse::Git { username, .. } if granted.name.as_str() == name => {
+            Some((username, &granted.placeholder))
+        }
+        SecretUse::Git { .. } | SecretUse::Anthropic { .. } => None,
+    });
+    match found {
+        Some((username, placeholder)) => GitCredentialResponse::Placeholder {
+            username: username.as_str().to_owned(),
+            password: Secret::new(Zeroizing::new(placeholder.as_str().to_owned())),
+        },
+        None => refused(format!(
+            "this session was not granted a git secret `{name}`"
+        )),
+    }
+}
+
+/// The secret in `git/<name>/…`.
+fn secret_named(path: &str) -> Option<&str> {
+    let rest = path.strip_prefix("git/")?;
+    let name = rest.split('/').next()?;
+    (!name.is_empty()).then_some(name)
+}
+
+fn refused(why: impl Into<String>) -> GitCredentialResponse {
+    GitCredentialResponse::Refused { why: why.into() }
+}
