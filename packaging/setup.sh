@@ -152,7 +152,12 @@ setup_node() {
     fi
     has_node && return
     npm_ci "$HOLDFAST_ROOT/packaging/node" "$HOLDFAST_NODE"
-    export PATH="$HOLDFAST_NODE/node_modules/.bin:$PATH"
+    # Links of our own: npm 9 makes none where two packages, of which one fits, bring the same program.
+    mkdir -p "$HOLDFAST_NODE/bin"
+    ln -sf "$HOLDFAST_NODE"/node_modules/node-linux-*/bin/node "$HOLDFAST_NODE/bin/node"
+    ln -sf "$HOLDFAST_NODE/node_modules/npm/bin/npm-cli.js" "$HOLDFAST_NODE/bin/npm"
+    ln -sf "$HOLDFAST_NODE/node_modules/npm/bin/npx-cli.js" "$HOLDFAST_NODE/bin/npx"
+    export PATH="$HOLDFAST_NODE/bin:$PATH"
     has_node || die "no Node.js >= $HOLDFAST_NODE_MINIMUM: $HOLDFAST_NODE has none for this processor"
 }
 
