@@ -32,7 +32,8 @@ pub use bundle::{Bundle, BundleError};
 pub use jwt::{JwtError, Validated};
 pub use material::{JwtSvid, MaterialError, X509Svid};
 pub use session_socket::{
-    Denied, FrameHandler, MAX_CONNECTIONS, PeerCheck, SessionSocket, SocketError,
+    Denied, FrameHandler, FrameStream, MAX_CONNECTIONS, PeerCheck, SenderUid, SessionListener,
+    SessionSocket, SocketError,
 };
 pub use sources::{Authority, AuthorityError, RecordError, Recorder};
 pub use state::{MAX_JWTS, MAX_SIGNING, Refusal};

@@ -2,17 +2,23 @@
 //!
 //! `P` begins an HTTP/2 preface (RFC 9113 §3.4) and so the Workload API; a zero begins a
 //! length-prefixed frame, which a handler gets with its stream untouched. Whoever connects is
-//! judged once, by a [`PeerCheck`]. Every task has an owner here and ends with the socket. This
-//! module must never read a byte before the peer was judged, nor let a client choose an identity.
+//! judged once, by a [`PeerCheck`], which says whose bytes may come; from then on each byte's sender
+//! is. A descriptor that is handed on takes no identity along: what a stranger writes on it gets
+//! none, and ends what the session had open there. A stranger that only reads gets the answers to
+//! what the session itself asked. Every task has an owner here and ends with the socket. This module
+//! must never read a byte before the peer was judged, nor let a client choose an identity.
 
 mod authority;
 mod connection;
+mod frames;
+mod listener;
+mod watched;
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixStream;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +27,10 @@ use tracing::{debug, warn};
 
 use crate::task::{Session, SessionIdentity, TaskError};
 use connection::{Connection, Slots};
+
+pub use frames::FrameStream;
+pub use listener::SessionListener;
+pub use watched::SenderUid;
 
 /// The most connections that one session may have open, frames and Workload API together. One that
 /// comes on top is closed at once: only this session's own processes can have used them up.
@@ -35,11 +45,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Judges whether a connection's peer belongs to the session whose socket it came to; in
 /// production by its uid (`SO_PEERCRED`) and its pidfd (`SO_PEERPIDFD`).
 pub trait PeerCheck: Send + Sync + 'static {
-    /// Lets the peer in, or not. It must not read from the stream.
+    /// Lets the peer in, and says whose bytes are the session's, or not. It must not read from the
+    /// stream.
     ///
     /// # Errors
     /// [`Denied`] if the peer is not of the session, or cannot be known.
-    fn admit(&self, stream: &UnixStream) -> Result<(), Denied>;
+    fn admit(&self, stream: &UnixStream) -> Result<SenderUid, Denied>;
 }
 
 /// The peer is not let in: why, for the log. The peer is to blame.
@@ -51,13 +62,13 @@ pub struct Denied(pub String);
 #[async_trait]
 pub trait FrameHandler: Send + Sync + 'static {
     /// Has the stream from its first byte on. It is dropped a while after `stop`, wherever it is.
-    async fn handle(&self, session: &SessionIdentity, stream: UnixStream, stop: CancellationToken);
+    async fn handle(&self, session: &SessionIdentity, stream: FrameStream, stop: CancellationToken);
 }
 
 /// A session's listening socket and what stands behind it.
 pub struct SessionSocket {
     /// The socket, bound for this session alone.
-    pub listener: UnixListener,
+    pub listener: SessionListener,
     /// The session that it means.
     pub session: Session,
     /// Who judges its peers.
@@ -108,7 +119,7 @@ impl SessionSocket {
                 }
                 Some(ended) = connections.join_next() => ended.map_err(SocketError::Join)?,
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) if connections.len() < MAX_CONNECTIONS => {
+                    Ok(stream) if connections.len() < MAX_CONNECTIONS => {
                         let connection = Connection {
                             stream,
                             session: session.clone(),

@@ -4,6 +4,7 @@
 //! stops here. This module must never answer without the security header, and never tell a client
 //! more than the specification's codes.
 
+mod admission;
 pub mod api;
 mod claims;
 mod stream;
@@ -18,6 +19,7 @@ use tonic::{Code, Request, Response, Status, async_trait};
 use crate::audiences::Audiences;
 use crate::state::Refusal;
 use crate::task::Session;
+pub(crate) use admission::Admission;
 use api::spiffe_workload_api_server::{SpiffeWorkloadApi, SpiffeWorkloadApiServer};
 
 /// The most streams that one session may hold open, over all its connections: an agent has a
@@ -27,20 +29,8 @@ pub const MAX_STREAMS: usize = 256;
 /// The largest request, in bytes: a token to validate and its audience, with room.
 const MAX_REQUEST: usize = 64 * 1024;
 
-/// What refuses a client that has no identity; SPIRE's own words, which clients look for.
-const NO_IDENTITY: &str = "no identity issued";
-
 /// What refuses a request that a confused deputy may have been made to send (Endpoint §4.1).
 const NO_HEADER: &str = "security header missing from request";
-
-/// Whether a connection's peer belongs to the session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Admission {
-    /// It does.
-    Admitted,
-    /// It does not: each of its requests is told that it has no identity.
-    Denied,
-}
 
 /// The service of one connection, until `stop`.
 pub(crate) fn service(
@@ -48,8 +38,12 @@ pub(crate) fn service(
     admission: Admission,
     stop: CancellationToken,
 ) -> InterceptedService<SpiffeWorkloadApiServer<Workload>, Admission> {
-    let server = SpiffeWorkloadApiServer::new(Workload { session, stop })
-        .max_decoding_message_size(MAX_REQUEST);
+    let server = SpiffeWorkloadApiServer::new(Workload {
+        session,
+        admission: admission.clone(),
+        stop,
+    })
+    .max_decoding_message_size(MAX_REQUEST);
     InterceptedService::new(server, admission)
 }
 
@@ -59,16 +53,15 @@ impl Interceptor for Admission {
         if header.is_none_or(|value| value != "true") {
             return Err(Status::invalid_argument(NO_HEADER));
         }
-        match self {
-            Self::Admitted => Ok(request),
-            Self::Denied => Err(Status::permission_denied(NO_IDENTITY)),
-        }
+        self.check()?;
+        Ok(request)
     }
 }
 
 /// One session's Workload API.
 pub(crate) struct Workload {
     session: Session,
+    admission: Admission,
     stop: CancellationToken,
 }
 
@@ -98,6 +91,7 @@ impl SpiffeWorkloadApi for Workload {
         &self,
         request: Request<api::JwtsvidRequest>,
     ) -> Result<Response<api::JwtsvidResponse>, Status> {
+        self.admission.check()?;
         let api::JwtsvidRequest {
             audience,
             spiffe_id,
@@ -106,10 +100,14 @@ impl SpiffeWorkloadApi for Workload {
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
         let ours = self.session.identity().spiffe_id.to_string();
         if !spiffe_id.is_empty() && spiffe_id != ours {
-            return Err(Status::permission_denied(NO_IDENTITY));
+            return Err(Refusal::NoIdentity.into());
         }
-        let svid = self.stop.run_until_cancelled(self.session.jwt(&audiences));
-        let svid = svid.await.unwrap_or(Err(Refusal::Unavailable))?;
+        let svid = tokio::select! {
+            biased;
+            () = self.admission.ended() => Err(Refusal::NoIdentity),
+            () = self.stop.cancelled() => Err(Refusal::Unavailable),
+            svid = self.session.jwt(&audiences) => svid,
+        }?;
         Ok(Response::new(api::JwtsvidResponse {
             svids: vec![api::Jwtsvid {
                 spiffe_id: ours,
@@ -131,6 +129,7 @@ impl SpiffeWorkloadApi for Workload {
         request: Request<api::ValidateJwtsvidRequest>,
     ) -> Result<Response<api::ValidateJwtsvidResponse>, Status> {
         let api::ValidateJwtsvidRequest { audience, svid } = request.into_inner();
+        self.admission.check()?;
         self.session.standing()?;
         for (field, value) in [("audience", &audience), ("svid", &svid)] {
             if value.is_empty() {

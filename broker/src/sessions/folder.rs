@@ -8,9 +8,9 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use holdfast_issue_credentials::SessionListener;
 use holdfast_protocol::id::SessionId;
 use rustix::fs::{Mode, OFlags};
-use tokio::net::UnixListener;
 
 /// The socket's name, inside and out.
 const SOCKET: &str = "session.sock";
@@ -26,7 +26,7 @@ pub struct Folder {
 
 impl Folder {
     /// Makes the folder of `session` below `parent`, with its socket, listening.
-    pub fn make(parent: &Path, session: SessionId) -> io::Result<(Self, UnixListener)> {
+    pub fn make(parent: &Path, session: SessionId) -> io::Result<(Self, SessionListener)> {
         let folder = Self {
             path: parent.join(session.to_string()),
         };
@@ -34,7 +34,7 @@ impl Folder {
         DirBuilder::new().mode(0o755).create(&folder.path)?;
         std::fs::set_permissions(&folder.path, Permissions::from_mode(0o755))?;
         let socket = folder.path.join(SOCKET);
-        let listener = UnixListener::bind(&socket)?;
+        let listener = SessionListener::bind(&socket)?;
         std::fs::set_permissions(&socket, Permissions::from_mode(0o666))?;
         Ok((folder, listener))
     }

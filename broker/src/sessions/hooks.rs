@@ -13,7 +13,7 @@ use holdfast_authorize_calls::normalize::{Arrival, NotUnderstood, claude};
 use holdfast_authorize_calls::state::Final;
 use holdfast_authorize_calls::task::Authorizer;
 use holdfast_authorize_calls::world::World;
-use holdfast_issue_credentials::{FrameHandler, SessionIdentity};
+use holdfast_issue_credentials::{FrameHandler, FrameStream, SessionIdentity};
 use holdfast_policy::Taint;
 use holdfast_protocol::call::Caller;
 use holdfast_protocol::decision::{DeniedBy, Reason};
@@ -23,7 +23,6 @@ use holdfast_protocol::id::{CallId, SessionId};
 use holdfast_protocol::session::SessionRequest;
 use holdfast_protocol::words::with_causes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::ambient::{now, random_bits};
@@ -95,7 +94,7 @@ impl Hooks {
     async fn answer(
         &self,
         session: SessionId,
-        stream: &mut UnixStream,
+        stream: &mut FrameStream,
     ) -> Result<HookResponse, NotDecided> {
         let request = tokio::time::timeout(PATIENCE, read(stream))
             .await
@@ -134,7 +133,7 @@ impl FrameHandler for Hooks {
     async fn handle(
         &self,
         session: &SessionIdentity,
-        mut stream: UnixStream,
+        mut stream: FrameStream,
         stop: CancellationToken,
     ) {
         let answer = tokio::select! {
@@ -161,7 +160,7 @@ impl FrameHandler for Hooks {
     }
 }
 
-async fn read(stream: &mut UnixStream) -> Result<SessionRequest, NotDecided> {
+async fn read(stream: &mut FrameStream) -> Result<SessionRequest, NotDecided> {
     let mut prefix = [0; frame::PREFIX];
     stream
         .read_exact(&mut prefix)

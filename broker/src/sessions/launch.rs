@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use holdfast_authorize_calls::world::World;
-use holdfast_issue_credentials::SessionIdentity;
+use holdfast_issue_credentials::{SessionIdentity, SessionListener};
 use holdfast_launch_agents::assemble::{AssembleError, Provided, Wanted, assemble};
 use holdfast_launch_agents::environment::{InvalidVariable, VariableName};
 use holdfast_launch_agents::profile::Profile;
@@ -25,7 +25,6 @@ use holdfast_protocol::grade::Level;
 use holdfast_protocol::id::{SessionId, SpiffeId};
 use holdfast_protocol::management::NodeState;
 use holdfast_protocol::run::{RunRequest, RunStdio};
-use tokio::net::UnixListener;
 
 use super::Ground;
 use super::folder::{Folder, INSIDE};
@@ -85,7 +84,7 @@ pub struct Made {
     /// The folder with its socket.
     pub folder: Folder,
     /// Its socket.
-    pub listener: UnixListener,
+    pub listener: SessionListener,
     /// Who it is, and what it may touch, for the calls that it makes.
     pub known: Known,
 }

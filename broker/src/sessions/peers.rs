@@ -1,8 +1,10 @@
 //! Whether a connection to a session's socket comes from that session.
 //!
-//! By the kernel's word: the session's own uid, and its cgroup where the kernel tells.
+//! By the kernel's word: the session's own uid, and its cgroup where the kernel tells. That uid is
+//! what each message on the connection has to bear: no process outside has it, as long as the session
+//! lives. Root can claim it, and could take it.
 
-use holdfast_issue_credentials::{Denied, PeerCheck};
+use holdfast_issue_credentials::{Denied, PeerCheck, SenderUid};
 use holdfast_launch_agents::peer::Peer;
 use holdfast_launch_agents::task::Sessions;
 use holdfast_protocol::id::SessionId;
@@ -17,10 +19,10 @@ pub struct OfSession {
 }
 
 impl PeerCheck for OfSession {
-    fn admit(&self, stream: &UnixStream) -> Result<(), Denied> {
+    fn admit(&self, stream: &UnixStream) -> Result<SenderUid, Denied> {
         let peer = Peer::of(stream).map_err(|error| Denied(error.to_string()))?;
         match self.sessions.who(peer) {
-            Ok(session) if session == self.session => Ok(()),
+            Ok(session) if session == self.session => Ok(SenderUid(peer.uid)),
             Ok(other) => Err(Denied(format!("it is session {other}'s"))),
             Err(error) => Err(Denied(error.to_string())),
         }

@@ -2,31 +2,29 @@
 //!
 //! This module must never leave a task behind: what HTTP/2 spawns is tracked and ended with it.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::server::conn::http2;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use rustix::net::{RecvFlags, recv};
-use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::authority::Mended;
-use super::{FrameHandler, PeerCheck};
+use super::watched::Watched;
+use super::{FrameHandler, FrameStream, PeerCheck, SenderUid};
 use crate::task::Session;
 use crate::workload::{self, Admission};
 
 /// How long a peer may take to send its first byte.
 const FIRST_BYTE: Duration = Duration::from_secs(10);
 
-/// How long a peer that was not admitted may stay, to read its refusal.
+/// How long a peer that was not admitted, or is not any more, may stay to read its refusal.
 const DENIED_STAY: Duration = Duration::from_secs(5);
 
 /// The most peers that may be reading their refusal at a time: strangers must not take a session's
@@ -76,7 +74,7 @@ enum Language {
 impl Connection {
     pub(super) async fn serve(self, peers: Arc<dyn PeerCheck>) {
         match peers.admit(&self.stream) {
-            Ok(()) => self.admitted().await,
+            Ok(sender) => self.admitted(sender).await,
             Err(denied) => {
                 let session = self.session.identity().session;
                 warn!(%session, %denied, "a connection was refused");
@@ -89,81 +87,91 @@ impl Connection {
         }
     }
 
-    async fn admitted(self) {
-        match self.language().await {
-            Some(Language::Frames) => {
-                let session = self.session.identity();
-                self.frames.handle(session, self.stream, self.stop).await;
+    async fn admitted(self, sender: SenderUid) {
+        let Self {
+            stream,
+            session,
+            frames,
+            stop,
+            ..
+        } = self;
+        let identity = session.identity();
+        let admission = Admission::admitted();
+        let watched = Watched::new(stream, identity.session, sender, admission);
+        match language(&watched, &stop).await {
+            // The first byte may be a stranger's already.
+            Some(Language::Frames) if watched.admission().check().is_ok() => {
+                let stream = FrameStream::new(watched);
+                frames.handle(identity, stream, stop).await;
             }
-            Some(Language::Http2) => self.http2(Admission::Admitted).await,
-            Some(Language::Unknown) | None => {}
+            Some(Language::Http2) => http2(watched, session, stop).await,
+            Some(Language::Frames | Language::Unknown) | None => {}
         }
     }
 
     /// A frame has no answer for strangers; the Workload API has.
     async fn denied(self) {
-        match self.language().await {
-            Some(Language::Http2) => self.http2(Admission::Denied).await,
+        let Self {
+            stream,
+            session,
+            stop,
+            ..
+        } = self;
+        let nobody = Watched::refused(stream, session.identity().session);
+        match language(&nobody, &stop).await {
+            Some(Language::Http2) => http2(nobody, session, stop).await,
             Some(Language::Frames | Language::Unknown) | None => {}
         }
     }
+}
 
-    /// `None` if the peer goes away, stays silent, or the socket stops.
-    async fn language(&self) -> Option<Language> {
-        let first = timeout(FIRST_BYTE, first_byte(&self.stream));
-        match self.stop.run_until_cancelled(first).await {
-            Some(Ok(Ok(0))) => Some(Language::Frames),
-            Some(Ok(Ok(b'P'))) => Some(Language::Http2),
-            Some(Ok(Ok(_))) => Some(Language::Unknown),
-            Some(Ok(Err(_)) | Err(_)) | None => None,
-        }
-    }
-
-    async fn http2(self, admission: Admission) {
-        let tasks = Tasks {
-            tracker: TaskTracker::new(),
-            end: CancellationToken::new(),
-        };
-        // Also when this future is dropped.
-        let end = tasks.end.clone().drop_guard();
-        let service = TowerToHyperService::new(workload::service(
-            self.session,
-            admission,
-            self.stop.clone(),
-        ));
-        let connection = http2::Builder::new(tasks.clone())
-            .max_concurrent_streams(MAX_REQUESTS)
-            .max_header_list_size(MAX_HEADERS)
-            .max_send_buf_size(MAX_UNREAD)
-            .serve_connection(TokioIo::new(Mended::new(self.stream)), service);
-        tokio::pin!(connection);
-        let result = tokio::select! {
-            result = &mut connection => result,
-            () = self.stop.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-        };
-        if let Err(error) = result {
-            debug!(%error, "a workload api connection ended badly");
-        }
-        drop(end);
-        tasks.tracker.close();
-        tasks.tracker.wait().await;
+/// `None` if the peer goes away, stays silent, or the socket stops.
+async fn language(watched: &Watched, stop: &CancellationToken) -> Option<Language> {
+    let first = timeout(FIRST_BYTE, watched.first_byte());
+    match stop.run_until_cancelled(first).await {
+        Some(Ok(Ok(0))) => Some(Language::Frames),
+        Some(Ok(Ok(b'P'))) => Some(Language::Http2),
+        Some(Ok(Ok(_))) => Some(Language::Unknown),
+        Some(Ok(Err(_)) | Err(_)) | None => None,
     }
 }
 
-/// Looks at the first byte and leaves it there.
-async fn first_byte(stream: &UnixStream) -> io::Result<u8> {
-    let peek = || {
-        let mut byte = [0];
-        match recv(stream, &mut byte, RecvFlags::PEEK)? {
-            (_, 0) => Err(io::ErrorKind::UnexpectedEof.into()),
-            _ => Ok(byte),
+async fn http2(watched: Watched, session: Session, stop: CancellationToken) {
+    let tasks = Tasks {
+        tracker: TaskTracker::new(),
+        end: CancellationToken::new(),
+    };
+    // Also when this future is dropped.
+    let end = tasks.end.clone().drop_guard();
+    let admission = watched.admission().clone();
+    let service = workload::service(session, admission.clone(), stop.clone());
+    let connection = http2::Builder::new(tasks.clone())
+        .max_concurrent_streams(MAX_REQUESTS)
+        .max_header_list_size(MAX_HEADERS)
+        .max_send_buf_size(MAX_UNREAD)
+        .serve_connection(
+            TokioIo::new(Mended::new(watched)),
+            TowerToHyperService::new(service),
+        );
+    tokio::pin!(connection);
+    let overstayed = async {
+        admission.ended().await;
+        sleep(DENIED_STAY).await;
+    };
+    let result = tokio::select! {
+        result = &mut connection => result,
+        () = overstayed => Ok(()),
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
         }
     };
-    let [byte] = stream.async_io(Interest::READABLE, peek).await?;
-    Ok(byte)
+    if let Err(error) = result {
+        debug!(%error, "a workload api connection ended badly");
+    }
+    drop(end);
+    tasks.tracker.close();
+    tasks.tracker.wait().await;
 }
 
 /// Spawns what HTTP/2 has to run beside the connection, one task a request, and ends it.

@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use super::{Messages, Workload, api};
+use super::{Admission, Messages, Workload, api};
 use crate::bundle::Bundle;
 use crate::state::{Answer, Generation, Refusal};
 use crate::task::{Session, State, changed};
@@ -91,11 +91,17 @@ where
     S: Send + 'static,
     F: Fn(&Session, &mut Option<S>) -> Result<Option<T>, Refusal> + Send + 'static,
 {
-    let Workload { session, stop } = workload;
+    let Workload {
+        session,
+        admission,
+        stop,
+    } = workload;
+    admission.check()?;
     let permit = session.streams().try_acquire_owned();
     let open = Open {
         changes: session.changes(),
         session: session.clone(),
+        admission: admission.clone(),
         stop: stop.clone(),
         last: None,
         look,
@@ -112,6 +118,7 @@ where
 
 struct Open<S, F> {
     session: Session,
+    admission: Admission,
     stop: CancellationToken,
     changes: watch::Receiver<State>,
     last: Option<S>,
@@ -125,14 +132,16 @@ impl<S, F> Open<S, F> {
         F: Fn(&Session, &mut Option<S>) -> Result<Option<T>, Refusal>,
     {
         loop {
+            self.admission.check()?;
             if let Some(message) = (self.look)(&self.session, &mut self.last)? {
                 return Ok(message);
             }
             let change = changed(&mut self.changes);
-            match self.stop.run_until_cancelled(change).await {
-                Some(change) => change?,
+            tokio::select! {
+                () = self.admission.ended() => return Err(Refusal::NoIdentity),
                 // The session lives on: the client is to come back, not to put its identity away.
-                None => return Err(Refusal::Unavailable),
+                () = self.stop.cancelled() => return Err(Refusal::Unavailable),
+                change = change => change?,
             }
         }
     }

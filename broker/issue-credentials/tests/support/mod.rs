@@ -11,6 +11,7 @@
 )]
 
 mod authority;
+pub mod pen;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -18,14 +19,15 @@ use std::time::Duration;
 
 use holdfast_issue_credentials::workload::api::spiffe_workload_api_client::SpiffeWorkloadApiClient;
 use holdfast_issue_credentials::{
-    Denied, FrameHandler, Issuer, PeerCheck, RecordError, Recorder, Session, SessionIdentity,
-    SessionSocket, SocketError,
+    Denied, FrameHandler, FrameStream, Issuer, PeerCheck, RecordError, Recorder, SenderUid,
+    Session, SessionIdentity, SessionListener, SessionSocket, SocketError,
 };
 use holdfast_protocol::audit::What;
 use holdfast_protocol::id::SessionId;
+use rustix::process::getuid;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
@@ -35,16 +37,18 @@ pub use authority::{Conduct, SoftwareAuthority};
 
 pub const TRUST_DOMAIN: &str = "example.org";
 
-/// Lets everybody in, or nobody.
+/// Lets everybody in, or nobody, or everybody for the sake of another user's messages.
 pub enum Door {
     Open,
     Shut,
+    Other,
 }
 
 impl PeerCheck for Door {
-    fn admit(&self, _: &UnixStream) -> Result<(), Denied> {
+    fn admit(&self, _: &UnixStream) -> Result<SenderUid, Denied> {
         match self {
-            Self::Open => Ok(()),
+            Self::Open => Ok(SenderUid(getuid().as_raw())),
+            Self::Other => Ok(SenderUid(getuid().as_raw() + 1)),
             Self::Shut => Err(Denied("the door is shut".to_owned())),
         }
     }
@@ -86,7 +90,7 @@ impl FrameHandler for Echo {
     async fn handle(
         &self,
         session: &SessionIdentity,
-        mut stream: UnixStream,
+        mut stream: FrameStream,
         _: CancellationToken,
     ) {
         let mut bytes = Vec::new();
@@ -130,7 +134,7 @@ impl Served {
         let path = folder.path().join("session.sock");
         let stop = CancellationToken::new();
         let socket = SessionSocket {
-            listener: UnixListener::bind(&path).unwrap(),
+            listener: SessionListener::bind(&path).unwrap(),
             session: session.clone(),
             peers: Arc::new(door),
             frames: Arc::new(Echo),
