@@ -10,6 +10,7 @@ pub mod cli;
 pub mod config;
 pub mod csr;
 pub mod enroll_host;
+pub mod mirror_audit;
 mod random;
 pub mod registry;
 pub mod serve;

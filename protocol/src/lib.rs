@@ -17,6 +17,7 @@ pub mod grade;
 pub mod hook;
 pub mod id;
 pub mod management;
+pub mod mirror;
 pub mod receipt;
 pub mod record;
 pub mod run;

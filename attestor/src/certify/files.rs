@@ -19,7 +19,7 @@ const MAX_LEN: u64 = 16 * 1024;
 
 /// Who may read a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Access {
+pub(crate) enum Access {
     /// Its owner alone.
     Owner,
     /// Everybody.
@@ -27,7 +27,7 @@ pub(super) enum Access {
 }
 
 /// The content of a file, which is made by `make` where it is not there.
-pub(super) fn load_or_make(
+pub(crate) fn load_or_make(
     path: &Path,
     access: Access,
     make: impl FnOnce() -> Result<Zeroizing<String>, CertifyError>,

@@ -4,7 +4,7 @@
 //! It must never sign for a name that its caller has not shown to be the host's, nor for a key that
 //! it has not seen used. The authority's keys leave this module in no form.
 
-mod files;
+pub(crate) mod files;
 mod jwt;
 mod leaf;
 mod name;
@@ -28,6 +28,7 @@ use crate::random::NoRandomness;
 pub use jwt::{Audience, InvalidAudience, JwtSvid};
 pub use leaf::{InvalidServerName, ServerName};
 pub use name::{AgentId, NotBelow};
+pub(crate) use root::{ed25519_key, pkcs8};
 
 /// The authority of one trust domain, with its keys.
 #[derive(Debug)]

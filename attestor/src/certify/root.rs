@@ -11,7 +11,7 @@ use holdfast_protocol::Timestamp;
 use holdfast_protocol::id::TrustDomain;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, PublicKeyData, SanType,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
@@ -122,8 +122,15 @@ pub(super) fn generate() -> Result<Zeroizing<String>, CertifyError> {
     ))
 }
 
+/// A new Ed25519 key as PKCS#8 PEM: for what is no SVID.
+pub(crate) fn ed25519_key() -> Result<Zeroizing<String>, CertifyError> {
+    Ok(Zeroizing::new(
+        KeyPair::generate_for(&PKCS_ED25519)?.serialize_pem(),
+    ))
+}
+
 /// The PKCS#8 content of a key file.
-pub(super) fn pkcs8(path: &Path, pem: &str) -> Result<PrivatePkcs8KeyDer<'static>, CertifyError> {
+pub(crate) fn pkcs8(path: &Path, pem: &str) -> Result<PrivatePkcs8KeyDer<'static>, CertifyError> {
     PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| CertifyError::Unusable {
         path: path.to_owned(),
         problem: "is not a PKCS#8 key in PEM",

@@ -38,6 +38,7 @@ struct Made {
     config: PathBuf,
     trust_domain: TrustDomain,
     authority: String,
+    audit_mirror: String,
 }
 
 pub(super) fn run(init: &Init, form: Form) -> Result<(), Problem> {
@@ -68,10 +69,12 @@ pub(super) fn run(init: &Init, form: Form) -> Result<(), Problem> {
         })?;
     let config = Config::load(&path)?;
     let authority = state::authority(&config)?;
+    let cosigner = state::cosigner(&config)?;
     let made = Made {
         config: path,
         trust_domain: config.trust_domain,
         authority: authority.fingerprint().to_string(),
+        audit_mirror: cosigner.vkey(),
     };
     match form {
         Form::Json => render::json(&made),

@@ -3,6 +3,7 @@
 //! Commands beside `serve` work on the state folder of the same machine; none of them talks to a
 //! running attestor, which sees what they wrote at its next request.
 
+mod audit;
 mod bundle;
 mod host;
 mod init;
@@ -66,6 +67,9 @@ pub enum Command {
     /// One-time tokens, with which hosts join.
     #[command(subcommand)]
     Token(token::Token),
+    /// The audit logs that hosts have sent.
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// The trust domain's bundle: what verifies its SVIDs.
     #[command(subcommand)]
     Bundle(bundle::Bundle),
@@ -93,6 +97,7 @@ impl Args {
             }
             Command::Host(command) => host::run(&command, &config, form).await,
             Command::Token(command) => token::run(&command, &config, form).await,
+            Command::Audit(command) => audit::run(&command, &config, form).await,
             Command::Bundle(bundle::Bundle::Show) => bundle::show(&config, form),
         }
     }

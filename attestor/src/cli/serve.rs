@@ -21,6 +21,7 @@ pub(super) async fn run(path: &Path) -> Result<(), Problem> {
     start_log(&config.log)?;
     let settings = settings(&config)?;
     let authority = state::authority(&config)?;
+    let cosigner = state::cosigner(&config)?;
     let registry = state::registry(&config).await?;
     let mut signals = Signals::listen()?;
 
@@ -31,7 +32,7 @@ pub(super) async fn run(path: &Path) -> Result<(), Problem> {
             "name another `listen` address in the configuration; port 0 takes a free one",
         )
     })?;
-    let server = Server::new(listener, authority, registry.clone(), settings)?;
+    let server = Server::new(listener, authority, cosigner, registry.clone(), settings)?;
     let announced = Announced::publish(&config.state, &server)?;
     tracing::info!(
         address = %server.address(),
@@ -64,6 +65,7 @@ fn settings(config: &Config) -> Result<Settings, Problem> {
         jwt_ttl: config.svid.jwt_ttl.duration(),
         server_names: config.server_names.clone(),
         explain: config.explain_refusals,
+        mirror: config.mirror.limits(),
     })
 }
 

@@ -10,6 +10,7 @@ use std::path::Path;
 use super::Problem;
 use crate::certify::Authority;
 use crate::config::Config;
+use crate::mirror_audit::Cosigner;
 use crate::serve::now;
 use crate::store::sqlite::SqliteStore;
 
@@ -53,6 +54,12 @@ pub(super) fn folder(path: &Path) -> Result<(), Problem> {
 pub(super) fn authority(config: &Config) -> Result<Authority, Problem> {
     folder(&config.state)?;
     Ok(Authority::open(&config.state, &config.trust_domain, now())?)
+}
+
+/// The key that cosigns hosts' audit logs.
+pub(super) fn cosigner(config: &Config) -> Result<Cosigner, Problem> {
+    folder(&config.state)?;
+    Ok(Cosigner::open(&config.state, &config.trust_domain)?)
 }
 
 /// The registry of a configuration.

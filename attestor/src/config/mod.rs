@@ -9,6 +9,7 @@ mod tests;
 mod value;
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use holdfast_protocol::id::TrustDomain;
@@ -16,6 +17,7 @@ use serde::Deserialize;
 
 use crate::certify::ServerName;
 use crate::enroll_host::EnrollmentPolicy;
+use crate::mirror_audit::Limits;
 use crate::registry::EkFingerprint;
 use crate::verify_host::EvidencePolicy;
 pub use load::ConfigError;
@@ -54,6 +56,9 @@ pub struct Config {
     /// What it wants of evidence.
     #[serde(default)]
     pub policy: PolicyConfig,
+    /// What it takes of hosts' audit logs.
+    #[serde(default)]
+    pub mirror: MirrorConfig,
     /// How it logs.
     #[serde(default)]
     pub log: LogConfig,
@@ -93,6 +98,23 @@ pub struct PolicyConfig {
     pub block: BlockingPcrs,
     /// Firmware that is refused.
     pub refused_firmware: Vec<FirmwareVersion>,
+}
+
+/// What the attestor takes of hosts' audit logs.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct MirrorConfig {
+    /// The most mebibytes of one log.
+    pub mib_per_log: NonZeroU32,
+}
+
+impl MirrorConfig {
+    /// As the mirror takes them.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            bytes_per_log: u64::from(self.mib_per_log.get()) << 20,
+        }
+    }
 }
 
 /// How the attestor logs.
@@ -150,6 +172,14 @@ impl Default for SvidConfig {
         Self {
             x509_ttl: Ttl::from_minutes(60),
             jwt_ttl: Ttl::from_minutes(5),
+        }
+    }
+}
+
+impl Default for MirrorConfig {
+    fn default() -> Self {
+        Self {
+            mib_per_log: NonZeroU32::MIN.saturating_add(16 * 1024 - 1),
         }
     }
 }

@@ -13,14 +13,15 @@ use holdfast_protocol::wire::attestor::{
 };
 use holdfast_protocol::wire::{MAX_STRUCTURE, bounded};
 use holdfast_protocol::words::with_causes;
-use tonic::{Extensions, Request, Response, Status};
+use tonic::{Request, Response, Status};
 
-use super::answer::{connection, failed, refused};
-use super::peer::{NodePeer, Peer};
+use super::answer::{failed, refused};
+use super::caller::Caller;
+use super::peer::NodePeer;
 use super::{Shared, now};
 use crate::certify::{AgentId, Audience};
 use crate::csr::Csr;
-use crate::registry::{IssuedSvid, Standing, SvidKind};
+use crate::registry::{IssuedSvid, SvidKind};
 use crate::rfc3339;
 use crate::store::Store;
 
@@ -35,7 +36,7 @@ impl<S: Store> Service for HostService<S> {
         request: Request<SignX509SvidRequest>,
     ) -> Result<Response<X509Svid>, Status> {
         let now = now();
-        let peer = self.caller(request.extensions(), now).await?;
+        let Caller { peer, .. } = self.0.caller(request.extensions(), now).await?;
         let SignX509SvidRequest { spiffe_id, csr } = request.into_inner();
         let agent = self.agent(&peer, &spiffe_id)?;
         let csr = bounded("csr", csr, MAX_STRUCTURE)
@@ -68,7 +69,7 @@ impl<S: Store> Service for HostService<S> {
         request: Request<SignJwtSvidRequest>,
     ) -> Result<Response<JwtSvid>, Status> {
         let now = now();
-        let peer = self.caller(request.extensions(), now).await?;
+        let Caller { peer, .. } = self.0.caller(request.extensions(), now).await?;
         let SignJwtSvidRequest {
             spiffe_id,
             audience,
@@ -102,7 +103,7 @@ impl<S: Store> Service for HostService<S> {
         &self,
         request: Request<FetchBundleRequest>,
     ) -> Result<Response<Bundle>, Status> {
-        self.caller(request.extensions(), now()).await?;
+        self.0.caller(request.extensions(), now()).await?;
         Ok(Response::new(Bundle {
             x509_authorities: self
                 .0
@@ -117,36 +118,6 @@ impl<S: Store> Service for HostService<S> {
 }
 
 impl<S: Store> HostService<S> {
-    /// The host that calls, if its SVID is still good and nobody revoked it since.
-    async fn caller(&self, extensions: &Extensions, now: Timestamp) -> Result<NodePeer, Status> {
-        let connection = connection(extensions)?;
-        let Peer::Host(peer) = connection.peer else {
-            return Err(Status::unauthenticated(
-                "this service wants a client certificate: the host's node SVID",
-            ));
-        };
-        if now >= peer.not_after {
-            return Err(Status::unauthenticated(
-                "the node SVID of this connection has ended; attest and connect anew",
-            ));
-        }
-        let host = self.0.store.host(peer.id).await.map_err(failed)?;
-        match host {
-            Some(host) if host.standing == Standing::Active => Ok(peer),
-            Some(_) | None => {
-                tracing::warn!(
-                    host = %peer.id,
-                    remote = %connection.remote,
-                    "a host that is revoked or unknown asked for an SVID"
-                );
-                Err(refused(
-                    self.0.settings.explain,
-                    &"host refused: registration",
-                ))
-            }
-        }
-    }
-
     fn agent(&self, peer: &NodePeer, asked: &str) -> Result<AgentId, Status> {
         AgentId::of(self.0.authority.trust_domain(), peer.id, asked).map_err(|error| {
             tracing::warn!(host = %peer.id, error = with_causes(&error), "name refused");

@@ -1,14 +1,16 @@
-//! The attestor as a server: one listener, three services.
+//! The attestor as a server: one listener, four services.
 //!
 //! Here the pure judgements meet network, store, clock and randomness. Nothing here decides whether
 //! a host is to be believed, and no answer leaves before the store has it.
 
 mod answer;
 mod attestation;
+mod caller;
 mod channel;
 mod enrollment;
 mod host;
 mod listener;
+mod mirror;
 mod peer;
 #[cfg(test)]
 mod tests;
@@ -22,6 +24,7 @@ use holdfast_protocol::Timestamp;
 use holdfast_protocol::wire::attestor::attestation_server::AttestationServer;
 use holdfast_protocol::wire::attestor::enrollment_server::EnrollmentServer;
 use holdfast_protocol::wire::attestor::host_server::HostServer;
+use holdfast_protocol::wire::attestor::mirror_server::MirrorServer;
 use holdfast_protocol::wire::{MAX_EVENT_LOG, MAX_STRUCTURE};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -32,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 use crate::certify::{Authority, CertifyError, ServerName};
 use crate::config::Explain;
 use crate::enroll_host::EnrollmentPolicy;
+use crate::mirror_audit::{Cosigner, Limits, Rates};
 use crate::store::Store;
 use crate::verify_host::EvidencePolicy;
 
@@ -68,6 +72,8 @@ pub struct Settings {
     pub server_names: Vec<ServerName>,
     /// Whether a refused host learns why.
     pub explain: Explain,
+    /// What one host's audit log may have.
+    pub mirror: Limits,
 }
 
 /// Why the attestor cannot serve.
@@ -97,6 +103,8 @@ pub enum ServeError {
 #[derive(Debug)]
 struct Shared<S> {
     authority: Arc<Authority>,
+    cosigner: Cosigner,
+    rates: Rates,
     store: S,
     settings: Settings,
 }
@@ -118,6 +126,7 @@ impl<S: Store> Server<S> {
     pub fn new(
         listener: TcpListener,
         authority: Authority,
+        cosigner: Cosigner,
         store: S,
         settings: Settings,
     ) -> Result<Self, ServeError> {
@@ -133,6 +142,8 @@ impl<S: Store> Server<S> {
         Ok(Self {
             shared: Arc::new(Shared {
                 authority,
+                cosigner,
+                rates: Rates::default(),
                 store,
                 settings,
             }),
@@ -211,7 +222,12 @@ async fn answer_requests<S: Store>(
                 .max_decoding_message_size(MAX_MESSAGE),
         )
         .add_service(
-            HostServer::new(host::HostService(shared)).max_decoding_message_size(MAX_STRUCTURE * 2),
+            HostServer::new(host::HostService(Arc::clone(&shared)))
+                .max_decoding_message_size(MAX_STRUCTURE * 2),
+        )
+        .add_service(
+            MirrorServer::new(mirror::MirrorService(shared))
+                .max_decoding_message_size(holdfast_protocol::mirror::MAX_MESSAGE),
         )
         .serve_with_incoming_shutdown(connections, stop.clone().cancelled_owned());
     tokio::pin!(serving);

@@ -33,6 +33,7 @@ pub(crate) const SIGNING: u32 = 0x0004_0472;
 pub(crate) struct SoftwareTpm {
     ek: agreement::PrivateKey,
     ak: EcdsaKeyPair,
+    checkpoint: EcdsaKeyPair,
     pub(crate) ek_public: Public,
     pub(crate) ak_public: Public,
     pub(crate) checkpoint_key: Public,
@@ -75,6 +76,7 @@ impl SoftwareTpm {
         Self {
             ek,
             ak,
+            checkpoint,
             ek_public,
             ak_public,
             checkpoint_key,
@@ -127,6 +129,16 @@ impl SoftwareTpm {
     /// Signs a statement with the AK.
     pub(crate) fn sign(&self, statement: &Statement) -> Signed {
         sign(&self.ak, statement)
+    }
+
+    /// A checkpoint's signature by the checkpoint key: ECDSA-Sig-Value, DER.
+    pub(crate) fn sign_checkpoint(&self, text: &str) -> Vec<u8> {
+        let signature = self
+            .checkpoint
+            .sign(&SystemRandom::new(), text.as_bytes())
+            .unwrap();
+        let (r, s) = signature.as_ref().split_at(32);
+        Signature::Ecdsa(EcdsaSignature::new(HashAlg::Sha256, r, s).unwrap()).to_x509()
     }
 
     fn statement(&self, kind: u16, extra_data: &[u8], body: Vec<u8>) -> Statement {

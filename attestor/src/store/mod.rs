@@ -3,6 +3,7 @@
 //! A store keeps and counts; it must never decide whether a host is to be believed. What it says it
 //! has written is durable, and what may happen once happens once, whichever replica asks.
 
+mod mirror;
 pub mod sqlite;
 
 use std::future::Future;
@@ -18,6 +19,8 @@ use crate::registry::{
     EnrolledHost, Host, IssuedSvid, NonceStanding, Observed, Revision, TokenHash, TokenRecord,
     Verdict,
 };
+
+pub use mirror::MirrorStore;
 
 /// Why the store could not answer.
 #[derive(Debug, thiserror::Error)]
@@ -100,7 +103,7 @@ pub enum Found {
 }
 
 /// The registry's home. Every answer is durable before it is given.
-pub trait Store: Clone + Send + Sync + 'static {
+pub trait Store: MirrorStore + Clone + Send + Sync + 'static {
     /// Remembers a nonce that a host is given.
     ///
     /// # Errors

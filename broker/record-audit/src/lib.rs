@@ -1,4 +1,4 @@
-//! JOB 5: the audit log. Append, checkpoint, verify, export.
+//! JOB 5: the audit log. Append, checkpoint, verify, export, mirror.
 //!
 //! An event becomes an OCSF record, a record becomes a leaf of an RFC 6962 tree, and the TPM signs and counts what the tree
 //! was. Nothing is acknowledged before it is durable; if it cannot be made durable, the log is broken and every later event
@@ -6,6 +6,7 @@
 //! failed write.
 
 pub mod export;
+pub mod mirror;
 pub mod ocsf;
 pub mod signer;
 pub mod state;

@@ -30,6 +30,7 @@ use tonic::transport::{Channel, Endpoint};
 use crate::certify::Authority;
 use crate::config::Explain;
 use crate::enroll_host::{EnrollmentPolicy, Simulated};
+use crate::mirror_audit::Cosigner;
 use crate::registry::{TokenHash, TokenRecord};
 use crate::serve::{ServeError, Server, Settings, now};
 use crate::software_tpm::{SIGNING, Scene, SoftwareTpm, key_with_request, policy, signing_public};
@@ -90,9 +91,11 @@ impl Fixture {
             jwt_ttl: Duration::from_secs(300),
             server_names: vec!["localhost".parse().unwrap()],
             explain,
+            mirror: crate::config::MirrorConfig::default().limits(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let server = Server::new(listener, authority, store.clone(), settings).unwrap();
+        let cosigner = Cosigner::open(folder.path(), &trust_domain).unwrap();
+        let server = Server::new(listener, authority, cosigner, store.clone(), settings).unwrap();
         let address = server.address();
         let stop = CancellationToken::new();
         let mut running = JoinSet::new();

@@ -6,6 +6,7 @@
 mod enrolling;
 mod hosts;
 mod log;
+mod mirror;
 mod row;
 #[cfg(test)]
 mod tests;

@@ -105,6 +105,16 @@ impl AuditLog {
         self.0.heads.borrow().clone()
     }
 
+    /// The head of what is durable, as it changes.
+    pub fn heads(&self) -> watch::Receiver<AuditHead> {
+        self.0.heads.clone()
+    }
+
+    /// The folder that holds it, for readers beside the writer.
+    pub fn folder(&self) -> &std::path::Path {
+        &self.0.folder
+    }
+
     /// What the log is judged by; good for [`crate::verify_folder`] too.
     pub fn anchor(&self) -> &LogAnchor {
         &self.0.anchor
