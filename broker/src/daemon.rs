@@ -31,6 +31,7 @@ use crate::calls::Calls;
 use crate::config::{Config, LauncherConfig};
 use crate::listener::listen;
 use crate::management::{self, Answers, Managers};
+use crate::mirror::Mirroring;
 use crate::sessions::{self as sealed, Endings, Ground, Hooks, NodeAuthority, Own, RecordSvids};
 use crate::state_folder::StateFolder;
 use crate::tpm::OpenTpm;
@@ -108,11 +109,13 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
             sessions(&config, state, &attest_host, &record, launcher, authorizer)
         })
         .transpose()?;
+    let (mirroring, mirror) = Mirroring::open(&log, &attest_host, state)?;
     let answers = Answers {
         record: Arc::clone(&record),
         sessions: ground.as_ref().map(|(ground, _)| ground.sessions.clone()),
         attest_host,
         audit: log,
+        mirror,
         authorizer: calls.authorizer.clone(),
         approvers,
         approvals: config.approvals.clone(),
@@ -132,6 +135,7 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
         parts.start(Arc::new(ground), &config.run, &mut tasks, &stop)?;
     }
     tasks.spawn(host_task.run(stop.clone()));
+    tasks.spawn(mirroring.run(stop.clone()));
     tasks.spawn(management::serve(
         listener,
         Managers::new(&config.management.uids),

@@ -14,6 +14,7 @@ mod daemon;
 mod listener;
 mod log;
 mod management;
+mod mirror;
 mod sessions;
 mod simulator;
 mod state_folder;

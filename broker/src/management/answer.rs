@@ -13,11 +13,12 @@ use holdfast_protocol::call::HumanUid;
 use holdfast_protocol::grade::Grade;
 use holdfast_protocol::id::SessionId;
 use holdfast_protocol::management::{
-    AuditRecord, EnrollRequest, Failure, FailureKind, Mirror, Request, Response, SessionAct, Status,
+    AuditRecord, EnrollRequest, Failure, FailureKind, Request, Response, SessionAct, Status,
 };
 use holdfast_protocol::record::Record;
 use holdfast_protocol::words::with_causes;
 use holdfast_record_audit::AuditLog;
+use holdfast_record_audit::mirror::Standing;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
@@ -35,6 +36,8 @@ pub struct Answers {
     pub attest_host: AttestHost,
     /// Job 5.
     pub audit: AuditLog,
+    /// How much of the log the attestor has.
+    pub mirror: Standing,
     /// Where what a human does is recorded first.
     pub record: Arc<dyn Record>,
     /// Job 2, where there is a launcher.
@@ -97,7 +100,7 @@ impl Answers {
             tpm: self.tpm.clone(),
             node,
             audit: self.audit.head(),
-            mirror: Mirror::None,
+            mirror: self.mirror.borrow().clone(),
         }))
     }
 
