@@ -73,25 +73,34 @@ impl Vaults {
 
     /// What is told of a human's vault. One whose file cannot be read is locked, and nothing is told of it.
     pub fn listing(&self, human: HumanUid) -> VaultListing {
-        self.try_listing(human).unwrap_or_else(|error| {
-            tracing::warn!(
-                uid = human.0,
-                error = &error as &dyn std::error::Error,
-                "a vault is unreadable"
-            );
-            VaultListing {
-                state: VaultState::Locked,
-                secrets: Vec::new(),
-            }
-        })
+        self.untry_listing(&self.human(human))
+            .unwrap_or_else(|error| {
+                tracing::warn!(
+                    uid = human.0,
+                    error = &error as &dyn std::error::Error,
+                    "a vault is unreadable"
+                );
+                VaultListing {
+                    state: VaultState::Locked,
+                    secrets: Vec::new(),
+                }
+            })
     }
 
-    /// As [`Vaults::listing`], for whom it helps to know why a vault is locked.
+    /// As [`Vaults::listing`], for the human, who has to hear what is wrong: where the vault is open, each secret has
+    /// opened under the name and use that are listed.
     ///
     /// # Errors
-    /// [`VaultError::File`] or [`VaultError::Io`].
+    /// [`VaultError::File`], [`VaultError::Io`], or [`StateError::Damaged`].
     pub fn try_listing(&self, human: HumanUid) -> Result<VaultListing, VaultError> {
         let of = self.human(human);
+        if let (Some(vault), Some(key)) = (of.vault(&*self.0.keep)?, of.key()) {
+            vault.check(&key)?;
+        }
+        self.untry_listing(&of)
+    }
+
+    fn untry_listing(&self, of: &Human) -> Result<VaultListing, VaultError> {
         let vault = of.vault(&*self.0.keep)?;
         let state = match vault.as_ref().map(|vault| vault.sharing()) {
             None => VaultState::None,

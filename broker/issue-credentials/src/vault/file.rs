@@ -53,10 +53,10 @@ pub struct Entry {
     pub sealed: Boxed,
 }
 
-/// The TPM's part of a vault's key, sealed by a TPM: what only the sealer reads.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct SealedRoot(pub serde_json::Value);
+/// The TPM's part of a vault's key, sealed by a TPM: what only the sealer reads; base64 in the file.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SealedRoot(Vec<u8>);
 
 /// Nonce, ciphertext and tag of AES-256-GCM; base64 in the file.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,6 +116,44 @@ impl VaultFile {
             return Err(FileError::TooLarge);
         }
         Ok(bytes)
+    }
+}
+
+impl SealedRoot {
+    /// The longest, in bytes: a TPM's is under 8 KiB with all its approvals.
+    pub const MAX: usize = 32 * 1024;
+
+    /// What a sealer made; `None` if that is longer than [`Self::MAX`].
+    pub fn new(bytes: Vec<u8>) -> Option<Self> {
+        (bytes.len() <= Self::MAX).then_some(Self(bytes))
+    }
+
+    /// What the sealer made.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for SealedRoot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SealedRoot({} bytes)", self.0.len())
+    }
+}
+
+impl TryFrom<String> for SealedRoot {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, &'static str> {
+        let bytes = BASE64
+            .decode(text.as_bytes())
+            .map_err(|_| "a sealed root is base64")?;
+        Self::new(bytes).ok_or("no sealed root has this length")
+    }
+}
+
+impl From<SealedRoot> for String {
+    fn from(root: SealedRoot) -> Self {
+        BASE64.encode(&root.0)
     }
 }
 

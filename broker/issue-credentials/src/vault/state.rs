@@ -213,6 +213,15 @@ impl Vault {
             .ok_or_else(|| StateError::Damaged(name.clone()))
     }
 
+    /// Whether every secret in it opens under its name and use.
+    ///
+    /// # Errors
+    /// [`StateError::Damaged`] for the first that does not.
+    pub fn check(&self, key: &VaultKey) -> Result<(), StateError> {
+        let mut secrets = self.0.secrets.iter();
+        secrets.try_for_each(|(name, entry)| self.open(key, name, &entry.purpose).map(drop))
+    }
+
     fn entry(&self, name: &SecretName) -> Result<&Entry, StateError> {
         let entry = self.0.secrets.get(name);
         entry.ok_or_else(|| StateError::NoSecret(name.clone()))

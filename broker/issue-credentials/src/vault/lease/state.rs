@@ -157,7 +157,9 @@ impl Leases {
         else {
             return Ok(());
         };
-        grant.blob = lease.seal(session, name, value)?;
+        if let Some(blob) = lease.seal(session, name, value)? {
+            grant.blob = Some(blob);
+        }
         Ok(())
     }
 
