@@ -88,10 +88,10 @@ impl Broker {
     /// # Errors
     /// [`ClientError`], as for every request.
     pub async fn status(&self) -> Result<Status, ClientError> {
-        match self.ask(&Request::Status).await? {
-            Response::Status(status) => Ok(*status),
-            other => Err(unexpected(&other)),
-        }
+        let Response::Status(status) = self.ask(&Request::Status).await? else {
+            return Err(ClientError::Unexpected);
+        };
+        Ok(*status)
     }
 
     /// The questions that wait for the caller, now.
@@ -115,10 +115,10 @@ impl Broker {
     /// # Errors
     /// [`ClientError`], as for every request.
     pub async fn answer(&self, call: CallId, answer: HumanAnswer) -> Result<(), ClientError> {
-        match self.ask(&Request::AnswerCall { call, answer }).await? {
-            Response::Answered => Ok(()),
-            other => Err(unexpected(&other)),
-        }
+        let Response::Answered = self.ask(&Request::AnswerCall { call, answer }).await? else {
+            return Err(ClientError::Unexpected);
+        };
+        Ok(())
     }
 
     /// The sessions of this host.
@@ -126,10 +126,10 @@ impl Broker {
     /// # Errors
     /// [`ClientError`], as for every request.
     pub async fn sessions(&self) -> Result<Vec<SessionStatus>, ClientError> {
-        match self.ask(&Request::Sessions).await? {
-            Response::Sessions(sessions) => Ok(sessions),
-            other => Err(unexpected(&other)),
-        }
+        let Response::Sessions(sessions) = self.ask(&Request::Sessions).await? else {
+            return Err(ClientError::Unexpected);
+        };
+        Ok(sessions)
     }
 
     /// Freezes a session, lets it go on, or ends it.
@@ -137,34 +137,36 @@ impl Broker {
     /// # Errors
     /// [`ClientError`], as for every request.
     pub async fn control(&self, session: SessionId, act: SessionAct) -> Result<(), ClientError> {
-        match self.ask(&Request::ControlSession { session, act }).await? {
-            Response::Sessions(_) => Ok(()),
-            other => Err(unexpected(&other)),
-        }
+        let Response::Sessions(_) = self.ask(&Request::ControlSession { session, act }).await?
+        else {
+            return Err(ClientError::Unexpected);
+        };
+        Ok(())
     }
 
     async fn listed(&self, request: &Request) -> Result<Vec<Question>, ClientError> {
-        match self.ask(request).await? {
-            Response::Approvals(questions) => Ok(questions),
-            other => Err(unexpected(&other)),
-        }
+        let Response::Approvals(questions) = self.ask(request).await? else {
+            return Err(ClientError::Unexpected);
+        };
+        Ok(questions)
     }
 
     async fn ask(&self, request: &Request) -> Result<Response, ClientError> {
-        let stream = UnixStream::connect(&self.socket).await.map_err(|source| {
-            ClientError::NoBroker {
-                socket: self.socket.to_path_buf(),
-                source,
-            }
-        })?;
+        let stream =
+            UnixStream::connect(&self.socket)
+                .await
+                .map_err(|source| ClientError::NoBroker {
+                    socket: self.socket.to_path_buf(),
+                    source,
+                })?;
         let late = |_| ClientError::Interrupted(ErrorKind::TimedOut.into());
-        match tokio::time::timeout(ANSWER_TIMEOUT, exchange(stream, request))
+        let answer = tokio::time::timeout(ANSWER_TIMEOUT, exchange(stream, request))
             .await
-            .map_err(late)??
-        {
-            Response::Failed(failure) => Err(ClientError::Refused(failure)),
-            answer => Ok(answer),
+            .map_err(late)??;
+        if let Response::Failed(failure) = answer {
+            return Err(ClientError::Refused(failure));
         }
+        Ok(answer)
     }
 }
 
@@ -183,11 +185,6 @@ async fn exchange(mut stream: UnixStream, request: &Request) -> Result<Response,
         .await
         .map_err(ClientError::Interrupted)?;
     frame::decode(&body).map_err(ClientError::Frame)
-}
-
-/// Whatever came, it is not what was asked for.
-fn unexpected(_: &Response) -> ClientError {
-    ClientError::Unexpected
 }
 
 #[cfg(test)]

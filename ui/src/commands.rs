@@ -1,5 +1,9 @@
 //! What the page may ask for. Each is granted to the window by name; a command only passes a message
 //! on, and the controller's core decides what becomes of it.
+#![expect(
+    clippy::unreachable,
+    reason = "what `tauri::command` makes of an async command that can fail"
+)]
 
 use holdfast_protocol::id::CallId;
 use holdfast_protocol::secret::Secret;
@@ -44,7 +48,9 @@ async fn deny(call: CallId, controls: State<'_, Controls>) -> Result<(), ()> {
 /// Denies it and freezes its session.
 #[tauri::command]
 async fn deny_and_pause(call: CallId, controls: State<'_, Controls>) -> Result<(), ()> {
-    controls.input(Input::Decide(call, Deed::DenyAndPause)).await;
+    controls
+        .input(Input::Decide(call, Deed::DenyAndPause))
+        .await;
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Commands, tray and window only send it messages. It must never decide anything that the core has not.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use holdfast_protocol::Timestamp;
@@ -9,12 +10,13 @@ use holdfast_protocol::approval::Surface;
 use holdfast_protocol::id::{CallId, SessionId};
 use holdfast_protocol::management::SessionAct;
 use holdfast_ui::client::{Broker, ClientError};
+use holdfast_ui::environment::Automation;
 use holdfast_ui::state::{Core, Deed, Effect, Input, Stage};
 use holdfast_ui::view::{Screen, screen};
 use holdfast_ui::words;
 use tauri::AppHandle;
 use tauri::ipc::Channel;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
 use crate::start::Ready;
@@ -82,7 +84,11 @@ pub async fn run(
     controls: Controls,
     mut inbox: mpsc::Receiver<Message>,
 ) {
-    let Ready { broker, life } = ready;
+    let Ready {
+        broker,
+        life,
+        automation,
+    } = ready;
     let mut controller = Controller {
         app,
         core: Core::new(life),
@@ -90,10 +96,13 @@ pub async fn run(
         page: None,
         opened: None,
         work: JoinSet::new(),
+        look: Arc::new(Notify::new()),
+        automation,
         broker: broker.clone(),
         controls: controls.clone(),
     };
-    controller.work.spawn(poll(broker, controls));
+    let look = controller.look.clone();
+    controller.work.spawn(poll(broker, controls, look));
     let mut tick = tokio::time::interval(TICK);
     loop {
         tokio::select! {
@@ -119,6 +128,9 @@ struct Controller {
     /// When the window was brought up, until its page listens.
     opened: Option<Instant>,
     work: JoinSet<()>,
+    /// Makes the poller ask at once.
+    look: Arc<Notify>,
+    automation: Automation,
     broker: Broker,
     controls: Controls,
 }
@@ -145,7 +157,10 @@ impl Controller {
                 if let (Input::Lost(notice), None) = (&input, self.core.lost()) {
                     tracing::warn!(why = notice.message, "the broker is lost; asking again");
                 }
-                let listed = matches!(input, Input::Questions(_) | Input::Sessions(_) | Input::Lost(_));
+                let listed = matches!(
+                    input,
+                    Input::Questions(_) | Input::Sessions(_) | Input::Lost(_)
+                );
                 for effect in self.core.handle(now(), input) {
                     self.carry_out(effect);
                 }
@@ -162,7 +177,7 @@ impl Controller {
                 if self.page.is_none() {
                     self.opened.get_or_insert_with(Instant::now);
                 }
-                if let Err(error) = window::open(&self.app, &self.controls) {
+                if let Err(error) = window::open(&self.app, &self.controls, self.automation) {
                     tracing::error!(%error, "no window; use `holdfast-approve` in a terminal");
                 }
                 self.refresh();
@@ -175,7 +190,11 @@ impl Controller {
                     tracing::warn!(%error, "the window does not go");
                 }
             }
-            Effect::Send { call, session, deed } => {
+            Effect::Send {
+                call,
+                session,
+                deed,
+            } => {
                 let (broker, controls) = (self.broker.clone(), self.controls.clone());
                 let surface = window::surface(&self.app);
                 self.work.spawn(async move {
@@ -184,6 +203,7 @@ impl Controller {
                     controls.input(Input::Answered(call, result)).await;
                 });
             }
+            Effect::Look => self.look.notify_one(),
             Effect::Quit => self.app.exit(0),
         }
     }
@@ -198,7 +218,10 @@ impl Controller {
 
     /// Says so where a window stays blank.
     fn remark(&mut self) {
-        if self.opened.is_some_and(|opened| opened.elapsed() > FIRST_PAINT) {
+        if self
+            .opened
+            .is_some_and(|opened| opened.elapsed() > FIRST_PAINT)
+        {
             self.opened = None;
             tracing::error!(
                 "the window stays blank; use `holdfast-approve` in a terminal, or try WEBKIT_DISABLE_DMABUF_RENDERER=1"
@@ -225,11 +248,14 @@ async fn send(
 }
 
 /// Asks the broker for news, for ever.
-async fn poll(broker: Broker, controls: Controls) {
+async fn poll(broker: Broker, controls: Controls, look: Arc<Notify>) {
     let mut known: Option<Vec<CallId>> = None;
     loop {
         let news = match known.take() {
-            Some(known) => broker.news(known).await,
+            Some(known) => tokio::select! {
+                news = broker.news(known) => news,
+                () = look.notified() => broker.questions().await,
+            },
             None => broker.questions().await,
         };
         match news {
@@ -250,6 +276,8 @@ async fn poll(broker: Broker, controls: Controls) {
 }
 
 fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

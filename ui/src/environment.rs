@@ -63,7 +63,13 @@ mod tests {
 
     #[test]
     fn what_lets_others_in_is_taken_out() {
-        let present = ["HOME", "LD_PRELOAD", "TAURI_WEBVIEW_AUTOMATION", "GTK_THEME", "GTK_MODULES"];
+        let present = [
+            "HOME",
+            "LD_PRELOAD",
+            "TAURI_WEBVIEW_AUTOMATION",
+            "GTK_THEME",
+            "GTK_MODULES",
+        ];
         let out = |automation| unwanted(present.map(OsStr::new), automation);
         assert_eq!(
             out(Automation::Refused),

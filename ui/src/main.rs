@@ -63,7 +63,10 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
         .build(tauri::generate_context!())?;
     let code = app.run_return(|_, event| {
         // The window goes when its queue is empty; the program stays.
-        if let RunEvent::ExitRequested { code: None, api, .. } = event {
+        if let RunEvent::ExitRequested {
+            code: None, api, ..
+        } = event
+        {
             api.prevent_exit();
         }
     });

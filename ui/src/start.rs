@@ -25,6 +25,8 @@ pub struct Ready {
     pub broker: Broker,
     /// Whether it stays.
     pub life: Life,
+    /// Whether WebDriver may come in.
+    pub automation: Automation,
 }
 
 /// Whether there is anything to start for.
@@ -45,18 +47,30 @@ pub async fn prepare(args: &Args) -> anyhow::Result<Prepared> {
         Automation::Refused
     };
     clean(automation)?;
-    if std::env::var_os("WAYLAND_DISPLAY").or(std::env::var_os("DISPLAY")).is_none() {
+    if std::env::var_os("WAYLAND_DISPLAY")
+        .or(std::env::var_os("DISPLAY"))
+        .is_none()
+    {
         bail!("there is no display here\n  next: use `holdfast-approve` in a terminal");
     }
     let life = if args.once {
-        if broker.questions().await.map_err(|error| explained(&error))?.is_empty() {
+        if broker
+            .questions()
+            .await
+            .map_err(|error| explained(&error))?
+            .is_empty()
+        {
             return Ok(Prepared::NothingWaits);
         }
         Life::Once
     } else {
         Life::Resident
     };
-    Ok(Prepared::Go(Ready { broker, life }))
+    Ok(Prepared::Go(Ready {
+        broker,
+        life,
+        automation,
+    }))
 }
 
 /// Allowed where no approval is worth anything: on a simulated TPM.

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use holdfast_protocol::Timestamp;
-use holdfast_protocol::approval::Question;
+use holdfast_protocol::approval::{Question, Waits};
 use holdfast_protocol::grade::Tier;
 use holdfast_protocol::id::{CallId, SessionId};
 use holdfast_protocol::management::SessionStatus;
@@ -16,6 +16,9 @@ use holdfast_protocol::secret::Secret;
 
 /// How long it is said that a question is gone, before the window goes on.
 pub const GONE_FOR: Duration = Duration::from_secs(6);
+
+/// How long to wait between two looks at a question whose time is up.
+const LOOK_PAUSE: Duration = Duration::from_secs(2);
 
 /// Whether the program outlives its window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +107,8 @@ pub enum Effect {
         /// The answer.
         deed: Deed,
     },
+    /// Ask the broker for its list now: time has changed it.
+    Look,
     /// End the program.
     Quit,
 }
@@ -138,6 +143,8 @@ pub struct Core {
     aside: BTreeSet<CallId>,
     /// Those that were answered here and may still be in a list that was made before.
     answered: BTreeSet<CallId>,
+    /// Not before this is the broker asked out of turn again.
+    look_after: Timestamp,
 }
 
 impl Core {
@@ -151,6 +158,7 @@ impl Core {
             lost: None,
             aside: BTreeSet::new(),
             answered: BTreeSet::new(),
+            look_after: Timestamp::from_millis(0),
         }
     }
 
@@ -201,12 +209,7 @@ impl Core {
             Input::Answered(call, result) => self.taken(call, result),
             Input::Close => self.close(),
             Input::Quit => vec![Effect::Close, Effect::Quit],
-            Input::Tick => match self.stage {
-                Stage::Gone { until, .. } if now >= until => self.go_on(),
-                Stage::Gone { .. } | Stage::Hidden | Stage::Asking(..) | Stage::Nothing => {
-                    Vec::new()
-                }
-            },
+            Input::Tick => self.tick(now),
         }
     }
 
@@ -249,11 +252,29 @@ impl Core {
         }
     }
 
+    fn tick(&mut self, now: Timestamp) -> Vec<Effect> {
+        match &self.stage {
+            Stage::Gone { until, .. } if now >= *until => self.go_on(),
+            Stage::Asking(question, _) => match question.waits {
+                // The broker tells of questions that come and go, and not of one that turns late.
+                Waits::Until { deadline } if now >= deadline && now >= self.look_after => {
+                    self.look_after = now + LOOK_PAUSE;
+                    vec![Effect::Look]
+                }
+                Waits::Until { .. } | Waits::Late { .. } => Vec::new(),
+            },
+            Stage::Gone { .. } | Stage::Hidden | Stage::Nothing => Vec::new(),
+        }
+    }
+
     fn next(&mut self, call: CallId) -> Vec<Effect> {
         if !self.asks(call) {
             return Vec::new();
         }
-        let at = self.questions.iter().position(|question| question.call == call);
+        let at = self
+            .questions
+            .iter()
+            .position(|question| question.call == call);
         let after = at.map_or(0, |at| at + 1);
         let question = self.questions.get(after).or(self.questions.first());
         if let Some(question) = question {
@@ -280,7 +301,14 @@ impl Core {
             Deed::Click | Deed::Pin(_) => Act::Approving,
         };
         let session = question.session;
-        vec![Effect::Send { call, session, deed }, Effect::Refresh]
+        vec![
+            Effect::Send {
+                call,
+                session,
+                deed,
+            },
+            Effect::Refresh,
+        ]
     }
 
     fn taken(&mut self, call: CallId, result: Result<(), Notice>) -> Vec<Effect> {
@@ -307,7 +335,11 @@ impl Core {
         match self.stage {
             Stage::Hidden => Vec::new(),
             Stage::Asking(..) | Stage::Gone { .. } | Stage::Nothing => {
-                self.aside = self.questions.iter().map(|question| question.call).collect();
+                self.aside = self
+                    .questions
+                    .iter()
+                    .map(|question| question.call)
+                    .collect();
                 self.hide()
             }
         }

@@ -49,7 +49,10 @@ pub fn question(question: &Question, now: Timestamp) -> String {
     for (at, effect) in question.effects.iter().enumerate() {
         row(if at == 0 { "would" } else { "" }, &spelled(effect));
     }
-    row("asked by", &format!("{}, session {}", question.agent, question.session));
+    row(
+        "asked by",
+        &format!("{}, session {}", question.agent, question.session),
+    );
     row("where", &spelled(&question.directory));
     row("why", &spelled(&question.why));
     row("tier", words::tier_name(question.tier));
@@ -71,7 +74,10 @@ pub fn question(question: &Question, now: Timestamp) -> String {
 fn waits(question: &Question, now: Timestamp) -> String {
     match question.waits {
         Waits::Until { deadline } => {
-            format!("waits {} more, then the answer is no", words::left(deadline.since(now)))
+            format!(
+                "waits {} more, then the answer is no",
+                words::left(deadline.since(now))
+            )
         }
         Waits::Late { gone } => format!(
             "was told no; approved within {}, the same call gets through once",
@@ -82,7 +88,10 @@ fn waits(question: &Question, now: Timestamp) -> String {
 
 fn wrapped(text: &str) -> Vec<String> {
     let characters: Vec<char> = text.chars().collect();
-    characters.chunks(WIDTH).map(|line| line.iter().collect()).collect()
+    characters
+        .chunks(WIDTH)
+        .map(|line| line.iter().collect())
+        .collect()
 }
 
 #[cfg(test)]
@@ -103,11 +112,17 @@ mod tests {
     #[test]
     fn one_is_shown_whole_and_the_agents_words_come_last() {
         let mut one = asked(1);
-        one.effects.push("Do something that Holdfast cannot see through: a loop".to_owned());
-        one.quoted.arguments = format!("{{\"command\":\"\u{1b}[2J\u{202e}git push # {}\"}}", "x".repeat(100));
+        one.effects
+            .push("Do something that Holdfast cannot see through: a loop".to_owned());
+        one.quoted.arguments = format!(
+            "{{\"command\":\"\u{1b}[2J\u{202e}git push # {}\"}}",
+            "x".repeat(100)
+        );
         one.quoted.omitted = 17;
         insta::assert_snapshot!(question(&one, NOW));
-        one.waits = Waits::Late { gone: NOW + Duration::from_secs(840) };
+        one.waits = Waits::Late {
+            gone: NOW + Duration::from_secs(840),
+        };
         insta::assert_snapshot!(waits(&one, NOW), @"was told no; approved within 14 min, the same call gets through once");
     }
 }

@@ -175,11 +175,12 @@ pub fn screen(core: &Core, now: Timestamp, surface: Surface) -> Screen {
             headline: pieces(headline),
             others: count(core.questions().len()),
         },
-        Stage::Hidden | Stage::Nothing => core.lost().map_or(Screen::Nothing, |notice| {
-            Screen::NoBroker {
-                notice: NoticeView::of(notice),
-            }
-        }),
+        Stage::Hidden | Stage::Nothing => {
+            core.lost()
+                .map_or(Screen::Nothing, |notice| Screen::NoBroker {
+                    notice: NoticeView::of(notice),
+                })
+        }
     }
 }
 
@@ -188,7 +189,11 @@ impl QuestionView {
         Self {
             call: question.call.to_string(),
             headline: pieces(&question.headline),
-            effects: question.effects.iter().map(|effect| pieces(effect)).collect(),
+            effects: question
+                .effects
+                .iter()
+                .map(|effect| pieces(effect))
+                .collect(),
             agent: question.agent.to_string(),
             session: question.session.to_string(),
             directory: pieces(&question.directory),

@@ -62,7 +62,10 @@ fn honest(character: char) -> bool {
         '\u{2010}'..='\u{2027}' | '\u{2030}'..='\u{205e}' | '\u{20a0}'..='\u{20c0}' => true,
         '\u{2190}'..='\u{23ff}' | '\u{2500}'..='\u{27bf}' | '\u{3001}'..='\u{3003}' => true,
         '\u{3008}'..='\u{3011}' => true,
-        other => other.is_ascii_graphic() || (!other.is_ascii() && other.is_alphanumeric() && !mark(other)),
+        other => {
+            other.is_ascii_graphic()
+                || (!other.is_ascii() && other.is_alphanumeric() && !mark(other))
+        }
     }
 }
 
@@ -81,9 +84,32 @@ mod tests {
     #[test]
     fn what_hides_or_reorders_is_spelled_out() {
         for hidden in [
-            '\u{202a}', '\u{202e}', '\u{2066}', '\u{2069}', '\u{200b}', '\u{200d}', '\u{feff}', '\u{ad}',
-            '\u{61c}', '\u{200e}', '\u{2028}', '\u{a0}', '\u{3164}', '\u{2800}', '\u{e0041}', '\u{fe0f}',
-            '\u{34f}', '\u{180e}', '\u{7}', '\u{1b}', '\u{9b}', '\n', '\t', '\r', '\u{0}', '\u{e000}',
+            '\u{202a}',
+            '\u{202e}',
+            '\u{2066}',
+            '\u{2069}',
+            '\u{200b}',
+            '\u{200d}',
+            '\u{feff}',
+            '\u{ad}',
+            '\u{61c}',
+            '\u{200e}',
+            '\u{2028}',
+            '\u{a0}',
+            '\u{3164}',
+            '\u{2800}',
+            '\u{e0041}',
+            '\u{fe0f}',
+            '\u{34f}',
+            '\u{180e}',
+            '\u{7}',
+            '\u{1b}',
+            '\u{9b}',
+            '\n',
+            '\t',
+            '\r',
+            '\u{0}',
+            '\u{e000}',
         ] {
             let shown = spelled(&format!("a{hidden}b"));
             assert_eq!(shown, format!("a<U+{:04X}>b", u32::from(hidden)));
@@ -92,7 +118,13 @@ mod tests {
 
     #[test]
     fn ordinary_words_stay_as_they_are() {
-        for text in ["git push origin main", "grüße, 世界", "„a“ – b … €3 → x", "{\"a\": [1]}", "שלום"] {
+        for text in [
+            "git push origin main",
+            "grüße, 世界",
+            "„a“ – b … €3 → x",
+            "{\"a\": [1]}",
+            "שלום",
+        ] {
             assert_eq!(pieces(text), [Piece::Plain(text.to_owned())]);
         }
         assert_eq!(pieces(""), []);

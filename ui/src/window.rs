@@ -2,10 +2,13 @@
 //! there is not. It loads the embedded page and can go nowhere else.
 
 use holdfast_protocol::approval::Surface;
+use holdfast_ui::environment::Automation;
 use holdfast_ui::state::Input;
 use raw_window_handle::{HasDisplayHandle, RawDisplayHandle};
 use tauri::webview::NewWindowResponse;
-use tauri::{AppHandle, Manager, Runtime, WebviewUrl, WebviewWindow, WebviewWindowBuilder, WindowEvent};
+use tauri::{
+    AppHandle, Manager, Runtime, WebviewUrl, WebviewWindow, WebviewWindowBuilder, WindowEvent,
+};
 
 use crate::controller::Controls;
 
@@ -13,7 +16,11 @@ use crate::controller::Controls;
 pub const LABEL: &str = "approval";
 
 /// Brings it up, and to the front as far as the desktop lets it.
-pub fn open<R: Runtime>(app: &AppHandle<R>, controls: &Controls) -> tauri::Result<()> {
+pub fn open<R: Runtime>(
+    app: &AppHandle<R>,
+    controls: &Controls,
+    automation: Automation,
+) -> tauri::Result<()> {
     if let Some(window) = app.get_webview_window(LABEL) {
         window.unminimize()?;
         return window.set_focus();
@@ -25,8 +32,8 @@ pub fn open<R: Runtime>(app: &AppHandle<R>, controls: &Controls) -> tauri::Resul
         .center()
         .always_on_top(true)
         .focused(true)
-        // Nothing of a question is kept.
-        .incognito(true)
+        // Nothing of a question is kept. WebDriver knows no other web context than the ordinary one.
+        .incognito(automation == Automation::Refused)
         .devtools(false)
         .disable_drag_drop_handler()
         .on_navigation(|url| url.scheme() == "tauri")

@@ -39,7 +39,10 @@ pub fn tier_name(tier: Tier) -> &'static str {
 
 /// Whether the question is about something that could not be understood.
 pub fn opaque(question: &Question) -> bool {
-    question.effects.iter().any(|effect| effect.contains(OPAQUE))
+    question
+        .effects
+        .iter()
+        .any(|effect| effect.contains(OPAQUE))
 }
 
 /// A time that is left, to the second.

@@ -69,7 +69,10 @@ async fn main() -> ExitCode {
         Ok(()) => 0,
         Err(Trouble::Broker(error)) => {
             let notice = holdfast_ui::words::notice(&error);
-            eprintln!("holdfast-approve: {}\n  next: {}", notice.message, notice.advice);
+            eprintln!(
+                "holdfast-approve: {}\n  next: {}",
+                notice.message, notice.advice
+            );
             1
         }
         Err(Trouble::Terminal(error)) => {
@@ -116,7 +119,9 @@ async fn run(args: &Args) -> Result<(), Trouble> {
 /// Asks the human; gives their yes, or the lack of one.
 fn consent(question: &Question) -> Result<HumanAnswer, Trouble> {
     if !std::io::stdin().is_terminal() {
-        return Err(Trouble::Usage("run it in a terminal: it has to ask you".to_owned()));
+        return Err(Trouble::Usage(
+            "run it in a terminal: it has to ask you".to_owned(),
+        ));
     }
     match question.tier {
         Tier::R0 | Tier::R1 => {
@@ -159,8 +164,13 @@ fn hidden(question: &str) -> Result<Zeroizing<String>, Trouble> {
 
 fn line() -> std::io::Result<Zeroizing<String>> {
     let mut text = Zeroizing::new(String::with_capacity(256));
-    std::io::stdin().lock().take(MAX_LINE).read_line(&mut text)?;
-    Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+    std::io::stdin()
+        .lock()
+        .take(MAX_LINE)
+        .read_line(&mut text)?;
+    Ok(Zeroizing::new(
+        text.trim_end_matches(['\r', '\n']).to_owned(),
+    ))
 }
 
 fn prompt(text: &str) -> Result<(), Trouble> {
@@ -172,12 +182,16 @@ fn say(text: &str) -> Result<(), Trouble> {
     let mut out = std::io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
         // A reader that has gone (`| head`) wants no more.
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Trouble::Terminal(error)),
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Trouble::Terminal(error))
+        }
         _ => Ok(()),
     }
 }
 
 fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

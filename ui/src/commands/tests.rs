@@ -18,7 +18,9 @@ fn call(window: &WebviewWindow<MockRuntime>, command: &str) -> Result<(), serde_
         callback: CallbackFn(0),
         error: CallbackFn(1),
         url: "tauri://localhost".parse().unwrap(),
-        body: InvokeBody::Json(json!({"call": CALL, "pin": "kelp-and-rock", "screens": "__CHANNEL__:7"})),
+        body: InvokeBody::Json(
+            json!({"call": CALL, "pin": "kelp-and-rock", "screens": "__CHANNEL__:7"}),
+        ),
         headers: tauri::http::HeaderMap::new(),
         invoke_key: INVOKE_KEY.to_owned(),
     };
@@ -34,10 +36,19 @@ fn the_approval_window_may_call_its_commands_and_no_other_window_may() {
         .build(tauri::generate_context!(test = true))
         .unwrap();
     let window = |label: &str| {
-        WebviewWindowBuilder::new(&app, label, WebviewUrl::default()).build().unwrap()
+        WebviewWindowBuilder::new(&app, label, WebviewUrl::default())
+            .build()
+            .unwrap()
     };
     let (approval, other) = (window(LABEL), window("other"));
-    for command in ["watch", "approve", "deny", "deny_and_pause", "next", "close"] {
+    for command in [
+        "watch",
+        "approve",
+        "deny",
+        "deny_and_pause",
+        "next",
+        "close",
+    ] {
         let refused = call(&other, command).unwrap_err().to_string();
         assert!(refused.contains("not allowed"), "{command}: {refused}");
         assert!(inbox.try_recv().is_err(), "{command} got through");
@@ -45,7 +56,12 @@ fn the_approval_window_may_call_its_commands_and_no_other_window_may() {
         assert!(inbox.try_recv().is_ok(), "{command} did not get through");
     }
     // Nothing of the shell's own is granted.
-    for command in ["plugin:event|listen", "plugin:window|close", "plugin:app|version", "plugin:webview|create_webview"] {
+    for command in [
+        "plugin:event|listen",
+        "plugin:window|close",
+        "plugin:app|version",
+        "plugin:webview|create_webview",
+    ] {
         assert!(call(&approval, command).is_err(), "{command}");
     }
 }

@@ -1,4 +1,9 @@
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests"
+)]
 use holdfast_protocol::Sha256Digest;
 use holdfast_protocol::approval::{Quoted, Waits};
 use holdfast_protocol::call::HumanUid;
@@ -53,7 +58,10 @@ fn core(numbers: &[u8]) -> Core {
 }
 
 fn list(core: &mut Core, numbers: &[u8]) -> Vec<Effect> {
-    core.handle(NOW, Input::Questions(numbers.iter().copied().map(question).collect()))
+    core.handle(
+        NOW,
+        Input::Questions(numbers.iter().copied().map(question).collect()),
+    )
 }
 
 fn asked(core: &Core) -> Option<u8> {
@@ -73,8 +81,20 @@ fn a_question_opens_the_window_and_its_end_closes_it() {
     assert!(list(&mut core, &[]).is_empty());
     assert!(matches!(list(&mut core, &[1])[..], [Effect::Open]));
     let sent = core.handle(NOW, Input::Decide(call(1), pin()));
-    assert!(matches!(sent[..], [Effect::Send { deed: Deed::Pin(_), .. }, Effect::Refresh]));
-    assert!(matches!(core.handle(NOW, Input::Answered(call(1), Ok(())))[..], [Effect::Close]));
+    assert!(matches!(
+        sent[..],
+        [
+            Effect::Send {
+                deed: Deed::Pin(_),
+                ..
+            },
+            Effect::Refresh
+        ]
+    ));
+    assert!(matches!(
+        core.handle(NOW, Input::Answered(call(1), Ok(())))[..],
+        [Effect::Close]
+    ));
     // A list that was made before the answer opens nothing.
     assert!(list(&mut core, &[1]).is_empty());
     assert!(list(&mut core, &[]).is_empty());
@@ -91,7 +111,10 @@ fn the_next_question_follows_the_answered_one() {
 #[test]
 fn what_was_put_aside_stays_away_until_it_is_wanted() {
     let mut core = core(&[1]);
-    assert!(matches!(core.handle(NOW, Input::Close)[..], [Effect::Close]));
+    assert!(matches!(
+        core.handle(NOW, Input::Close)[..],
+        [Effect::Close]
+    ));
     assert!(list(&mut core, &[1]).is_empty());
     // Another question opens the window with itself.
     assert!(matches!(list(&mut core, &[1, 2])[..], [Effect::Open]));
@@ -144,7 +167,13 @@ fn a_tier_is_not_approved_with_less_than_it_takes() {
         (Tier::R3, Deed::Deny, true),
     ] {
         let mut core = Core::new(Life::Resident);
-        core.handle(NOW, Input::Questions(vec![Question { tier, ..question(1) }]));
+        core.handle(
+            NOW,
+            Input::Questions(vec![Question {
+                tier,
+                ..question(1)
+            }]),
+        );
         let sent = core.handle(NOW, Input::Decide(call(1), deed.clone()));
         assert_eq!(!sent.is_empty(), taken, "{tier:?} {deed:?}");
     }
@@ -153,17 +182,37 @@ fn a_tier_is_not_approved_with_less_than_it_takes() {
 #[test]
 fn without_a_broker_nothing_is_sent() {
     let mut core = core(&[1]);
-    assert!(matches!(core.handle(NOW, Input::Lost(refused()))[..], [Effect::Refresh]));
+    assert!(matches!(
+        core.handle(NOW, Input::Lost(refused()))[..],
+        [Effect::Refresh]
+    ));
     assert!(core.handle(NOW, Input::Decide(call(1), pin())).is_empty());
     list(&mut core, &[1]);
     assert!(!core.handle(NOW, Input::Decide(call(1), pin())).is_empty());
 }
 
 #[test]
+fn a_question_whose_time_is_up_is_looked_at_again() {
+    let mut core = core(&[1]);
+    assert!(core.handle(NOW, Input::Tick).is_empty());
+    let late = NOW + Duration::from_secs(90);
+    let look = |core: &mut Core, now| core.handle(now, Input::Tick);
+    assert!(matches!(look(&mut core, late)[..], [Effect::Look]));
+    assert!(look(&mut core, late).is_empty());
+    assert!(matches!(
+        look(&mut core, late + LOOK_PAUSE)[..],
+        [Effect::Look]
+    ));
+}
+
+#[test]
 fn shown_once_it_ends_with_its_window() {
     let mut core = Core::new(Life::Once);
     list(&mut core, &[1]);
-    assert!(matches!(core.handle(NOW, Input::Close)[..], [Effect::Close, Effect::Quit]));
+    assert!(matches!(
+        core.handle(NOW, Input::Close)[..],
+        [Effect::Close, Effect::Quit]
+    ));
 }
 
 #[derive(Clone, Debug)]
@@ -181,7 +230,8 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let number = 1..5u8;
     prop_oneof![
-        prop::collection::btree_set(1..5u8, 0..4).prop_map(|set| Step::List(set.into_iter().collect())),
+        prop::collection::btree_set(1..5u8, 0..4)
+            .prop_map(|set| Step::List(set.into_iter().collect())),
         Just(Step::Show),
         number.clone().prop_map(Step::Next),
         (number.clone(), any::<bool>()).prop_map(|(number, yes)| Step::Decide(number, yes)),
@@ -225,7 +275,7 @@ proptest! {
             for effect in effects {
                 match effect {
                     Effect::Open => open = true,
-                    Effect::Refresh => prop_assert!(open),
+                    Effect::Refresh | Effect::Look => prop_assert!(open),
                     Effect::Close => open = false,
                     Effect::Quit => prop_assert!(false, "nobody asked for the end"),
                     Effect::Send { call: sent, deed, .. } => {

@@ -2,8 +2,8 @@
 use ts_rs::{Config, TS};
 
 use super::*;
-use crate::state::{Input, Life};
 use crate::state::tests::question;
+use crate::state::{Input, Life};
 
 const NOW: Timestamp = Timestamp::from_secs(1_000);
 
@@ -14,10 +14,10 @@ fn showing(question: Question) -> Core {
 }
 
 fn shown(core: &Core, surface: Surface) -> QuestionView {
-    match screen(core, NOW, surface) {
-        Screen::Question(view) => *view,
-        other => panic!("{other:?}"),
-    }
+    let Screen::Question(view) = screen(core, NOW, surface) else {
+        panic!("no question is shown");
+    };
+    *view
 }
 
 /// The front end compiles against these; `HOLDFAST_WRITE_TYPES=1` writes them anew.
@@ -35,7 +35,9 @@ fn the_types_of_the_front_end_are_current() {
         NoticeView::decl(&config),
         Piece::decl(&config),
     ];
-    let mut text = String::from("// Made from src/view.rs and src/visible.rs: `HOLDFAST_WRITE_TYPES=1 cargo test -p holdfast-ui`.\n");
+    let mut text = String::from(
+        "// Made from src/view.rs and src/visible.rs: `HOLDFAST_WRITE_TYPES=1 cargo test -p holdfast-ui`.\n",
+    );
     for declaration in types {
         text.push_str("\nexport ");
         text.push_str(&declaration);
@@ -45,7 +47,11 @@ fn the_types_of_the_front_end_are_current() {
     if std::env::var_os("HOLDFAST_WRITE_TYPES").is_some() {
         std::fs::write(path, &text).unwrap();
     }
-    assert_eq!(std::fs::read_to_string(path).unwrap(), text, "run with HOLDFAST_WRITE_TYPES=1");
+    assert_eq!(
+        std::fs::read_to_string(path).unwrap(),
+        text,
+        "run with HOLDFAST_WRITE_TYPES=1"
+    );
 }
 
 #[test]
@@ -56,7 +62,10 @@ fn the_tier_and_the_desktop_say_how_it_is_approved() {
         (Tier::R2, Surface::WaylandWindow, Approval::Pin),
         (Tier::R3, Surface::WaylandWindow, Approval::Elsewhere),
     ] {
-        let asked = Question { tier, ..question(1) };
+        let asked = Question {
+            tier,
+            ..question(1)
+        };
         assert_eq!(shown(&showing(asked), surface).approval, approval);
     }
 }
@@ -64,10 +73,19 @@ fn the_tier_and_the_desktop_say_how_it_is_approved() {
 #[test]
 fn what_cannot_be_understood_is_marked() {
     let clear = question(1);
-    assert_eq!(shown(&showing(clear), Surface::Terminal).sight, Sight::Clear);
+    assert_eq!(
+        shown(&showing(clear), Surface::Terminal).sight,
+        Sight::Clear
+    );
     let effects = vec!["Do something that Holdfast cannot see through: a loop".to_owned()];
-    let opaque = Question { effects, ..question(1) };
-    assert_eq!(shown(&showing(opaque), Surface::Terminal).sight, Sight::Uninspectable);
+    let opaque = Question {
+        effects,
+        ..question(1)
+    };
+    assert_eq!(
+        shown(&showing(opaque), Surface::Terminal).sight,
+        Sight::Uninspectable
+    );
 }
 
 #[test]
@@ -88,8 +106,22 @@ fn no_text_reaches_the_window_unmarked() {
 #[test]
 fn the_time_that_is_left_is_counted_from_now() {
     let deadline = NOW + Duration::from_millis(1_500);
-    let asked = Question { waits: Waits::Until { deadline }, ..question(1) };
-    assert_eq!(shown(&showing(asked), Surface::Terminal).waits, WaitsView::Until { left: 1_500 });
-    let asked = Question { waits: Waits::Late { gone: Timestamp::from_secs(1) }, ..question(1) };
-    assert_eq!(shown(&showing(asked), Surface::Terminal).waits, WaitsView::Late { left: 0 });
+    let asked = Question {
+        waits: Waits::Until { deadline },
+        ..question(1)
+    };
+    assert_eq!(
+        shown(&showing(asked), Surface::Terminal).waits,
+        WaitsView::Until { left: 1_500 }
+    );
+    let asked = Question {
+        waits: Waits::Late {
+            gone: Timestamp::from_secs(1),
+        },
+        ..question(1)
+    };
+    assert_eq!(
+        shown(&showing(asked), Surface::Terminal).waits,
+        WaitsView::Late { left: 0 }
+    );
 }
