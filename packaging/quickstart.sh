@@ -78,7 +78,7 @@ setup_all
 cargo build --locked --workspace --all-targets --quiet
 bin=${CARGO_TARGET_DIR:-target}/debug
 bin=$(cd "$bin" && pwd)
-export PATH="$bin:$PATH"
+export PATH="$bin:$bin/examples:$PATH"
 done_step
 
 step "Start a personal attestor, under a trust domain of its own"
@@ -151,10 +151,9 @@ mkdir "$world/project"
 git -C "$world/project" init -q -b main
 git -C "$world/project" config user.name Agent
 git -C "$world/project" config user.email agent@localhost
-git -C "$world/project" remote add origin http://127.0.0.1:9/never
 cp packaging/lib/scripted-agent.sh "$world/project/agent"
 cat >"$world/project/look" <<'LOOK'
-echo "identity   $(grep -c . /proc/net/tcp | sed 's/.*/no network but its own loopback/')"
+echo "network    $(grep -c . /proc/net/tcp | sed 's/.*/none but its own loopback, where the broker listens/')"
 echo "processes  $(ls /proc | grep -c '^[0-9]') of its own, none of the host's"
 echo "home       $(ls -A ~ | wc -l) files; the host's secrets: $(ls ~/.ssh /etc/shadow- 2>/dev/null | wc -l)"
 echo "TPM        $(ls /dev/tpm* 2>/dev/null | wc -l) devices"
@@ -163,25 +162,69 @@ LOOK
 show <"$world/session"
 done_step
 
+step "Start what the agent works with: a scripted model and a git service, which want secrets"
+mkdir "$world/rehearsal"
+(umask 077
+    printf 'sk-ant-%s' "$(openssl rand -hex 20)" >"$world/rehearsal/model-key"
+    printf 'ghp-%s' "$(openssl rand -hex 20)" >"$world/rehearsal/git-token")
+TMPDIR=$world rehearsal "$world/rehearsal" >"$world/rehearsal.log" 2>&1 &
+pids+=($!)
+wait_for 20 test -s "$world/rehearsal/git-url" || fail "model and git service did not start"
+git_url=$(cat "$world/rehearsal/git-url")
+git -C "$world/project" remote add origin "$git_url"
+tell "model $(cat "$world/rehearsal/model-url"), git $git_url"
+done_step
+
+step "Put those secrets into the vault, which only this TPM opens; agents get placeholders"
+holdfast secrets init --headless >/dev/null || fail "no vault was made"
+holdfast secrets add anthropic --anthropic-key --base-url "$(cat "$world/rehearsal/model-url")" \
+    --value-file "$world/rehearsal/model-key" >/dev/null || fail "the model's key was not kept"
+holdfast secrets add origin --git "$git_url" --username agent \
+    --value-file "$world/rehearsal/git-token" >/dev/null || fail "the git token was not kept"
+holdfast secrets list | show
+done_step
+
 step "Enroll your approval: a key in the TPM, behind a PIN whose wrong guesses the TPM counts"
 (umask 077; printf 'kelp-and-rock\n' >"$world/pin")
 holdfast factors enroll --pin-file "$world/pin" | head -n 1 | show
 done_step
 
-step "Let an agent work: it asks before each call; what matters waits for you"
-(cd "$world/project" && exec holdfast run --purpose "quickstart" -- sh ./agent) >"$world/agent.log" 2>&1 &
-agent=$!
-pids+=("$agent")
+# A real coding agent where there is one; the story's own small one where there is none.
+claude=$(ls "${HOLDFAST_AGENTS:-/opt/holdfast/agents}"/node_modules/@anthropic-ai/claude-code-linux-*/claude 2>/dev/null | head -n 1)
+claude=${claude:-$(command -v claude || true)}
+if [ -n "$claude" ]; then
+    agent=("$claude" -p "Begin the project and push it" --output-format json)
+    step "Let Claude Code work, sealed: it asks before each call; what matters waits for you"
+else
+    agent=(sh ./agent)
+    step "Let an agent work, sealed: it asks before each call; what matters waits for you"
+fi
+(cd "$world/project" && exec holdfast run --purpose "quickstart" -- "${agent[@]}") >"$world/agent.log" 2>&1 &
+working=$!
+pids+=("$working")
 waiting() { [ "$(holdfast approvals --json | jq length)" -gt 0 ]; }
-wait_for 20 waiting || fail "the agent's push did not ask"
+wait_for 60 waiting || fail "the agent's push did not ask"
 question=$(holdfast approvals --json | jq -r '.[0].call')
 holdfast approvals show "$question" | show
 tell "… approved with the PIN: the TPM signs this call and no other"
 holdfast approvals approve "$question" --pin-file "$world/pin" >/dev/null || fail "the approval was not taken"
-wait "$agent" || fail "the agent failed"
-show <"$world/agent.log"
-grep -q 'denied this' "$world/agent.log" || fail "a forbidden call was not denied"
-grep -q 'approved it with a proof' "$world/agent.log" || fail "the approved call did not go on"
+wait "$working" || fail "the agent failed"
+if [ -n "$claude" ]; then
+    jq -r '"it says: \(.result)", (.permission_denials[] | "was denied: \(.tool_input.command)")' "$world/agent.log" | show
+    [ "$(jq '.permission_denials | length' "$world/agent.log")" = 1 ] || fail "a forbidden call was not denied"
+else
+    show <"$world/agent.log"
+    grep -q 'denied this' "$world/agent.log" || fail "a forbidden call was not denied"
+fi
+pushed=$(git -C "$world/rehearsal" -c "http.extraHeader=Authorization: Basic $(printf 'agent:%s' "$(cat "$world/rehearsal/git-token")" | openssl base64 -A)" \
+    ls-remote "$git_url" refs/heads/main | cut -f 1)
+[ "$pushed" = "$(git -C "$world/project" rev-parse main)" ] || fail "the push did not arrive"
+tell "the git service has $pushed"
+done_step
+
+step "Check the consent as anybody could, later"
+holdfast audit verify-receipt "$question" >"$world/receipt" || fail "the receipt does not verify"
+show <"$world/receipt"
 done_step
 
 step "Freeze the audit log: the TPM signs a checkpoint, and its counter moves on"
@@ -189,6 +232,14 @@ holdfast audit checkpoint | show
 holdfast audit tail | show
 holdfast audit verify >"$world/report" || fail "the audit log does not verify"
 tail -n 1 "$world/report" | show
+done_step
+
+step "Compare it with the attestor's copy"
+host=$(holdfast status --json | jq -r .node.spiffe_id | sed 's|.*/||')
+mirrored() { holdfast status --json | jq -e '.mirror.mirror == "current"' >/dev/null; }
+wait_for 30 mirrored || fail "the attestor did not get the log"
+holdfast-attestor --config "$world/attestor.toml" audit verify "$host" >"$world/copy" || fail "the attestor's copy does not verify"
+show <"$world/copy"
 done_step
 
 # What stays is left whole.
@@ -215,10 +266,15 @@ fi
 done_step
 fi
 
-printf '\nRung (b) reached in %s: an attested host, sealed sessions with identities of their own, calls decided\n' "$(since "$story_began")"
-printf 'by policy, a human asked where it matters (the receipt of rung (c), in the terminal), and a record that\n'
-printf 'cannot be rewritten unnoticed. Not built yet: the vault and its credentials (c), the window and the mirror (d).\n'
+printf '\nRung (d) reached in %s: an attested host; a sealed agent with an identity of its own, that works with\n' "$(since "$story_began")"
+printf 'secrets it never holds and asks where it matters; a proof of each consent; and a record that is mirrored and\n'
+printf 'cannot be rewritten unnoticed. The approval window is shown by packaging/test.sh, and by --stay on a desktop.\n'
 if [ -n "$stay" ]; then
+    if [ -n "${WAYLAND_DISPLAY:-}${DISPLAY:-}" ]; then
+        holdfast-ui --socket "$HOLDFAST_SOCKET" >"$world/ui.log" 2>&1 &
+        pids+=($!)
+        printf '\nThe window waits in the background: start an agent in another terminal and it asks there.\n'
+    fi
     printf '\nStill running; HOLDFAST_SOCKET=%s. Ctrl-C ends it.\n' "$HOLDFAST_SOCKET"
     wait
 fi

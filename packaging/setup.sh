@@ -37,7 +37,9 @@ setup_packages() {
         die "no apt-get: Holdfast's setup knows Debian 12/13 and Ubuntu 24.04+; see README.md for what to install by hand"
     # The build, the simulator, and the independent tools that the tests hold us against.
     local wanted=(build-essential pkg-config ca-certificates curl git cmake clang libclang-dev
-        swtpm swtpm-tools tpm2-tools openssl sqlite3 jq python3 python3-pip python3-venv iproute2 procps)
+        swtpm swtpm-tools tpm2-tools openssl sqlite3 jq python3 python3-pip python3-venv iproute2 procps
+        # The approval window, and what shows and drives it where there is no screen.
+        libwebkit2gtk-4.1-dev librsvg2-dev webkit2gtk-driver xvfb dbus)
     local missing=() package
     for package in "${wanted[@]}"; do
         dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
@@ -161,6 +163,17 @@ setup_node() {
     has_node || die "no Node.js >= $HOLDFAST_NODE_MINIMUM: $HOLDFAST_NODE has none for this processor"
 }
 
+# The approval window's front end, built once for what its sources are now.
+setup_front_end() {
+    local ui=$HOLDFAST_ROOT/ui sources built
+    sources=$(cd "$ui" && find package-lock.json ./*.ts ./*.json web -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum)
+    built=$ui/node_modules/.built
+    [ -f "$ui/dist/index.html" ] && [ "$(cat "$built" 2>/dev/null)" = "$sources" ] && return
+    say "setup: building the approval window's front end"
+    (cd "$ui" && npm ci --loglevel=error >/dev/null && npm run --silent build >/dev/null) || die "the front end was not built"
+    printf '%s' "$sources" >"$built"
+}
+
 # The real agents that scenarios run. Their licenses let everybody install them, and nobody pass them on.
 setup_claude() {
     npm_ci "$HOLDFAST_ROOT/packaging/agents" "$HOLDFAST_AGENTS"
@@ -177,4 +190,6 @@ setup_all() {
     setup_packages
     setup_rust
     setup_tss
+    setup_node
+    setup_front_end
 }

@@ -32,6 +32,9 @@ done
 # shellcheck source=packaging/setup.sh
 . packaging/setup.sh
 setup_all
+case $group in
+    all | scenarios | story) setup_claude ;;
+esac
 
 step() { printf '\n== %s (%s)\n' "$1" "$(date +%T)"; }
 wants() { [ "$group" = all ] || [ "$group" = "$1" ]; }
@@ -61,6 +64,7 @@ if wants lint; then
     cargo fmt --all --check
     cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
     cargo deny --locked --log-level error check bans licenses sources
+    npm --prefix ui run --silent check
 fi
 
 if wants unit || wants scenarios; then
@@ -69,6 +73,11 @@ if wants unit || wants scenarios; then
 fi
 
 [ -z "$long" ] || export HOLDFAST_TEST_LONG=1
+
+if wants unit; then
+    step "front end"
+    npm --prefix ui run --silent test
+fi
 
 if wants unit && wants scenarios; then
     step "unit and scenarios"

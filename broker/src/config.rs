@@ -232,6 +232,7 @@ impl Default for Config {
             tpm: TpmConfig::default(),
             launcher: LauncherConfig::default(),
             management: ManagementConfig::default(),
+            approvals: ApprovalsConfig::default(),
             audit: AuditConfig::default(),
             log: LogConfig::default(),
         }

@@ -11,6 +11,8 @@ use std::time::Instant;
 use anyhow::Context;
 use holdfast_attest_host::{AttestHost, Host};
 use holdfast_authorize_calls::task::Authorizer;
+use holdfast_issue_credentials::bridge::Upstream;
+use holdfast_issue_credentials::vault::Vaults;
 use holdfast_issue_credentials::{Authority, Issuer};
 use holdfast_launch_agents::profile::Profile;
 use holdfast_launch_agents::store::Store;
@@ -32,9 +34,10 @@ use crate::config::{Config, LauncherConfig};
 use crate::listener::listen;
 use crate::management::{self, Answers, Managers};
 use crate::mirror::Mirroring;
-use crate::sessions::{self as sealed, Endings, Ground, Hooks, NodeAuthority, Own, RecordSvids};
+use crate::sessions::{self as sealed, Endings, Ground, NodeAuthority, Own, RecordSvids};
 use crate::state_folder::StateFolder;
 use crate::tpm::OpenTpm;
+use crate::vault;
 
 /// Runs the broker until it is told to stop, or until one of its parts fails.
 pub fn run(config: Config) -> anyhow::Result<()> {
@@ -85,6 +88,7 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
         tpm.provisioned.clone(),
         Arc::clone(&record),
     )?;
+    let vaults = vault::open(state, tpm.provisioned.clone(), Arc::clone(&record))?;
     let calls = Calls::new(tpm.grade, Arc::clone(&record), approvers.clone())?;
     let launcher = Launcher::find(&config.launcher)?;
     // A simulated TPM has not measured this machine's boot.
@@ -106,7 +110,16 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
     let ground = launcher
         .map(|launcher| {
             let authorizer = calls.authorizer.clone();
-            sessions(&config, state, &attest_host, &record, launcher, authorizer)
+            let vaults = vaults.clone();
+            sessions(
+                &config,
+                state,
+                &attest_host,
+                &record,
+                launcher,
+                authorizer,
+                vaults,
+            )
         })
         .transpose()?;
     let (mirroring, mirror) = Mirroring::open(&log, &attest_host, state)?;
@@ -118,6 +131,7 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
         mirror,
         authorizer: calls.authorizer.clone(),
         approvers,
+        vaults: vaults.clone(),
         approvals: config.approvals.clone(),
         grade: tpm.grade,
         tpm: tpm.words.clone(),
@@ -136,6 +150,10 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
     }
     tasks.spawn(host_task.run(stop.clone()));
     tasks.spawn(mirroring.run(stop.clone()));
+    tasks.spawn({
+        let stop = stop.clone();
+        async move { vaults.run(stop).await }
+    });
     tasks.spawn(management::serve(
         listener,
         Managers::new(&config.management.uids),
@@ -214,6 +232,7 @@ fn sessions(
     record: &Arc<dyn Record>,
     launcher: Launcher,
     authorizer: Authorizer,
+    vaults: Vaults,
 ) -> anyhow::Result<(Ground, SessionParts)> {
     let Launcher {
         sessions, watcher, ..
@@ -234,7 +253,9 @@ fn sessions(
         ),
         attest_host: attest_host.clone(),
         record: Arc::clone(record),
-        hooks: Hooks::new(authorizer),
+        authorizer,
+        vaults,
+        upstream: Upstream::new().context("requests cannot leave this host")?,
         own: Own::prepare(&state.join("own")).context("what sessions are shown cannot be made")?,
         sockets,
     };

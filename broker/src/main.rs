@@ -19,6 +19,7 @@ mod sessions;
 mod simulator;
 mod state_folder;
 mod tpm;
+mod vault;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

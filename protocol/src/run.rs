@@ -91,6 +91,8 @@ pub enum RunEvent {
         session: SessionId,
         /// Its identity.
         spiffe_id: SpiffeId,
+        /// What its human should know, such as why it was given no secrets.
+        notes: Vec<String>,
     },
     /// It is over, every process of it.
     Ended {

@@ -18,6 +18,8 @@ pub struct Asked {
     pub arguments: serde_json::Value,
     /// What it would do.
     pub effects: Vec<Effect>,
+    /// Full names of the refs that a push makes anew at its remote, by what is really sent.
+    pub creates: Vec<String>,
 }
 
 /// Decides calls of one session.

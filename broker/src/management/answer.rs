@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use holdfast_attest_host::{AttestHost, AttestHostError, AttestorUrl, Trust};
 use holdfast_authorize_calls::task::Authorizer;
+use holdfast_issue_credentials::vault::Vaults;
 use holdfast_launch_agents::task::Sessions;
 use holdfast_protocol::audit::What;
 use holdfast_protocol::call::HumanUid;
@@ -22,7 +23,7 @@ use holdfast_record_audit::mirror::Standing;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::approvals;
+use super::{approvals, secrets};
 use crate::approvers::Approvers;
 use crate::config::ApprovalsConfig;
 use crate::sessions::status;
@@ -46,6 +47,8 @@ pub struct Answers {
     pub authorizer: Authorizer,
     /// The humans' approval keys.
     pub approvers: Approvers,
+    /// The humans' secrets.
+    pub vaults: Vaults,
     /// How humans approve.
     pub approvals: ApprovalsConfig,
     /// What kind of installation this is.
@@ -88,6 +91,15 @@ impl Answers {
             Request::EnrollPin { pin } => approvals::enroll(&self.approvers, caller, &pin)
                 .await
                 .map(|recovery| Response::PinEnrolled { recovery }),
+            Request::Secrets => secrets::list(&self.vaults, caller),
+            Request::MakeVault(how) => secrets::make(&self.vaults, caller, how).await,
+            Request::OpenVault { share } => secrets::open(&self.vaults, caller, &share).await,
+            Request::KeepSecret {
+                name,
+                purpose,
+                value,
+            } => secrets::keep(&self.vaults, caller, (name, purpose), &value).await,
+            Request::RemoveSecret { name } => secrets::remove(&self.vaults, caller, &name).await,
         };
         answer.unwrap_or_else(Response::Failed)
     }

@@ -92,11 +92,7 @@ async fn typed(
 }
 
 /// Waits until the questions for `caller` are other than `known`, or until a while has passed.
-pub async fn changed(
-    authorizer: &Authorizer,
-    caller: HumanUid,
-    known: &[CallId],
-) -> Vec<Question> {
+pub async fn changed(authorizer: &Authorizer, caller: HumanUid, known: &[CallId]) -> Vec<Question> {
     let mut cards = authorizer.cards();
     let differs = cards.wait_for(|cards| {
         let own = cards.iter().filter(|card| card.human == caller);

@@ -6,6 +6,7 @@
 mod answer;
 mod approvals;
 mod peer;
+mod secrets;
 
 use std::sync::Arc;
 use std::time::Duration;

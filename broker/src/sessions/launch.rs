@@ -3,13 +3,15 @@
 //! The program is measured and run from the broker's own store; what of the human's passes is what
 //! the profile lists. It must never open a path that the human named.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::num::NonZeroU16;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use holdfast_authorize_calls::world::World;
+use holdfast_authorize_calls::world::{Remote, World};
+use holdfast_issue_credentials::bridge;
 use holdfast_issue_credentials::{SessionIdentity, SessionListener};
 use holdfast_launch_agents::assemble::{AssembleError, Provided, Wanted, assemble};
 use holdfast_launch_agents::environment::{InvalidVariable, VariableName};
@@ -28,12 +30,17 @@ use holdfast_protocol::run::{RunRequest, RunStdio};
 
 use super::Ground;
 use super::folder::{Folder, INSIDE};
-use super::hooks::Known;
+use super::grants::{self, Given, give};
+use super::known::Known;
+use super::repository::Repository;
 use super::socket::WishError;
 use crate::ambient::random_bits;
 
 /// The bridge's port on a session's own loopback.
-const BRIDGE: NonZeroU16 = NonZeroU16::MIN.saturating_add(3127);
+pub const BRIDGE: NonZeroU16 = NonZeroU16::MIN.saturating_add(3127);
+
+/// What git runs inside to be given a credential.
+const CREDENTIAL_HELPER: &str = "/opt/holdfast/libexec/holdfast-hook credential git";
 
 /// No session was made.
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +93,9 @@ pub struct Made {
     /// Its socket.
     pub listener: SessionListener,
     /// Who it is, and what it may touch, for the calls that it makes.
-    pub known: Known,
+    pub known: Arc<Known>,
+    /// The secrets whose use it was given.
+    pub given: Given,
 }
 
 /// Makes the session that `request` asks for; `human` is the kernel's word on who asks.
@@ -123,29 +132,40 @@ pub async fn make(
         purpose: request.purpose.clone(),
     };
     let (folder, listener) = Folder::make(&ground.sockets, session).map_err(RunError::Host)?;
+    let (repository, remotes) = repository(&trees).await?;
+    let kind = &profile.kind;
+    let given = give(&ground.vaults, session, HumanUid(human), kind, &remotes).await;
+    let mut environment = own_variables(&identity)?;
+    for (name, value) in bridge::environment(&given.granted, BRIDGE, CREDENTIAL_HELPER) {
+        environment.push((VariableName::try_from(name)?, value));
+    }
     let provided = Provided {
         program: stored.program,
         sockets: folder.open().map_err(RunError::Host)?,
         bridge: BRIDGE,
-        environment: own_variables(&identity)?,
+        environment,
         trees: ground.own.trees()?,
         limits: Limits::default(),
     };
-    let known = Known {
-        caller: Caller {
-            session,
-            spiffe_id: identity.spiffe_id.clone(),
-            kind: profile.kind.clone(),
-            level: Level::L3,
-            human: HumanUid(human),
-        },
-        world: World {
-            project: PathBuf::from(&request.project),
-            home: PathBuf::from(&request.home),
-            scratch: vec![PathBuf::from("/tmp"), PathBuf::from("/var/tmp")],
-            ..World::default()
-        },
+    let caller = Caller {
+        session,
+        spiffe_id: identity.spiffe_id.clone(),
+        kind: profile.kind.clone(),
+        level: Level::L3,
+        human: HumanUid(human),
     };
+    let secrets = given.granted.iter();
+    let world = World {
+        project: PathBuf::from(&request.project),
+        home: PathBuf::from(&request.home),
+        scratch: vec![PathBuf::from("/tmp"), PathBuf::from("/var/tmp")],
+        hosts: grants::hosts(&given.granted, &remotes),
+        secrets: secrets
+            .map(|granted| (granted.name.to_string(), granted.purpose.clone()))
+            .collect(),
+        ..World::default()
+    };
+    let known = Known::new(caller, world, repository, given.granted.clone());
     let wanted = Wanted {
         human: connection,
         user: UserName::parse(&request.user)?,
@@ -173,8 +193,24 @@ pub async fn make(
         identity,
         folder,
         listener,
-        known,
+        known: Arc::new(known),
+        given,
     })
+}
+
+/// The project's repository and its remotes, read where blocking is allowed.
+async fn repository(trees: &[Tree]) -> Result<(Repository, BTreeMap<String, Remote>), RunError> {
+    let project = trees.iter().find(|tree| tree.access == Access::Write);
+    let project = project.ok_or(RunError::Stopping)?;
+    let project = project.source.try_clone().map_err(RunError::Host)?;
+    let read = move || {
+        let repository = Repository::open(project);
+        let remotes = repository.remotes();
+        (repository, remotes)
+    };
+    tokio::task::spawn_blocking(read)
+        .await
+        .map_err(|_| RunError::Stopping)
 }
 
 fn node_id(ground: &Ground) -> Result<SpiffeId, RunError> {

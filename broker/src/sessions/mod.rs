@@ -4,13 +4,17 @@
 //! program, or the broker ends, everything that the session held ends with it.
 
 mod authority;
+mod calls;
 mod ended;
 mod folder;
-mod hooks;
+mod frames;
+mod grants;
+mod known;
 mod launch;
 mod own;
 mod peers;
 mod recorder;
+mod repository;
 mod serve;
 mod socket;
 mod words;
@@ -19,7 +23,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use holdfast_attest_host::AttestHost;
+use holdfast_authorize_calls::task::Authorizer;
 use holdfast_issue_credentials::Issuer;
+use holdfast_issue_credentials::bridge::Upstream;
+use holdfast_issue_credentials::vault::Vaults;
 use holdfast_launch_agents::profile::Profile;
 use holdfast_launch_agents::store::Store;
 use holdfast_launch_agents::task::Sessions;
@@ -27,7 +34,6 @@ use holdfast_protocol::record::Record;
 
 pub use self::authority::NodeAuthority;
 pub use self::ended::Endings;
-pub use self::hooks::Hooks;
 pub use self::launch::sockets_folder;
 pub use self::own::Own;
 pub use self::recorder::RecordSvids;
@@ -50,8 +56,12 @@ pub struct Ground {
     pub attest_host: AttestHost,
     /// Job 5.
     pub record: Arc<dyn Record>,
-    /// Job 4: who answers hooks.
-    pub hooks: Hooks,
+    /// Job 4.
+    pub authorizer: Authorizer,
+    /// Job 3: the humans' secrets.
+    pub vaults: Vaults,
+    /// Job 3: how requests leave the host.
+    pub upstream: Upstream,
     /// What sessions are shown of Holdfast's own: the hook's program, agents' managed settings.
     pub own: Own,
     /// Where the sessions' sockets are.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_issue_credentials::SessionSocket;
+use holdfast_issue_credentials::bridge::Bridge;
 use holdfast_launch_agents::peer::Peer;
 use holdfast_launch_agents::{Ending, PassedSignal};
 use holdfast_protocol::audit::What;
@@ -20,13 +21,15 @@ use holdfast_protocol::run::{RunControl, RunEvent};
 use holdfast_protocol::words::with_causes;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use tokio::io::AsyncWriteExt;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Ground;
-use super::launch::{Made, RunError, make};
+use super::calls::SessionCalls;
+use super::frames::Frames;
+use super::launch::{BRIDGE, Made, RunError, make};
 use super::peers::OfSession;
 use super::socket::read_wish;
 use super::words;
@@ -141,6 +144,7 @@ async fn live(
         folder,
         listener,
         known,
+        given,
     } = make(ground, request, descriptors, connection, human).await?;
     let session = identity.session;
     ground
@@ -153,14 +157,8 @@ async fn live(
         })
         .await?;
     let mut ended = ground.endings.of(session);
-    ground.hooks.begin(session, known);
-    let begun = match prepared.begin() {
-        Ok(begun) => begun,
-        Err(error) => {
-            ground.hooks.end(session).await;
-            return Err(error.into());
-        }
-    };
+    let begun = prepared.begin()?;
+    let way_out = listening(begun.bridge).map_err(RunError::Host);
     tracing::info!(%session, kind = %facts.kind, human = facts.human, "a session began");
 
     let credentials = ground.issuer.session(identity.clone());
@@ -174,13 +172,29 @@ async fn live(
                 sessions: ground.sessions.clone(),
                 session,
             }),
-            frames: Arc::new(ground.hooks.clone()),
+            frames: Arc::new(Frames::new(
+                ground.authorizer.clone(),
+                Arc::clone(&known),
+                BRIDGE,
+            )),
         }
         .serve(served.clone()),
+    );
+    let mut bridge = JoinSet::new();
+    bridge.spawn(
+        Bridge {
+            session,
+            granted: given.granted.clone(),
+            reveal: Arc::new(ground.vaults.clone()),
+            decide: Arc::new(SessionCalls::new(ground.authorizer.clone(), known)),
+            upstream: ground.upstream.clone(),
+        }
+        .serve(way_out?, served.clone()),
     );
     let started = RunEvent::Started {
         session,
         spiffe_id: identity.spiffe_id,
+        notes: given.notes.clone(),
     };
     if tell_started(stream, &started, begun.terminal.as_ref())
         .await
@@ -191,8 +205,14 @@ async fn live(
     let ending = tend(stream, ground, session, &mut ended, stop).await;
 
     credentials.revoke();
-    ground.hooks.end(session).await;
+    drop(given);
+    ground.authorizer.session_gone(session).await;
     served.cancel();
+    while let Some(done) = bridge.join_next().await {
+        if let Ok(Err(error)) = done {
+            tracing::warn!(%session, error = with_causes(&error), "a session's way out failed");
+        }
+    }
     while let Some(done) = socket.join_next().await {
         if let Ok(Err(error)) = done {
             tracing::warn!(%session, error = with_causes(&error), "a session's socket failed");
@@ -246,6 +266,13 @@ async fn tend(
             }
         }
     }
+}
+
+/// The session's listener, for this runtime.
+fn listening(bridge: OwnedFd) -> std::io::Result<TcpListener> {
+    let listener = std::net::TcpListener::from(bridge);
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
 }
 
 fn end(ground: &Ground, session: SessionId) {

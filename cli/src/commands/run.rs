@@ -17,8 +17,10 @@ use signal_hook::iterator::Signals;
 use crate::args::{Args, Run};
 use crate::outcome::Problem;
 use crate::program::Program;
+use crate::render::printable;
 use crate::run_client::RunConnection;
 use crate::screen::Screen;
+use crate::vault;
 
 /// What every session has anyway.
 const SYSTEM: [&str; 4] = ["/usr", "/bin", "/sbin", "/lib"];
@@ -82,6 +84,7 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
     }
     descriptors.extend(tool_folders.iter().map(AsFd::as_fd));
 
+    vault::open_for_a_session(&args.socket);
     let socket = args.socket.with_file_name("run.sock");
     let connection = RunConnection::open(&socket).map_err(|error| no_sessions(&socket, &error))?;
     // Signals that arrive while the wish is on its way are for the session, too.
@@ -91,9 +94,17 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
         .ask(&request, &descriptors)
         .map_err(|error| host(&error))?;
     let (event, other_end) = connection.next().map_err(|error| host(&error))?;
-    let RunEvent::Started { session, spiffe_id } = event else {
+    let RunEvent::Started {
+        session,
+        spiffe_id,
+        notes,
+    } = event
+    else {
         return conclude(event);
     };
+    for note in &notes {
+        eprintln!("holdfast: {}", printable(note));
+    }
     if run.verbose {
         eprintln!("holdfast: session {session} is {spiffe_id}");
     }

@@ -146,6 +146,7 @@ impl Errand<'_> {
         Asked {
             channel: Channel::Egress,
             tool: "git-fetch",
+            creates: vec![],
             arguments: json!({
                 "remote": self.repository().to_string(),
                 "operation": self.place.operation.as_str(),

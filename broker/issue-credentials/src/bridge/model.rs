@@ -119,6 +119,7 @@ fn asked(granted: &Granted, base: &HttpUrl, method: &Method, rest: &str) -> Aske
     Asked {
         channel: Channel::Egress,
         tool: "model-api",
+        creates: vec![],
         arguments: json!({ "method": method.as_str(), "path": format!("/{rest}") }),
         effects: vec![
             Effect::UsesSecret {

@@ -77,6 +77,7 @@ fn asked(target: &Target, request: &Request<Sent>) -> Asked {
     Asked {
         channel: Channel::Egress,
         tool: "http",
+        creates: vec![],
         // Without the query, where programs like to put what nobody should read.
         arguments: json!({
             "method": request.method().as_str(),

@@ -59,6 +59,7 @@ fn asked(target: &Target) -> Asked {
     Asked {
         channel: Channel::Egress,
         tool: "connect",
+        creates: vec![],
         arguments: json!({ "host": target.shown() }),
         effects: vec![Effect::Reaches {
             host: target.shown(),

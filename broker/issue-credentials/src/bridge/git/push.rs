@@ -142,6 +142,12 @@ fn asked(errand: &Errand<'_>, head: &PushHead) -> Asked {
     Asked {
         channel: Channel::Egress,
         tool: "git-push",
+        creates: head
+            .commands
+            .iter()
+            .filter(|command| command.creates())
+            .map(|command| command.name.clone())
+            .collect(),
         arguments: json!({ "remote": remote, "commands": commands, "options": head.options }),
         effects,
     }

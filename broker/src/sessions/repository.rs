@@ -1,0 +1,205 @@
+//! What the project's git folder says, read without ever leaving the project.
+//!
+//! The agent can write all of it. So it is bounded, links are not followed, and nothing here decides:
+//! a push is judged again where it leaves the host, by what is really sent.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use holdfast_authorize_calls::world::repository::{branch, head, packed, remotes};
+use holdfast_authorize_calls::world::{Branches, Remote};
+use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, openat2};
+
+/// The most that is read of one file.
+const MAX_FILE: u64 = 1024 * 1024;
+
+/// The most branches that are looked at, and how deep their folders may lie.
+const MAX_BRANCHES: usize = 4096;
+const MAX_DEPTH: usize = 16;
+
+/// Branches that others rely on by custom, where nothing says otherwise.
+const PROTECTED: [&str; 8] = [
+    "main",
+    "master",
+    "trunk",
+    "develop",
+    "production",
+    "release",
+    "release/*",
+    "release-*",
+];
+
+/// The git folder of a session's project.
+#[derive(Clone, Debug)]
+pub struct Repository {
+    project: Arc<OwnedFd>,
+    /// The branches that were there when the session began, here or at a remote.
+    before: Arc<BTreeSet<String>>,
+}
+
+impl Repository {
+    /// The repository in `project`, as it is before a session begins.
+    pub fn open(project: OwnedFd) -> Self {
+        let mut repository = Self {
+            project: Arc::new(project),
+            before: Arc::default(),
+        };
+        repository.before = Arc::new(repository.all_branches());
+        repository
+    }
+
+    /// The remotes, as they are now.
+    pub fn remotes(&self) -> BTreeMap<String, Remote> {
+        let config = self.read(".git/config");
+        config.map(|text| remotes(&text)).unwrap_or_default()
+    }
+
+    /// The branches, as they are now; `pushed` are those that the session has made at a remote.
+    pub fn branches(&self, pushed: &BTreeSet<String>) -> Branches {
+        let named = |file, before| {
+            let text = self.read(file)?;
+            head(&text, before).map(str::to_owned)
+        };
+        let mut made = self.all_branches();
+        made.retain(|name| !self.before.contains(name));
+        made.extend(pushed.iter().cloned());
+        Branches {
+            current: named(".git/HEAD", "refs/heads/"),
+            default: named(".git/refs/remotes/origin/HEAD", "refs/remotes/origin/"),
+            protected: PROTECTED.map(str::to_owned).into(),
+            made,
+        }
+    }
+
+    /// Every branch by name, of this repository and of its remotes.
+    fn all_branches(&self) -> BTreeSet<String> {
+        let mut found = self
+            .read(".git/packed-refs")
+            .map(|text| packed(&text))
+            .unwrap_or_default();
+        for folder in ["refs/heads", "refs/remotes"] {
+            self.walk(folder, MAX_DEPTH, &mut found);
+        }
+        found
+    }
+
+    fn walk(&self, folder: &str, depth: usize, found: &mut BTreeSet<String>) {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let entries = self
+            .below(&format!(".git/{folder}"), flags)
+            .and_then(|opened| Dir::read_from(opened).ok());
+        for entry in entries.into_iter().flatten().flatten() {
+            let Ok(name) = entry.file_name().to_str() else {
+                continue;
+            };
+            if matches!(name, "." | "..") || found.len() >= MAX_BRANCHES {
+                continue;
+            }
+            let path = format!("{folder}/{name}");
+            match entry.file_type() {
+                FileType::Directory if depth > 0 => self.walk(&path, depth - 1, found),
+                FileType::RegularFile => found.extend(branch(&path)),
+                _ => {}
+            }
+        }
+    }
+
+    fn read(&self, path: &str) -> Option<String> {
+        let mut text = String::new();
+        let file = File::from(self.below(path, OFlags::RDONLY | OFlags::NONBLOCK)?);
+        // A pipe or a device that lies there must not hold the broker up.
+        if !file.metadata().ok()?.is_file() {
+            return None;
+        }
+        file.take(MAX_FILE).read_to_string(&mut text).ok()?;
+        Some(text)
+    }
+
+    fn below(&self, path: &str, flags: OFlags) -> Option<OwnedFd> {
+        let resolve =
+            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let flags = flags | OFlags::CLOEXEC;
+        openat2(self.project.as_fd(), path, flags, Mode::empty(), resolve).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use std::path::Path;
+    use std::process::Command;
+
+    use super::*;
+
+    fn git(folder: &Path, arguments: &[&str]) {
+        let mut git = Command::new("git");
+        git.arg("-C").arg(folder).args([
+            "-c",
+            "user.name=x",
+            "-c",
+            "user.email=x@localhost",
+            "-c",
+            "init.defaultBranch=main",
+        ]);
+        assert!(git.args(arguments).status().unwrap().success());
+    }
+
+    fn opened(folder: &Path) -> Repository {
+        Repository::open(File::open(folder).unwrap().into())
+    }
+
+    #[test]
+    fn a_branch_that_is_new_is_the_sessions_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let project = folder.path();
+        git(project, &["init", "-q"]);
+        git(project, &["commit", "-q", "--allow-empty", "-m", "one"]);
+        git(project, &["branch", "old/topic"]);
+        git(project, &["pack-refs", "--all"]);
+        git(
+            project,
+            &["remote", "add", "origin", "https://git.example/a.git"],
+        );
+        let repository = opened(project);
+        git(project, &["checkout", "-q", "-b", "new/topic"]);
+
+        let branches = repository.branches(&BTreeSet::from(["pushed".to_owned()]));
+        assert_eq!(branches.current.as_deref(), Some("new/topic"));
+        let made: Vec<_> = branches.made.iter().map(String::as_str).collect();
+        assert_eq!(made, ["new/topic", "pushed"]);
+        let remotes = repository.remotes();
+        assert_eq!(
+            remotes.get("origin").unwrap().url,
+            "https://git.example/a.git"
+        );
+    }
+
+    #[test]
+    fn nothing_outside_the_project_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let (project, outside) = (folder.path().join("project"), folder.path().join("outside"));
+        std::fs::create_dir_all(&project).unwrap();
+        std::fs::create_dir_all(&outside).unwrap();
+        git(&outside, &["init", "-q"]);
+        git(
+            &outside,
+            &["remote", "add", "origin", "https://git.example/a.git"],
+        );
+        std::os::unix::fs::symlink(outside.join(".git"), project.join(".git")).unwrap();
+        let repository = opened(&project);
+        assert!(repository.remotes().is_empty());
+        assert_eq!(repository.branches(&BTreeSet::new()).current, None);
+    }
+
+    #[test]
+    fn a_pipe_in_place_of_a_file_holds_nobody_up() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join(".git")).unwrap();
+        let pipe = folder.path().join(".git/config");
+        assert!(Command::new("mkfifo").arg(pipe).status().unwrap().success());
+        assert!(opened(folder.path()).remotes().is_empty());
+    }
+}
