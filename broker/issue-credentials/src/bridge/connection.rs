@@ -27,7 +27,8 @@ use crate::grant::{Granted, Reveal};
 /// How long a request's head may take, the wait for a kept connection's next one included.
 const HEAD_TIME: Duration = Duration::from_secs(30);
 
-/// The largest head, in bytes; also how much of a body is read at once.
+/// How much of a head is waited for, in bytes, and how much of a body is read at once. A head of up to
+/// twice that passes where its end came with the same read.
 const MAX_HEAD: usize = 64 * 1024;
 
 /// The most header fields of one request.

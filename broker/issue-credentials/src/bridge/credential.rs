@@ -67,3 +67,75 @@ fn secret_named(path: &str) -> Option<&str> {
 fn refused(why: impl Into<String>) -> GitCredentialResponse {
     GitCredentialResponse::Refused { why: why.into() }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+    use super::*;
+    use crate::grant::Placeholder;
+    use GitCredentialOperation::{Erase, Get, Store};
+
+    fn ask(operation: GitCredentialOperation, attributes: &str) -> GitCredentialResponse {
+        let granted = [Granted {
+            name: "hub".parse().unwrap(),
+            purpose: SecretUse::Git {
+                remote: "https://git.example/org".parse().unwrap(),
+                username: "me".parse().unwrap(),
+            },
+            placeholder: Placeholder::from_random([1; 20]),
+        }];
+        let request = GitCredentialRequest {
+            operation,
+            attributes: attributes.to_owned(),
+        };
+        answer(&granted, NonZeroU16::new(3128).unwrap(), &request)
+    }
+
+    #[test]
+    fn the_bridge_gets_its_placeholder() {
+        for path in ["git/hub/repo.git", "git/hub"] {
+            let attributes = format!("protocol=http\nhost=127.0.0.1:3128\npath={path}\n\n");
+            let GitCredentialResponse::Placeholder { username, password } = ask(Get, &attributes)
+            else {
+                panic!("{path}");
+            };
+            assert_eq!(username, "me");
+            assert!(password.expose().starts_with("hf_"));
+        }
+    }
+
+    #[test]
+    fn nobody_else_does() {
+        let here = "protocol=http\nhost=127.0.0.1:3128\npath=git/hub\n";
+        for (operation, attributes) in [
+            (Get, "protocol=https\nhost=127.0.0.1:3128\npath=git/hub\n"),
+            (Get, "protocol=http\nhost=127.0.0.1:3129\npath=git/hub\n"),
+            (Get, "protocol=https\nhost=git.example\npath=org/repo\n"),
+            (Get, "\nprotocol=http\nhost=127.0.0.1:3128\npath=git/hub\n"),
+            (Get, ""),
+            (Store, here),
+            (Erase, here),
+        ] {
+            let said = ask(operation, attributes);
+            assert!(
+                matches!(said, GitCredentialResponse::Nothing),
+                "{attributes}"
+            );
+        }
+        for rest in [
+            "",
+            "path=git/other/x\n",
+            "path=git/\n",
+            "path=x/git/hub\n",
+            "path=git/hub\npath=x\n",
+            "path=git/hub\nx\n",
+            "path=git/hub\r\n",
+        ] {
+            let said = ask(Get, &format!("protocol=http\nhost=127.0.0.1:3128\n{rest}"));
+            assert!(
+                matches!(said, GitCredentialResponse::Refused { .. }),
+                "{rest:?}"
+            );
+        }
+    }
+}

@@ -66,3 +66,89 @@ fn git_settings(granted: &[Granted], bridge: &str, helper: &str) -> Vec<(String,
     }
     settings
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::grant::Placeholder;
+
+    fn variables(purposes: Vec<SecretUse>) -> BTreeMap<String, String> {
+        let granted: Vec<Granted> = purposes
+            .into_iter()
+            .map(|purpose| Granted {
+                name: "a-secret".parse().unwrap(),
+                purpose,
+                placeholder: Placeholder::from_random([0; 20]),
+            })
+            .collect();
+        let port = NonZeroU16::new(3128).unwrap();
+        environment(&granted, port, "/bin/helper")
+            .into_iter()
+            .collect()
+    }
+
+    #[test]
+    fn an_agent_finds_its_model() {
+        let base = "https://api.anthropic.com";
+        for (credential, name) in [
+            (AnthropicCredential::ApiKey, "ANTHROPIC_AUTH_TOKEN"),
+            (
+                AnthropicCredential::SubscriptionToken,
+                "CLAUDE_CODE_OAUTH_TOKEN",
+            ),
+        ] {
+            let base = base.parse().unwrap();
+            let set = variables(vec![SecretUse::Anthropic { base, credential }]);
+            let url = set.get("ANTHROPIC_BASE_URL").unwrap();
+            assert_eq!(url, "http://127.0.0.1:3128/anthropic");
+            assert!(set.get(name).unwrap().starts_with("hf_"));
+            assert_eq!(
+                set.values()
+                    .filter(|value| value.starts_with("hf_"))
+                    .count(),
+                1
+            );
+        }
+    }
+
+    #[test]
+    fn without_a_secret_there_is_the_proxy_alone() {
+        let set = variables(vec![]);
+        assert_eq!(set.get("HTTPS_PROXY").unwrap(), "http://127.0.0.1:3128");
+        assert_eq!(set.get("NO_PROXY").unwrap(), "127.0.0.1,localhost");
+        assert_eq!(set.get("GIT_CONFIG_COUNT").unwrap(), "3");
+        assert!(!set.keys().any(|name| name.starts_with("ANTHROPIC")));
+    }
+
+    #[test]
+    fn a_remote_is_led_to_the_bridge_and_its_neighbors_are_not() {
+        for (remote, leads) in [
+            ("https://git.example/org", vec!["https://git.example/org/"]),
+            (
+                "https://git.example/org/repo.git",
+                vec![
+                    "https://git.example/org/repo.git/",
+                    "https://git.example/org/repo.git",
+                ],
+            ),
+        ] {
+            let (remote, username) = (remote.parse().unwrap(), "me".parse().unwrap());
+            let set = variables(vec![SecretUse::Git { remote, username }]);
+            let key = "url.http://127.0.0.1:3128/git/a-secret/.insteadOf";
+            let led: Vec<&str> = (0..10)
+                .filter(|n| {
+                    set.get(&format!("GIT_CONFIG_KEY_{n}"))
+                        .is_some_and(|is| is == key)
+                })
+                .filter_map(|n| {
+                    set.get(&format!("GIT_CONFIG_VALUE_{n}"))
+                        .map(String::as_str)
+                })
+                .collect();
+            assert_eq!(led, leads);
+        }
+    }
+}
