@@ -6,6 +6,7 @@ mod attested;
 mod cost;
 mod leases;
 mod managed;
+mod mirrored;
 mod receipts;
 mod recorded;
 mod sealed;

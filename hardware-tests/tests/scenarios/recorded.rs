@@ -1,8 +1,8 @@
 //! Promise 4: nothing is done without a durable record, and records do not change unseen.
 
 mod crashed;
-mod database;
+pub(super) mod database;
 mod failing;
-mod log;
+pub(super) mod log;
 mod tampered;
 mod untouched;
