@@ -1,5 +1,7 @@
 //! Promise 5: an agent that Holdfast launched reaches what it was given, and is who it was made.
 
+mod handed_on;
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
