@@ -52,6 +52,8 @@ fn one(key: &VaultKey) -> Vault {
         .unwrap()
 }
 
+type Edit = fn(&mut Value);
+
 /// The vault after its file was edited.
 fn edited(vault: &Vault, edit: impl FnOnce(&mut Value)) -> Result<Vault, FileError> {
     let mut file = serde_json::from_slice(&vault.write().unwrap()).unwrap();
@@ -96,7 +98,7 @@ fn the_key_needs_every_part() {
 fn an_edited_entry_does_not_open() {
     let key = key(None, HUMAN);
     let vault = one(&key);
-    let edits: [(&str, fn(&mut Value)); 4] = [
+    let edits: [(&str, Edit); 4] = [
         ("forge", |file| {
             file["secrets"][0]["use"]["remote"] = json!("https://evil.example/org");
         }),
@@ -150,7 +152,7 @@ fn a_secret_does_not_open_for_another_use_than_it_went_in_with() {
 #[test]
 fn a_file_that_is_not_a_vault_is_refused() {
     let vault = one(&key(None, HUMAN));
-    let refusals: [fn(&mut Value); 8] = [
+    let refusals: [Edit; 8] = [
         |file| file["version"] = json!(2),
         |file| file["more"] = json!(1),
         |file| file["secrets"][0]["more"] = json!(1),
