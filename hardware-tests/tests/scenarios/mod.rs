@@ -10,3 +10,4 @@ mod mirrored;
 mod receipts;
 mod recorded;
 mod sealed;
+mod vaulted;
