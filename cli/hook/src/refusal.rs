@@ -2,12 +2,12 @@
 //!
 //! It must never read as an answer that policy or a human gave.
 
-use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
 use holdfast_protocol::frame::FrameError;
 use holdfast_protocol::hook::{HookExit, HookResponse};
+use holdfast_protocol::words::with_causes;
 use serde_json::json;
 
 /// There is no answer.
@@ -16,15 +16,32 @@ pub enum Refusal {
     /// Whoever configured the hook.
     #[error("the hook is configured wrongly: its only argument is the agent, `claude`")]
     Usage,
+    /// Whoever configured the credential helper.
+    #[error(
+        "the credential helper is configured wrongly: its arguments are `git` and an operation"
+    )]
+    CredentialUsage,
     /// The environment.
-    #[error("the hook's input cannot be read")]
+    #[error("the input cannot be read")]
     Input(#[source] io::Error),
-    /// The agent.
-    #[error("the hook's input is too long")]
+    /// The agent, or git.
+    #[error("the input is too long")]
     InputTooLong,
     /// The agent.
     #[error("the hook's input is not JSON")]
     NotJson(#[source] serde_json::Error),
+    /// Git.
+    #[error("the credential helper's input is not UTF-8")]
+    NotText,
+    /// Policy or a human: the broker's own words.
+    #[error("{}", printable(why))]
+    Broker {
+        /// Why.
+        why: String,
+    },
+    /// The broker.
+    #[error("the broker's answer is not a credential that git could read")]
+    NotACredential,
     /// The environment: no broker listens.
     #[error("the broker cannot be reached at `{}`", path.display())]
     Connect {
@@ -49,18 +66,6 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The whole story, on one line.
-    pub fn with_causes(&self) -> String {
-        let mut story = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            story.push_str(": ");
-            story.push_str(&error.to_string());
-            cause = error.source();
-        }
-        story
-    }
-
     /// The denial, in Claude Code's words, which the other agents that take JSON understand too.
     pub fn response(&self) -> HookResponse {
         HookResponse {
@@ -68,10 +73,17 @@ impl Refusal {
                 "hookSpecificOutput": {
                     "hookEventName": "PreToolUse",
                     "permissionDecision": "deny",
-                    "permissionDecisionReason": format!("Holdfast could not decide this, so it is denied: {}", self.with_causes()),
+                    "permissionDecisionReason": format!("Holdfast could not decide this, so it is denied: {}", with_causes(self)),
                 }
             }),
             exit: HookExit::Block,
         }
     }
+}
+
+/// Words that come from elsewhere, as one line.
+fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }

@@ -6,63 +6,24 @@
     reason = "tests"
 )]
 
-use std::io::{Read, Write};
+mod support;
+
+use std::io::Write;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
-use std::thread;
+use std::process::Output;
 
 use holdfast_protocol::frame;
 use holdfast_protocol::hook::{Dialect, HookExit, HookRequest, HookResponse};
 use holdfast_protocol::session::SessionRequest;
 use serde_json::{Value, json};
+use support::{answer, read_request, shim};
 
 const CALL: &str =
     r#"{"hook_event_name":"PreToolUse","tool_name":"Bash","tool_input":{"command":"ls"}}"#;
 
-/// Runs the shim with `input` while `broker` serves one connection.
+/// Runs the shim as Claude's hook while `broker` serves one connection.
 fn run(input: &[u8], broker: impl FnOnce(UnixStream) + Send + 'static) -> Output {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("session.sock");
-    let listener = UnixListener::bind(&path).unwrap();
-    let server = thread::spawn(move || {
-        let (stream, _) = listener.accept().unwrap();
-        broker(stream);
-    });
-    let output = shim(&path, &["claude"], input);
-    server.join().unwrap();
-    output
-}
-
-fn shim(socket: &Path, arguments: &[&str], input: &[u8]) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_holdfast-hook"))
-        .args(arguments)
-        .env_clear()
-        .env("HOLDFAST_SOCKET", socket)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    // A shim that refuses early closes its end; that is its right.
-    let _ = stdin.write_all(input);
-    drop(stdin);
-    child.wait_with_output().unwrap()
-}
-
-fn read_request(stream: &mut UnixStream) -> SessionRequest {
-    let mut prefix = [0; frame::PREFIX];
-    stream.read_exact(&mut prefix).unwrap();
-    let mut body = vec![0; frame::body_length(prefix).unwrap()];
-    stream.read_exact(&mut body).unwrap();
-    frame::decode(&body).unwrap()
-}
-
-/// Reads the question and answers with these bytes.
-fn answer(mut stream: UnixStream, bytes: &[u8]) {
-    read_request(&mut stream);
-    stream.write_all(bytes).unwrap();
+    support::run(&["claude"], input, broker)
 }
 
 /// The reason of a denial; panics if the output is anything else.
@@ -87,12 +48,12 @@ fn the_agents_words_go_out_and_the_brokers_come_back() {
     let answer = json!({"hookSpecificOutput": {"permissionDecision": "allow"}});
     let sent = answer.clone();
     let output = run(CALL.as_bytes(), move |mut stream| {
-        let request = read_request(&mut stream);
-        assert_eq!(request.dialect, Dialect::Claude);
-        assert_eq!(
-            request.payload,
-            serde_json::from_str::<Value>(CALL).unwrap()
-        );
+        let SessionRequest::Hook(HookRequest { dialect, payload }) = read_request(&mut stream)
+        else {
+            panic!("not a hook's question");
+        };
+        assert_eq!(dialect, Dialect::Claude);
+        assert_eq!(payload, serde_json::from_str::<Value>(CALL).unwrap());
         let response = HookResponse {
             stdout: sent,
             exit: HookExit::Answered,
