@@ -1,9 +1,14 @@
 //! The command line, as a contract: its words, its help.
 
+mod secrets;
+
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use holdfast_protocol::id::{AgentKind, CallId, SessionId};
+
+pub use secrets::{AddSecret, Import, Secrets, Source};
 
 /// Gives the AI agents on this machine an identity that its TPM vouches for.
 #[derive(Debug, Parser)]
@@ -69,6 +74,14 @@ pub enum Command {
     /// Enroll what proves that it is you who approves.
     #[command(subcommand)]
     Factors(Factors),
+    /// List the secrets that your vault keeps for agents, or change it.
+    ///
+    /// An agent never sees them: its session gets placeholders, which are worth nothing elsewhere, and
+    /// the secret takes their place on the way out.
+    Secrets {
+        #[command(subcommand)]
+        command: Option<Secrets>,
+    },
     /// Show this host's identity, its TPM, and its audit log's head.
     Status {
         /// Attest again first.
@@ -83,6 +96,26 @@ pub enum Command {
     /// Check or show the broker's configuration.
     #[command(subcommand)]
     Config(Config),
+    /// Answer an agent's hook, from inside a session (= holdfast-hook).
+    Hook {
+        /// The agent: claude.
+        #[arg(value_name = "AGENT")]
+        agent: OsString,
+    },
+    /// Answer a tool that asks its credential helper, from inside a session.
+    #[command(subcommand)]
+    Credential(Credential),
+}
+
+/// Credential helpers.
+#[derive(Debug, Subcommand)]
+pub enum Credential {
+    /// Git's: attributes on standard input, a placeholder on standard output.
+    Git {
+        /// What git asks: get, store or erase.
+        #[arg(value_name = "OPERATION")]
+        operation: OsString,
+    },
 }
 
 /// A program, and the session that it is to have.
@@ -182,6 +215,20 @@ pub enum Audit {
     },
     /// Check every record, checkpoint and counter value.
     Verify,
+    /// Check a human's proof of consent to one call, as anybody could.
+    ///
+    /// The proof is a signature by a key in the TPM, over a statement that names the call by its digest.
+    /// What is needed for checking it are audit records: all of them up to the approval, from the broker
+    /// or from a file that `audit export` wrote, or those of the one call together with --key.
+    VerifyReceipt {
+        /// A file of audit records ("-" for standard input), or the id of a call, whose records the
+        /// broker is asked for.
+        #[arg(value_name = "FILE|-|CALL-ID")]
+        from: PathBuf,
+        /// The approval key that you know to be the human's: SubjectPublicKeyInfo, DER, in hex.
+        #[arg(long, value_name = "SPKI-HEX")]
+        key: Option<String>,
+    },
     /// Freeze the log as it stands: the TPM signs a checkpoint and its counter moves on.
     Checkpoint,
     /// Write the log out for others to read.

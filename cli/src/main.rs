@@ -7,11 +7,18 @@
 mod args;
 mod client;
 mod commands;
+mod import;
+mod keyring;
+#[cfg(test)]
+mod man;
 mod outcome;
 mod program;
+mod prompt;
+mod receipt;
 mod render;
 mod run_client;
 mod screen;
+mod vault;
 
 use std::process::ExitCode;
 
@@ -20,7 +27,7 @@ use clap::Parser;
 fn main() -> ExitCode {
     let args = args::Args::parse();
     match commands::run(&args) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(problem) => {
             eprintln!("{problem}");
             problem.exit_code()

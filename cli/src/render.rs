@@ -1,16 +1,23 @@
 //! What people read: pure text from answers.
 
+pub mod receipt;
+pub mod secrets;
+
 use std::fmt::Write;
 
 use holdfast_protocol::Timestamp;
-use holdfast_protocol::approval::{Question, Waits};
+use holdfast_protocol::approval::{Question, Quoted, Waits};
 use holdfast_protocol::grade::Grade;
 use holdfast_protocol::management::{
-    AuditHead, AuditRecord, AuditReport, Mirror, NodeState, NodeStatus, SessionPhase, SessionStatus, Status,
+    AuditHead, AuditRecord, AuditReport, Mirror, NodeState, NodeStatus, SessionPhase,
+    SessionStatus, Status,
 };
 use serde_json::Value;
 
 use crate::commands::{Examined, Finding};
+
+/// Characters of an agent's words in a line; a terminal that breaks a longer one would lose the mark before the rest.
+const QUOTED_WIDTH: usize = 76;
 
 /// After an enrollment.
 pub fn enrolled(node: &NodeStatus) -> String {
@@ -58,13 +65,19 @@ fn mirror(mirror: &Mirror) -> String {
     match mirror {
         Mirror::None => "mirror      none: no attestor keeps a copy of the log".to_owned(),
         Mirror::Current { size } => {
-            format!("mirror      all of it cosigned by the attestor ({})", counted(*size))
+            format!(
+                "mirror      all of it cosigned by the attestor ({})",
+                counted(*size)
+            )
         }
         Mirror::Behind { size, why } => {
-            let why = why
-                .as_ref()
-                .map_or_else(String::new, |why| format!("\n            {}", printable(why)));
-            format!("mirror      behind: the attestor has {}{why}", counted(*size))
+            let why = why.as_ref().map_or_else(String::new, |why| {
+                format!("\n            {}", printable(why))
+            });
+            format!(
+                "mirror      behind: the attestor has {}{why}",
+                counted(*size)
+            )
         }
     }
 }
@@ -189,15 +202,44 @@ pub fn question(question: &Question) -> String {
         });
     format!(
         "{}\nrisk        {:?}: {}\nasked by    {} in session {}\nwould do{effects}\n\
-         digest      {}\nwaits       {}",
+         digest      {}\nwaits       {}\n{}",
         printable(&question.headline),
         question.tier,
         printable(&question.why),
         question.agent,
         question.session,
         question.digest,
-        waits(question.waits)
+        waits(question.waits),
+        quoted(&question.quoted, &question.directory)
     )
+}
+
+/// The call in the agent's own words, set apart: every line is marked, so that none can pass for one of ours.
+fn quoted(quoted: &Quoted, directory: &str) -> String {
+    let mut text = format!(
+        "the agent's own words, which nobody has checked:\n  | {} in {}",
+        printable(&quoted.tool),
+        printable(directory)
+    );
+    let shown = printable(&quoted.arguments);
+    let mut rest = shown.as_str();
+    while !rest.is_empty() {
+        let end = rest
+            .char_indices()
+            .nth(QUOTED_WIDTH)
+            .map_or(rest.len(), |(at, _)| at);
+        let (line, more) = rest.split_at_checked(end).unwrap_or((rest, ""));
+        let _ = write!(text, "\n  | {line}");
+        rest = more;
+    }
+    if quoted.omitted > 0 {
+        let _ = write!(
+            text,
+            "\n  ({} more characters are not shown; `holdfast audit tail` has the record)",
+            quoted.omitted
+        );
+    }
+    text
 }
 
 fn waits(waits: Waits) -> String {
@@ -238,7 +280,7 @@ fn time(at: Timestamp) -> String {
 }
 
 /// Foreign text with its control and direction-changing characters made visible.
-fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     text.chars()
         .flat_map(|c| {
             let hidden = c.is_control()
@@ -256,6 +298,9 @@ fn printable(text: &str) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use holdfast_protocol::Sha256Digest;
+    use holdfast_protocol::call::HumanUid;
+    use holdfast_protocol::grade::Tier;
+    use holdfast_protocol::id::{CallId, SessionId};
 
     use super::*;
 
@@ -303,6 +348,34 @@ mod tests {
         insta::assert_snapshot!(report(&AuditReport {
             head: audit_head(),
             findings: vec!["record 7 was changed after it was written".to_owned()],
+        }));
+    }
+
+    #[test]
+    fn a_question_with_the_agents_words() {
+        insta::assert_snapshot!(question(&Question {
+            call: CallId::from_random([3; 16]),
+            session: SessionId::from_random([2; 16]),
+            agent: "claude".parse().unwrap(),
+            human: HumanUid(1000),
+            headline: "pushes to the protected branch main".to_owned(),
+            effects: vec!["pushes main to origin".to_owned(), "runs git".to_owned()],
+            tier: Tier::R2,
+            why: "this pushes to a protected branch".to_owned(),
+            quoted: Quoted {
+                tool: "Bash".to_owned(),
+                arguments: format!(
+                    "{{\"command\":\"git push origin main {}\u{1b}[2K\nrisk        R0: harmless \u{202e}\"}}",
+                    "x".repeat(80)
+                ),
+                omitted: 12,
+            },
+            directory: "/home/dev/project".to_owned(),
+            digest: Sha256Digest::new([0xcd; 32]),
+            position: 1,
+            waits: Waits::Until {
+                deadline: Timestamp::from_secs(1_800_000_000),
+            },
         }));
     }
 

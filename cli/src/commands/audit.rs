@@ -6,14 +6,14 @@ use std::path::Path;
 
 use holdfast_protocol::management::{AuditRecord, Request, Response};
 
-use super::{print_line, show};
+use super::{print_line, receipts, show};
 use crate::args::{Args, Audit, Export};
 use crate::client::{ask, unexpected};
 use crate::outcome::Problem;
 use crate::render;
 
-/// Records fetched at a time: they have to fit a frame.
-const PAGE: u32 = 50;
+/// Records asked for at a time; the broker sends as many of them as fit a frame.
+const PAGE: u32 = 500;
 
 /// Runs one of the audit commands.
 pub fn run(args: &Args, command: &Audit) -> Result<(), Problem> {
@@ -21,6 +21,7 @@ pub fn run(args: &Args, command: &Audit) -> Result<(), Problem> {
         Audit::Tail { count } => tail(args, *count),
         Audit::Show { index } => show_one(args, *index),
         Audit::Verify => verify(args),
+        Audit::VerifyReceipt { from, key } => receipts::run(args, from, key.as_deref()),
         Audit::Checkpoint => checkpoint(args),
         Audit::Export(export) => write_ocsf(args, export),
     }
@@ -89,7 +90,8 @@ fn write_ocsf(args: &Args, export: &Export) -> Result<(), Problem> {
     Ok(())
 }
 
-fn each_record(
+/// Every record from an index on, in order.
+pub(super) fn each_record(
     args: &Args,
     mut from: u64,
     mut take: impl FnMut(AuditRecord) -> Result<(), Problem>,

@@ -5,22 +5,26 @@ mod audit;
 mod config;
 mod doctor;
 mod enroll;
+mod import;
+mod receipts;
 mod run;
+mod secrets;
 mod sessions;
 mod status;
 
 use std::io::Write;
+use std::process::ExitCode;
 
 use serde::Serialize;
 
 pub use self::doctor::{Examined, Finding};
 
-use crate::args::{Args, Command};
+use crate::args::{Args, Command, Credential};
 use crate::outcome::Problem;
 
 /// Does what the command line says.
-pub fn run(args: &Args) -> Result<(), Problem> {
-    match &args.command {
+pub fn run(args: &Args) -> Result<ExitCode, Problem> {
+    let done = match &args.command {
         Command::Enroll {
             url,
             token_file,
@@ -33,8 +37,14 @@ pub fn run(args: &Args) -> Result<(), Problem> {
         Command::Status { renew } => status::run(args, *renew),
         Command::Doctor => doctor::run(args),
         Command::Audit(command) => audit::run(args, command),
+        Command::Secrets { command } => secrets::run(args, command.as_ref()),
         Command::Config(command) => config::run(command),
-    }
+        Command::Hook { agent } => return Ok(holdfast_hook::hook([agent.clone()])),
+        Command::Credential(Credential::Git { operation }) => {
+            return Ok(holdfast_hook::credential(["git".into(), operation.clone()]));
+        }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 /// Prints `value` as JSON, or `text`.

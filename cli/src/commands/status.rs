@@ -7,6 +7,7 @@ use crate::args::Args;
 use crate::client::{ask, unexpected};
 use crate::outcome::Problem;
 use crate::render;
+use crate::vault;
 
 /// Shows the broker's state, after a new attestation where that is wanted.
 pub fn run(args: &Args, renew: bool) -> Result<(), Problem> {
@@ -14,7 +15,13 @@ pub fn run(args: &Args, renew: bool) -> Result<(), Problem> {
         ask(&args.socket, &Request::Attest)?;
     }
     let status = fetch(args)?;
-    show(args, &status, &render::status(&status))?;
+    let mut text = render::status(&status);
+    // What is worth a line is not worth failing for.
+    if let Ok(listing) = vault::listing(&args.socket) {
+        text.push('\n');
+        text.push_str(&render::secrets::vault(&listing));
+    }
+    show(args, &status, &text)?;
     match status.node {
         NodeState::Attested(_) => Ok(()),
         NodeState::NotEnrolled => Err(not_attested("this host is not enrolled with an attestor")),
