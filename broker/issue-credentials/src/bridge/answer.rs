@@ -6,7 +6,7 @@ use hyper::body::Incoming;
 use hyper::{HeaderMap, Method, Request, Response};
 use tokio::task::JoinSet;
 
-use super::body::{Answered, Given};
+use super::body::{Given, answered};
 use super::calls::Running;
 use super::connection::{TunnelSlot, Way};
 use super::fields::{self, Hidden};
@@ -85,7 +85,7 @@ pub(super) fn relay(
     fields::end_to_end(&mut fields);
     fields::not_ours(&mut fields);
     // A new head: the reason phrase and other extras of the server's own stay behind.
-    let mut response = Response::new(Answered::new(body, running, driver));
+    let mut response = Response::new(answered(body, running, driver));
     *response.status_mut() = head.status;
     *response.headers_mut() = fields;
     response

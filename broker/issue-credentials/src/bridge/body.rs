@@ -85,22 +85,20 @@ impl Body for Dataful {
 }
 
 /// An answer on its way to the session; the call ends with it.
-pub(super) struct Answered {
+struct Answered {
     body: Incoming,
     running: Running,
     /// What drives the connection that it comes by, where that is not the pool's; ends with it.
     _driver: Option<JoinSet<()>>,
 }
 
-impl Answered {
-    /// The body of an answer to a call, and what drives its connection.
-    pub(super) fn new(body: Incoming, running: Running, driver: Option<JoinSet<()>>) -> Given {
-        Given::new(Self {
-            body,
-            running,
-            _driver: driver,
-        })
-    }
+/// The body of an answer to a call, and what drives its connection.
+pub(super) fn answered(body: Incoming, running: Running, driver: Option<JoinSet<()>>) -> Given {
+    Given::new(Answered {
+        body,
+        running,
+        _driver: driver,
+    })
 }
 
 impl Body for Answered {
@@ -138,7 +136,7 @@ fn poll_data(
     loop {
         match Pin::new(&mut *body).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) if !frame.is_data() => {}
-            other => return other,
+            polled @ (Poll::Ready(_) | Poll::Pending) => return polled,
         }
     }
 }

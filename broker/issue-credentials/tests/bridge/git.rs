@@ -17,6 +17,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 
 use super::git_service::GitService;
 use super::world::{Rule, TOKEN, World, git, plain};
@@ -26,6 +27,8 @@ struct Session {
     world: World,
     service: GitService,
     home: TempDir,
+    /// Ends with the session.
+    _helper: JoinSet<()>,
     variables: Vec<(String, String)>,
 }
 
@@ -39,12 +42,14 @@ impl Session {
 
     async fn of(world: World, service: GitService) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let helper = helper(home.path(), &world).await;
+        let mut tasks = JoinSet::new();
+        let helper = helper(home.path(), &world, &mut tasks).await;
         let variables = environment(&world.granted, world.port, helper.to_str().unwrap());
         Self {
             world,
             service,
             home,
+            _helper: tasks,
             variables,
         }
     }
@@ -99,11 +104,11 @@ impl Session {
 
 /// A helper that hands git's words to [`credential::answer`], as the command line does by the
 /// session's socket.
-async fn helper(home: &Path, world: &World) -> PathBuf {
+async fn helper(home: &Path, world: &World, tasks: &mut JoinSet<()>) -> PathBuf {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (granted, port) = (world.granted.clone(), world.port);
-    tokio::spawn(async move {
+    tasks.spawn(async move {
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
             let (reader, mut writer) = stream.split();

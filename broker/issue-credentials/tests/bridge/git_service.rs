@@ -17,6 +17,7 @@ use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::process::Command;
+use tokio::task::JoinSet;
 
 use super::world::TOKEN;
 
@@ -26,6 +27,8 @@ pub struct GitService {
     root: TempDir,
     /// The passwords that it was shown.
     shown: Arc<Mutex<Vec<String>>>,
+    /// Ends with the service.
+    tasks: JoinSet<()>,
 }
 
 impl GitService {
@@ -33,16 +36,18 @@ impl GitService {
         let root = tempfile::tempdir().unwrap();
         make_repository(root.path());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let service = Self {
+        let mut service = Self {
             address: listener.local_addr().unwrap(),
             shown: Arc::default(),
+            tasks: JoinSet::new(),
             root,
         };
         let (projects, shown) = (service.root.path().to_owned(), service.shown.clone());
-        tokio::spawn(async move {
+        service.tasks.spawn(async move {
+            let mut connections = JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(serve(TokioIo::new(stream), projects.clone(), shown.clone()));
+                connections.spawn(serve(TokioIo::new(stream), projects.clone(), shown.clone()));
             }
         });
         service
@@ -166,7 +171,7 @@ fn answer(out: &[u8]) -> Response<Full<Bytes>> {
     for line in head.split("\r\n") {
         let (name, value) = line.split_once(": ").unwrap();
         if name == "Status" {
-            *response.status_mut() = value[..3].parse().unwrap();
+            *response.status_mut() = value.get(..3).unwrap().parse().unwrap();
         } else {
             let name: HeaderName = name.parse().unwrap();
             response.headers_mut().insert(name, value.parse().unwrap());

@@ -100,7 +100,7 @@ async fn only_this_sessions_placeholder_is_taken() {
     for fields in [
         vec![],
         vec![format!("x-api-key: {}", other.as_str())],
-        vec![format!("x-api-key: {}", &own[..own.len() - 1])],
+        vec![format!("x-api-key: {}", own.get(..own.len() - 1).unwrap())],
         vec![format!("x-api-key: {own}x")],
         vec![format!("x-api-key: {KEY}")],
         vec![format!("Authorization: Basic {own}")],

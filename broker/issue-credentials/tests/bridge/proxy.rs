@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use holdfast_protocol::call::{Effect, Manner};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 use super::servers::{Server, text};
 use super::world::{Rule, World, assert_refused, head, plain, rest};
@@ -71,7 +72,8 @@ async fn plain_requests_pass_unchanged() {
 async fn tunnels_carry_bytes_both_ways() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let echo = tokio::spawn(async move {
+    let mut echo = JoinSet::new();
+    echo.spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
         let (mut reader, mut writer) = stream.split();
         tokio::io::copy(&mut reader, &mut writer).await.unwrap();
@@ -91,14 +93,14 @@ async fn tunnels_carry_bytes_both_ways() {
     assert!(got.starts_with("HTTP/1.1 200 OK\r\n"), "{got}");
     stream.shutdown().await.unwrap();
     assert_eq!(rest(&mut stream).await, "");
-    echo.await.unwrap();
+    echo.join_next().await.unwrap().unwrap();
     let asked = world.asked().pop().unwrap();
     assert_eq!(asked.tool, "connect");
     let reached = Effect::Reaches {
         host: address.to_string(),
         manner: Manner::Send,
     };
-    assert_eq!(asked.effects, [reached.clone()]);
+    assert_eq!(asked.effects, std::slice::from_ref(&reached));
     let ended = world.end().await;
     assert_eq!(
         ended,

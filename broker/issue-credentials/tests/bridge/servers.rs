@@ -16,15 +16,17 @@ use rustls::pki_types::PrivateKeyDer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 pub type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// A server whose requests are answered by a function.
-#[derive(Clone)]
 pub struct Server {
     pub address: SocketAddr,
     seen: Arc<Mutex<Vec<Request<Bytes>>>>,
+    /// Ends with the server.
+    tasks: JoinSet<()>,
 }
 
 impl Server {
@@ -37,13 +39,14 @@ impl Server {
         answer: impl Fn(&Request<Bytes>) -> Response<Body> + Clone + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let server = Self::at(&listener);
+        let mut server = Self::at(&listener);
         let seen = server.seen.clone();
-        tokio::spawn(async move {
+        server.tasks.spawn(async move {
+            let mut connections = JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 stream.set_nodelay(true).unwrap();
-                tokio::spawn(serve(stream, seen.clone(), answer.clone()));
+                connections.spawn(serve(stream, seen.clone(), answer.clone()));
             }
         });
         server
@@ -65,13 +68,14 @@ impl Server {
             .unwrap();
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let server = Self::at(&listener);
+        let mut server = Self::at(&listener);
         let seen = server.seen.clone();
-        tokio::spawn(async move {
+        server.tasks.spawn(async move {
+            let mut connections = JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 if let Ok(stream) = acceptor.accept(stream).await {
-                    tokio::spawn(serve(stream, seen.clone(), answer.clone()));
+                    connections.spawn(serve(stream, seen.clone(), answer.clone()));
                 }
             }
         });
@@ -82,6 +86,7 @@ impl Server {
         Self {
             address: listener.local_addr().unwrap(),
             seen: Arc::default(),
+            tasks: JoinSet::new(),
         }
     }
 }

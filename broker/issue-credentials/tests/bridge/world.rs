@@ -17,7 +17,7 @@ use rustls::RootCertStore;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::async_trait;
@@ -90,7 +90,7 @@ pub struct World {
     pub granted: Vec<Granted>,
     pub decider: Arc<Decider>,
     stop: CancellationToken,
-    task: JoinHandle<Result<(), BridgeError>>,
+    task: JoinSet<Result<(), BridgeError>>,
 }
 
 /// The grant of a secret, with a placeholder of its own.
@@ -154,7 +154,8 @@ impl World {
             upstream,
         };
         let stop = CancellationToken::new();
-        let task = tokio::spawn(bridge.serve(listener, stop.clone()));
+        let mut task = JoinSet::new();
+        task.spawn(bridge.serve(listener, stop.clone()));
         Self {
             port,
             granted,
@@ -175,9 +176,9 @@ impl World {
     }
 
     /// Ends the bridge, and says how its calls ended.
-    pub async fn end(self) -> Vec<(String, Vec<Effect>)> {
+    pub async fn end(mut self) -> Vec<(String, Vec<Effect>)> {
         self.stop.cancel();
-        self.task.await.unwrap().unwrap();
+        self.task.join_next().await.unwrap().unwrap().unwrap();
         self.decider.ended.lock().unwrap().clone()
     }
 

@@ -81,7 +81,7 @@ fn a_flush_alone_is_gits_probe() {
 fn what_is_not_understood_is_refused() {
     let twice = format!("{OLD} {NEW} refs/heads/main");
     let hidden = format!("{OLD} {NEW} refs/heads/x\0 report-status");
-    let mixed = format!("{0}{1} {0}{1} refs/heads/x", OLD, &OLD[..24]);
+    let mixed = format!("{0}{1} {0}{1} refs/heads/x", OLD, OLD.get(..24).unwrap());
     for (lines, expected) in [
         (vec!["push-cert\0 x".to_owned()], Unreadable::Signed),
         (vec!["ERR no".to_owned()], Unreadable::Command),
