@@ -77,7 +77,10 @@ impl<S: Store> Service for Attestation<S> {
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
         let now = now();
         let nonce = self.consume(&evidence, id, now).await?;
-        let host = self.registered(id, connection.remote).await?;
+        let mut host = self.registered(id, connection.remote).await?;
+        // Where there is evidence of a value, the counter has been there, whether or not the host attested since.
+        let mirrored = self.0.store.counted_up_to(&host).await.map_err(failed)?;
+        host.last.audit_counter = host.last.audit_counter.max(mirrored.unwrap_or(0));
         let expectation = Expectation {
             host: &host,
             nonce,

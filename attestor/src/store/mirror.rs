@@ -11,6 +11,7 @@ use holdfast_protocol::id::HostId;
 
 use super::StoreError;
 use crate::mirror_audit::{CosignedCheckpoint, Fork, Growth, LogId, LogKeys, MirroredLog};
+use crate::registry::Host;
 
 /// The home of mirrored logs.
 pub trait MirrorStore {
@@ -29,6 +30,15 @@ pub trait MirrorStore {
     /// # Errors
     /// [`StoreError`] if they could not be read.
     fn mirrored_logs(&self) -> impl Future<Output = Result<Vec<MirroredLog>, StoreError>> + Send;
+
+    /// The largest value that a host's audit counter is known to have had, by the evidence in its log.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it could not be read.
+    fn counted_up_to(
+        &self,
+        host: &Host,
+    ) -> impl Future<Output = Result<Option<u64>, StoreError>> + Send;
 
     /// At most `count` records from index `first` on, in order and without a gap.
     ///

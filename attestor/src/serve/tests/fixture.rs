@@ -12,6 +12,7 @@ use holdfast_protocol::token::{JoinToken, TokenSecret};
 use holdfast_protocol::wire::attestor::attestation_client::AttestationClient;
 use holdfast_protocol::wire::attestor::enrollment_client::EnrollmentClient;
 use holdfast_protocol::wire::attestor::host_client::HostClient;
+use holdfast_protocol::wire::attestor::mirror_client::MirrorClient;
 use holdfast_protocol::wire::attestor::{
     AttestationChallenge, BeginAttestation, BeginEnrollment, Bundle, Challenge,
     Evidence as EvidenceMessage, FetchBundleRequest, FinishEnrollment,
@@ -59,6 +60,7 @@ pub(super) struct Client {
     pub(super) enrollment: EnrollmentClient<Channel>,
     pub(super) attestation: AttestationClient<Channel>,
     pub(super) host: HostClient<Channel>,
+    pub(super) mirror: MirrorClient<Channel>,
 }
 
 impl Identity {
@@ -189,7 +191,8 @@ impl Fixture {
             binding: ChannelBinding::new(binding),
             enrollment: EnrollmentClient::new(channel.clone()),
             attestation: AttestationClient::new(channel.clone()),
-            host: HostClient::new(channel),
+            host: HostClient::new(channel.clone()),
+            mirror: MirrorClient::new(channel),
         })
     }
 

@@ -7,6 +7,7 @@
 )]
 
 mod fixture;
+mod mirror;
 
 use holdfast_proof::svid::Svid;
 use holdfast_protocol::Timestamp;

@@ -13,7 +13,7 @@ use sqlx::{Sqlite, Transaction};
 use super::row::{bytes, millis, plain, text, time};
 use super::{SqliteStore, StoreError};
 use crate::mirror_audit::{CosignedCheckpoint, Fork, Growth, LogId, LogKeys, MirroredLog};
-use crate::registry::Revision;
+use crate::registry::{Host, Revision};
 use crate::store::MirrorStore;
 
 /// A query for logs, each with its fork.
@@ -64,6 +64,17 @@ impl MirrorStore for SqliteStore {
             .iter()
             .map(read)
             .collect()
+    }
+
+    async fn counted_up_to(&self, host: &Host) -> Result<Option<u64>, StoreError> {
+        let row = sqlx::query(
+            "SELECT max(last_value) AS value FROM mirrored_log WHERE host = ? AND audit_counter = ?",
+        )
+        .bind(host.id.to_string())
+        .bind(host.enrolled.audit_counter.encode())
+        .fetch_one(&self.pool)
+        .await?;
+        optional(&row, "value")
     }
 
     async fn mirrored_records(
