@@ -6,9 +6,13 @@ use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
 
 use data_encoding::{BASE64, HEXLOWER};
-use holdfast_hardware_tests::harness::{CountingProxy, DelayProfile, Swtpm};
+use holdfast_hardware_tests::harness::{
+    CountingProxy, DelayProfile, GitRemote, Guarded, Swtpm, git, wait_until,
+};
 use holdfast_hardware_tests::world::{Broker, World};
 use holdfast_protocol::frame::{self, PREFIX};
 use holdfast_protocol::management::{Failure, Request, Response};
@@ -24,6 +28,9 @@ use crate::support::{Chip, pcrs};
 
 /// Seen nowhere else.
 const VALUE: &str = "glpat-Zq7Wn3Vx9Ld2Rk5Tb8Yc";
+
+/// How long a session may take to its next step; a key in use is fetched again within that, too.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What somebody does to a vault's file.
 type Edit = fn(&mut Value);
@@ -285,6 +292,91 @@ async fn keeping_costs_no_tpm_command_once_the_vault_is_open() {
             "{what}: {spent}"
         );
     }
+}
+
+/// A private repository's user and what the session does there: once, some times more, and once after the power cut.
+const USER: &str = "agent";
+const LOOKS: &str = "git ls-remote origin && touch first
+    while [ ! -e more ]; do sleep 0.1; done
+    for n in 1 2 3 4 5; do git ls-remote origin || exit 1; done; touch second
+    while [ ! -e again ]; do sleep 0.1; done
+    git ls-remote origin && echo all seen";
+
+#[test]
+fn a_session_uses_a_secret_without_the_tpm_and_through_its_power_cut() {
+    let Some(mut world) = World::sealed() else {
+        return;
+    };
+    let remote = GitRemote::start(&world.scratch, USER, VALUE, Guarded::Everything);
+    let project = world.scratch.folder("project");
+    git(&project, &["init", "--quiet", "-b", "main"]);
+    git(&project, &["remote", "add", "origin", &remote.url()]);
+    make(&world.broker, NewVault::Headless);
+    let request = Request::KeepSecret {
+        name: "origin".parse().unwrap(),
+        purpose: SecretUse::Git {
+            remote: remote.url().parse().unwrap(),
+            username: USER.parse().unwrap(),
+        },
+        value: secret(VALUE),
+    };
+    vault(ask(&world.broker, &request));
+    let mut session = world.broker.holdfast_command();
+    let session = session
+        .current_dir(&project)
+        .args(["run", "--project"])
+        .arg(&project)
+        .args(["--", "sh", "-c", LOOKS])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let served = || {
+        let wanted = format!("{USER}:{VALUE}");
+        let requests = remote.requests().into_iter();
+        requests
+            .filter(|request| request.status == 200 && request.credential.as_ref() == Some(&wanted))
+            .count()
+    };
+
+    wait_until(PATIENCE, "the first look", || {
+        project.join("first").exists()
+    });
+    let each = served();
+    assert!(each > 0, "{:#?}", remote.requests());
+    world.proxy.reset();
+    fs::write(project.join("more"), "").unwrap();
+    wait_until(PATIENCE, "more looks", || project.join("second").exists());
+    assert_eq!(served(), 6 * each);
+    println!("five uses of a secret: {:?}", world.proxy.counts());
+    assert_eq!(world.proxy.count("Unseal"), 0);
+    assert_eq!(world.proxy.count("Create"), 0);
+
+    // Another boot: what the TPM was to keep is over. The broker finds out when it fetches the key once more.
+    world.tpm.power_cut();
+    world.proxy.reset();
+    let tried = || world.proxy.count("PolicyCounterTimer") > 0;
+    wait_until(3 * PATIENCE, "the key to be fetched again", tried);
+    fs::write(project.join("again"), "").unwrap();
+    let output = session.wait_with_output().unwrap();
+    let words = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        words.contains("all seen"),
+        "{output:?}\n{}",
+        world.broker.log()
+    );
+    assert_eq!(served(), 7 * each);
+    // It came out of the vault and under a lease of this boot.
+    println!("after the power cut: {:?}", world.proxy.counts());
+    assert_eq!(world.proxy.count("Unseal"), 0);
+    assert_eq!(world.proxy.count("Create"), 1);
+    let records = world
+        .broker
+        .holdfast(&["audit", "tail", "-n", "200"])
+        .success();
+    assert!(!records.contains(VALUE), "{records}");
+    world.broker.holdfast(&["audit", "verify"]).success();
 }
 
 fn make(broker: &Broker, how: NewVault) -> Secret {
