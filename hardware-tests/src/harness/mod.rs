@@ -19,6 +19,7 @@ mod space;
 mod swtpm;
 mod tools;
 mod wait;
+mod window;
 mod wire;
 
 pub use self::authority::EkAuthority;
@@ -35,3 +36,4 @@ pub use self::scratch::Scratch;
 pub use self::swtpm::Swtpm;
 pub use self::tools::Tools;
 pub use self::wait::{eventually, wait_until};
+pub use self::window::{Scheme, Window};

@@ -11,3 +11,4 @@ mod receipts;
 mod recorded;
 mod sealed;
 mod vaulted;
+mod window;
