@@ -17,6 +17,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 
 /// More than any test sends; a client that runs wild does not take the machine's memory.
 const MAX_BODY: usize = 64 << 20;
@@ -104,13 +105,15 @@ async fn accept<H>(listener: TcpListener, handler: Arc<H>)
 where
     H: Fn(Request<Bytes>) -> Answer + Send + Sync + 'static,
 {
+    let mut connections = JoinSet::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             continue;
         };
+        while connections.try_join_next().is_some() {}
         let handler = Arc::clone(&handler);
         let service = service_fn(move |request| serve(request, Arc::clone(&handler)));
-        tokio::spawn(async move {
+        connections.spawn(async move {
             // A client that goes away is no failure of the test; what it did not get, it will miss.
             hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)

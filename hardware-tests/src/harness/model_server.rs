@@ -179,7 +179,10 @@ fn say(request: &ModelRequest, turn: &Turn) -> Answer {
     let number = request.tool_results().len() + 1;
     let (empty, delta, whole, reason) = match turn {
         Turn::Bash(command) => {
-            let input = json!({"command": command, "description": "a step of the script"});
+            // As long as the agent allows: a busy machine is slow.
+            let input = json!({
+                "command": command, "description": "a step of the script", "timeout": 600_000,
+            });
             let block = |input: &Value| json!({"type": "tool_use", "id": tool_id(number), "name": "Bash", "input": input});
             (
                 block(&json!({})),

@@ -12,6 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A running broker.
 pub struct Broker {
     daemon: Option<Daemon>,
+    programs: Option<PathBuf>,
     config: PathBuf,
     state: PathBuf,
     socket: PathBuf,
@@ -71,6 +72,7 @@ impl Broker {
         );
         let mut broker = Self {
             daemon: None,
+            programs: None,
             config,
             state,
             socket: run.join("management.sock"),
@@ -105,12 +107,18 @@ impl Broker {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(bin("holdfastd"));
+        let program = self.programs.as_ref().map(|own| own.join("holdfastd"));
+        let mut command = Command::new(program.unwrap_or_else(|| bin("holdfastd")));
         command
             .arg("--config")
             .arg(&self.config)
             .env("TSS2_LOG", "all+none");
         command
+    }
+
+    /// From its next start on it is the one in `folder`, with what lies beside it there.
+    pub fn programs_from(&mut self, folder: &Path) {
+        self.programs = Some(folder.to_owned());
     }
 
     /// Kills it: -9.

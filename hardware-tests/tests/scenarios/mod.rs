@@ -5,6 +5,7 @@ mod attestation_refused;
 mod attested;
 mod cost;
 mod leases;
+mod main_job;
 mod managed;
 mod mirrored;
 mod receipts;

@@ -1,0 +1,177 @@
+//! The main job's stage: a sealed world, a model, a git service, secrets that only the vault has.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use holdfast_hardware_tests::harness::{
+    GitRemote, Guarded, ModelServer, Turn, claude, git, skipped, wait_until,
+};
+use holdfast_hardware_tests::world::{Ran, World};
+use serde_json::Value;
+
+use super::secrets::{Secrets, USER};
+
+/// How long an agent may take to come to its next step on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const PIN: &str = "kelp-and-rock";
+
+/// Everything that the main job takes.
+pub struct Stage {
+    pub world: World,
+    pub model: ModelServer,
+    pub remote: GitRemote,
+    pub secrets: Secrets,
+    pub project: PathBuf,
+    claude: PathBuf,
+    pin: String,
+}
+
+impl Stage {
+    /// Sets it up; `None`, loudly, without root or without the agent.
+    pub fn set(script: &[Turn]) -> Option<Self> {
+        let claude = claude()?;
+        let Some(world) = World::sealed() else {
+            skipped("sealed sessions are made by root");
+            return None;
+        };
+        let secrets = Secrets::random();
+        let model = ModelServer::start(&secrets.key, script);
+        let remote = GitRemote::start(&world.scratch, USER, &secrets.token, Guarded::Everything);
+        let project = world.scratch.folder("project");
+        secrets.plant(&project);
+        begin(&project, &remote.url());
+        let pin = private(&world, "pin", PIN);
+        let stage = Self {
+            world,
+            model,
+            remote,
+            secrets,
+            project,
+            claude,
+            pin,
+        };
+        stage.keep_secrets();
+        stage
+            .holdfast(&["factors", "enroll", "--pin-file", &stage.pin])
+            .success();
+        Some(stage)
+    }
+
+    /// Puts the real secrets into the vault; no file has them afterwards.
+    fn keep_secrets(&self) {
+        self.holdfast(&["secrets", "init", "--headless"]).success();
+        let (model, remote) = (self.model.url(), self.remote.url());
+        let anthropic = ["anthropic", "--anthropic-key", "--base-url", &model];
+        let origin = ["origin", "--git", &remote, "--username", USER];
+        for (purpose, value) in [
+            (&anthropic[..], &self.secrets.key),
+            (&origin[..], &self.secrets.token),
+        ] {
+            let file = private(&self.world, "value", value);
+            let add = [&["secrets", "add"], purpose, &["--value-file", &file]].concat();
+            self.holdfast(&add).success();
+            fs::remove_file(file).unwrap();
+        }
+    }
+
+    pub fn holdfast(&self, arguments: &[&str]) -> Ran {
+        self.world.broker.holdfast(arguments)
+    }
+
+    /// Starts the agent, sealed, as its human would.
+    pub fn claude(&self, more: &[&str]) -> Child {
+        let program = self.claude.display().to_string();
+        let prompt = format!("Hold fast: {}.", self.secrets.prompt);
+        let json = ["-p", &prompt, "--output-format", "json"];
+        self.session(&[&[&*program], &json[..], more].concat())
+    }
+
+    /// Starts a program in a sealed session of the project.
+    pub fn session(&self, program: &[&str]) -> Child {
+        let mut run = self.world.broker.holdfast_command();
+        run.current_dir(&self.project)
+            .args(["run", "--project"])
+            .arg(&self.project)
+            .arg("--")
+            .args(program)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    /// The one question that waits. What is not asked ends `session` instead, which is said then.
+    pub fn question(&self, session: &mut Child) -> Value {
+        let mut asked = Vec::new();
+        wait_until(PATIENCE, "a question", || {
+            asked = self.questions();
+            if asked.is_empty() && session.try_wait().unwrap().is_some() {
+                panic!(
+                    "it was not asked; the model heard {:#?}",
+                    self.model.tool_results()
+                );
+            }
+            !asked.is_empty()
+        });
+        assert_eq!(asked.len(), 1, "{asked:#?}");
+        asked.remove(0)
+    }
+
+    pub fn questions(&self) -> Vec<Value> {
+        let listed = self.holdfast(&["approvals", "list", "--json"]).success();
+        serde_json::from_str(&listed).unwrap()
+    }
+
+    /// Says yes, with the PIN; gives the call's name.
+    pub fn approve(&self, question: &Value) -> String {
+        let call = question["call"].as_str().unwrap();
+        self.holdfast(&["approvals", "approve", call, "--pin-file", &self.pin])
+            .success();
+        call.to_owned()
+    }
+
+    pub fn deny(&self, question: &Value) {
+        let call = question["call"].as_str().unwrap();
+        self.holdfast(&["approvals", "deny", call]).success();
+    }
+
+    /// What the project's branch `main` points at.
+    pub fn head(&self) -> String {
+        git(&self.project, &["rev-parse", "main"]).trim().to_owned()
+    }
+}
+
+/// What the agent printed; that it ended well.
+///
+/// # Panics
+/// When it did not, or its output is not JSON.
+pub fn said(session: Child) -> Value {
+    let output = session.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let said = serde_json::from_str(&said).unwrap_or_else(|_| panic!("{output:#?}"));
+    assert!(output.status.success(), "{said:#}");
+    said
+}
+
+fn begin(project: &std::path::Path, remote: &str) {
+    git(project, &["init", "--quiet", "-b", "main"]);
+    for (key, value) in [("user.name", "kelp"), ("user.email", "kelp@rock.test")] {
+        git(project, &["config", key, value]);
+    }
+    git(project, &["remote", "add", "origin", remote]);
+    fs::write(project.join("README"), "A holdfast is a grip.\n").unwrap();
+    git(project, &["add", "README"]);
+    git(project, &["commit", "--quiet", "-m", "Begin"]);
+}
+
+/// A file that only its owner can read.
+fn private(world: &World, name: &str, content: &str) -> String {
+    let file = world.scratch.write(name, format!("{content}\n"));
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    file.display().to_string()
+}
