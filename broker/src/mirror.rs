@@ -1,14 +1,15 @@
 //! The audit log's way to the attestor: mTLS with the node key, and the file of what was acknowledged.
 //!
-//! One connection, made when it is first needed and made anew after it broke or the node SVID changed. It must never send on
-//! a connection that does not show this host's own certificate.
+//! One connection, made when it is first needed and made anew after it broke or its own SVID is about to end: a renewal costs
+//! the TPM no handshake. It must never send on a connection that does not show this host's own certificate.
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use holdfast_attest_host::{AttestHost, Connection, Node, Pin, connect, durable};
-use holdfast_protocol::management::NodeState;
+use holdfast_protocol::management::{NodeState, NodeStatus};
 use holdfast_protocol::mirror::{Answer, Upload};
 use holdfast_protocol::wire::attestor::AuditUpload;
 use holdfast_protocol::wire::attestor::mirror_client::MirrorClient;
@@ -20,10 +21,15 @@ use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
+use crate::ambient::now;
 use crate::state_folder::StateFolder;
 
 /// The largest file of what was acknowledged that is read: a signed note and a few names.
 const MAX_KEPT: u64 = 256 * 1024;
+
+/// How long before its SVID ends a connection is used for the last time. What comes too late all the same is refused, and
+/// sent again on a new one.
+const MARGIN: Duration = Duration::from_secs(5);
 
 /// The mirror, ready to run.
 pub struct Mirroring {
@@ -118,8 +124,17 @@ struct NodeUpstream {
 
 /// A connection, and the node SVID that it was made with.
 struct Open {
-    serial: String,
+    node: NodeStatus,
     client: MirrorClient<Channel>,
+}
+
+impl Open {
+    /// Whether it still speaks for the node as it is now, to the attestor of now.
+    fn serves(&self, node: &NodeStatus) -> bool {
+        self.node.attestor == node.attestor
+            && self.node.spiffe_id == node.spiffe_id
+            && now() + MARGIN < self.node.not_after
+    }
 }
 
 impl NodeUpstream {
@@ -132,14 +147,12 @@ impl NodeUpstream {
         else {
             return Err(SendFailed("this host is not attested".into()));
         };
-        if let Some(open) = open.as_ref()
-            && open.serial == svid.svid.serial
-        {
+        if let Some(open) = open.as_ref().filter(|open| open.serves(&status)) {
             return Ok(open.client.clone());
         }
         let url = status.attestor.parse().map_err(failed)?;
         let pin = Pin::Authorities {
-            trust_domain: Some(status.trust_domain),
+            trust_domain: Some(status.trust_domain.clone()),
             certificates: svid.authorities.clone(),
         };
         let Connection { channel, .. } = connect(&url, &pin, Some(Arc::new(identity)))
@@ -147,7 +160,7 @@ impl NodeUpstream {
             .map_err(failed)?;
         let client = MirrorClient::new(channel);
         *open = Some(Open {
-            serial: svid.svid.serial.clone(),
+            node: status,
             client: client.clone(),
         });
         Ok(client)
