@@ -131,9 +131,10 @@ fn an_edited_entry_is_named_and_an_edited_vault_is_not_opened() {
         ("the root, sealed", "the TPM", |file| {
             let text = BASE64.decode(file["root"].as_str().unwrap().as_bytes());
             let mut root: Value = serde_json::from_slice(&text.unwrap()).unwrap();
-            let private = root["blob"]["private"].as_str().unwrap();
-            let last = if private.ends_with('0') { "1" } else { "0" };
-            root["blob"]["private"] = json!(format!("{}{last}", &private[..private.len() - 1]));
+            let mut private = root["blob"]["private"].as_str().unwrap().to_owned();
+            let last = if private.pop() == Some('0') { '1' } else { '0' };
+            private.push(last);
+            root["blob"]["private"] = json!(private);
             file["root"] = json!(BASE64.encode(&serde_json::to_vec(&root).unwrap()));
         }),
         ("the version", "not a vault of this version", |file| {
@@ -380,10 +381,11 @@ fn a_session_uses_a_secret_without_the_tpm_and_through_its_power_cut() {
 }
 
 fn make(broker: &Broker, how: NewVault) -> Secret {
-    match ask(broker, &Request::MakeVault(how)) {
-        Response::VaultMade { recovery } => recovery,
-        other => panic!("{other:?}"),
-    }
+    let answer = ask(broker, &Request::MakeVault(how));
+    let Response::VaultMade { recovery } = answer else {
+        panic!("{answer:?}");
+    };
+    recovery
 }
 
 fn keep(broker: &Broker, name: &str, value: &str) -> VaultListing {
@@ -404,17 +406,19 @@ fn request_to_keep(name: &str, value: &str) -> Request {
 }
 
 fn refused(broker: &Broker, request: &Request) -> Failure {
-    match ask(broker, request) {
-        Response::Failed(failure) => failure,
-        other => panic!("{other:?}"),
-    }
+    let answer = ask(broker, request);
+    let Response::Failed(failure) = answer else {
+        panic!("{answer:?}");
+    };
+    failure
 }
 
 fn vault(response: Response) -> VaultListing {
-    match response {
-        Response::Vault(listing) => listing,
-        other => panic!("{other:?}"),
-    }
+    let answer = response;
+    let Response::Vault(listing) = answer else {
+        panic!("{answer:?}");
+    };
+    listing
 }
 
 fn secret(text: &str) -> Secret {
