@@ -13,6 +13,7 @@ mod window;
 
 use std::process::ExitCode;
 
+use anyhow::bail;
 use clap::Parser;
 use tauri::RunEvent;
 use tracing_subscriber::EnvFilter;
@@ -49,6 +50,13 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
     };
+    // The toolkit panics where it cannot start; asked first, it only says so.
+    if let Err(error) = gtk::init() {
+        bail!(
+            "the display cannot be opened: {error}
+  next: check DISPLAY or WAYLAND_DISPLAY, or use `holdfast-approve` in a terminal"
+        );
+    }
     tauri::async_runtime::set(runtime.handle().clone());
     let (controls, inbox) = Controls::new();
     let for_setup = controls.clone();

@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
@@ -23,6 +23,9 @@ const ASK: &str = "/opt/holdfast/libexec/holdfast-hook claude < call.json; echo 
 
 /// What leads to a PIN being taken on X11.
 const OVERRIDE: &str = "\n[approvals]\npin-on-x11 = \"allow\"\n";
+
+/// Names a file that the window's picture is kept in, for the documentation.
+const PICTURE: &str = "HOLDFAST_PICTURE";
 
 /// A world with an approval key, and with this in its broker's configuration.
 fn world(more: &str) -> Option<World> {
@@ -106,6 +109,9 @@ fn a_push_is_approved_in_the_window_and_the_record_says_where_the_pin_was_typed(
     let headline = window.wait_question();
     assert!(headline.contains("Push"), "{headline}");
     assert_eq!(window.focus(), "deny");
+    if let Some(picture) = std::env::var_os(PICTURE) {
+        window.screenshot(Path::new(&picture));
+    }
     // Without a PIN there is nothing to press.
     assert!(!window.is_enabled("#approve"));
 
