@@ -308,8 +308,9 @@ fn a_backlog_drains() {
     });
     let took = begun.elapsed();
     println!(
-        "{backlog} records in {took:.1?}: {:.0} records/s",
-        backlog as f64 / took.as_secs_f64()
+        "{backlog} records in {took:.1?}: {:.0} records/s, {} bytes of log",
+        backlog as f64 / took.as_secs_f64(),
+        held(&world.attestor)["bytes"]
     );
     world.broker.holdfast(&["audit", "checkpoint"]).success();
     current(&world.broker);
