@@ -39,10 +39,11 @@ impl Tray {
     pub async fn show(&self, core: &Core) {
         let Some(handle) = &self.0 else { return };
         let questions = core.questions().len();
+        let own = rustix::process::getuid().as_raw();
         let sessions: Vec<_> = core
             .sessions()
             .iter()
-            .filter(|session| session.phase != SessionPhase::Ended)
+            .filter(|session| session.human == own && session.phase != SessionPhase::Ended)
             .take(MOST)
             .cloned()
             .collect();
@@ -186,3 +187,6 @@ fn note(label: String) -> MenuItem<Item> {
     }
     .into()
 }
+
+#[cfg(test)]
+mod tests;
