@@ -190,7 +190,7 @@ holdfast factors enroll --pin-file "$world/pin" | head -n 1 | show
 done_step
 
 # A real coding agent where there is one; the story's own small one where there is none.
-claude=$(ls "${HOLDFAST_AGENTS:-/opt/holdfast/agents}"/node_modules/@anthropic-ai/claude-code-linux-*/claude 2>/dev/null | head -n 1)
+claude=$(ls "${HOLDFAST_AGENTS:-/opt/holdfast/agents}"/node_modules/@anthropic-ai/claude-code-linux-*/claude 2>/dev/null | head -n 1 || true)
 claude=${claude:-$(command -v claude || true)}
 if [ -n "$claude" ]; then
     agent=("$claude" -p "Begin the project and push it" --output-format json)

@@ -39,7 +39,9 @@ setup_packages() {
     local wanted=(build-essential pkg-config ca-certificates curl git cmake clang libclang-dev
         swtpm swtpm-tools tpm2-tools openssl sqlite3 jq python3 python3-pip python3-venv iproute2 procps
         # The approval window, and what shows and drives it where there is no screen.
-        libwebkit2gtk-4.1-dev librsvg2-dev webkit2gtk-driver xvfb dbus)
+        libwebkit2gtk-4.1-dev librsvg2-dev webkit2gtk-driver xvfb dbus
+        # A keyring, for the vault's share.
+        gnome-keyring)
     local missing=() package
     for package in "${wanted[@]}"; do
         dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")

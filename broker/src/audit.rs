@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use data_encoding::HEXLOWER;
 use holdfast_attest_host::durable;
 use holdfast_proof::counter::{CounterAnchor, CounterEvidence};
 use holdfast_proof::hash::sha256;
@@ -15,6 +14,7 @@ use holdfast_proof::note::Origin;
 use holdfast_proof::tpm::PublicKey;
 use holdfast_protocol::Sha256Digest;
 use holdfast_protocol::audit::{AuditEvent, What};
+use holdfast_protocol::mirror::log_name;
 use holdfast_protocol::record::{NotRecorded, Record, Recording};
 use holdfast_protocol::words::with_causes;
 use holdfast_record_audit::{
@@ -195,10 +195,7 @@ fn checkpoint_key(tpm: &Provisioned) -> anyhow::Result<PublicKey> {
 /// The anchor that is kept, or the one that a new log begins with.
 async fn anchor(state: &StateFolder, tpm: &Provisioned, key: &PublicKey) -> anyhow::Result<Anchor> {
     let path = &state.join("audit.json");
-    let spki = key.to_spki_der();
-    let name = sha256(&spki);
-    let short = name.as_bytes().get(..8).unwrap_or_default();
-    let origin = format!("holdfast/audit/{}", HEXLOWER.encode(short));
+    let origin = log_name(&sha256(&key.to_spki_der()));
     let kept = durable::load(path, MAX_ANCHOR)
         .with_context(|| format!("`{}` cannot be read", path.display()))?;
     if let Some(text) = kept {

@@ -34,7 +34,7 @@ use crate::config::{Config, LauncherConfig};
 use crate::listener::listen;
 use crate::management::{self, Answers, Managers};
 use crate::mirror::Mirroring;
-use crate::sessions::{self as sealed, Endings, Ground, NodeAuthority, Own, RecordSvids};
+use crate::sessions::{self as sealed, Endings, Ground, Homes, NodeAuthority, Own, RecordSvids};
 use crate::state_folder::StateFolder;
 use crate::tpm::OpenTpm;
 use crate::vault;
@@ -253,6 +253,7 @@ fn sessions(
         ),
         attest_host: attest_host.clone(),
         record: Arc::clone(record),
+        homes: Homes::new(state.join("homes")).context("agents' homes cannot be made")?,
         authorizer,
         vaults,
         upstream: Upstream::new().context("requests cannot leave this host")?,

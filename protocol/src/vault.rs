@@ -21,7 +21,9 @@ pub struct SecretName(String);
 
 /// A text is not a secret's name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a secret's name: 1 to 64 of a-z, 0-9, `.`, `_`, `-`, the first a letter or digit")]
+#[error(
+    "`{0}` is not a secret's name: 1 to 64 of a-z, 0-9, `.`, `_`, `-`, the first a letter or digit"
+)]
 pub struct InvalidSecretName(String);
 
 impl SecretName {
@@ -38,7 +40,9 @@ impl FromStr for SecretName {
         let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
         let valid = (1..=64).contains(&text.len())
             && text.bytes().next().is_some_and(plain)
-            && text.bytes().all(|b| plain(b) || matches!(b, b'.' | b'_' | b'-'));
+            && text
+                .bytes()
+                .all(|b| plain(b) || matches!(b, b'.' | b'_' | b'-'));
         if valid {
             Ok(Self(text.to_owned()))
         } else {

@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
 
 pub use self::answer::Answers;
 pub use self::peer::Managers;
@@ -98,7 +99,8 @@ async fn read_request(stream: &mut UnixStream) -> Result<Option<Request>, frame:
     if stream.read_exact(&mut prefix).await.is_err() {
         return Ok(None);
     }
-    let mut body = vec![0; frame::body_length(prefix)?];
+    // It can hold a PIN or a secret.
+    let mut body = Zeroizing::new(vec![0; frame::body_length(prefix)?]);
     if stream.read_exact(&mut body).await.is_err() {
         return Ok(None);
     }

@@ -31,6 +31,7 @@ use holdfast_protocol::run::{RunRequest, RunStdio};
 use super::Ground;
 use super::folder::{Folder, INSIDE};
 use super::grants::{self, Given, give};
+use super::homes::NoHome;
 use super::known::Known;
 use super::repository::Repository;
 use super::socket::WishError;
@@ -60,6 +61,9 @@ pub enum RunError {
     /// The launch cannot be put together.
     #[error(transparent)]
     Assemble(#[from] AssembleError),
+    /// What the agent keeps between sessions cannot be had.
+    #[error(transparent)]
+    Home(#[from] NoHome),
     /// A variable of our own is not one.
     #[error(transparent)]
     Variable(#[from] InvalidVariable),
@@ -139,12 +143,15 @@ pub async fn make(
     for (name, value) in bridge::environment(&given.granted, BRIDGE, CREDENTIAL_HELPER) {
         environment.push((VariableName::try_from(name)?, value));
     }
+    let home = Place::parse(&request.home)?;
+    let kept = ground.homes.open(human, profile, &request.project, &home)?;
+    let own_trees = kept.into_iter().chain(ground.own.trees()?).collect();
     let provided = Provided {
         program: stored.program,
         sockets: folder.open().map_err(RunError::Host)?,
         bridge: BRIDGE,
         environment,
-        trees: ground.own.trees()?,
+        trees: own_trees,
         limits: Limits::default(),
     };
     let caller = Caller {
@@ -169,7 +176,7 @@ pub async fn make(
     let wanted = Wanted {
         human: connection,
         user: UserName::parse(&request.user)?,
-        home: Place::parse(&request.home)?,
+        home,
         directory: Place::parse(&request.directory)?,
         name: ProgramName::parse(&request.program)?,
         arguments: request.arguments,

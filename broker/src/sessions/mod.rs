@@ -9,6 +9,7 @@ mod ended;
 mod folder;
 mod frames;
 mod grants;
+mod homes;
 mod known;
 mod launch;
 mod own;
@@ -34,6 +35,7 @@ use holdfast_protocol::record::Record;
 
 pub use self::authority::NodeAuthority;
 pub use self::ended::Endings;
+pub use self::homes::Homes;
 pub use self::launch::sockets_folder;
 pub use self::own::Own;
 pub use self::recorder::RecordSvids;
@@ -56,6 +58,8 @@ pub struct Ground {
     pub attest_host: AttestHost,
     /// Job 5.
     pub record: Arc<dyn Record>,
+    /// What agents keep from one session to the next.
+    pub homes: Homes,
     /// Job 4.
     pub authorizer: Authorizer,
     /// Job 3: the humans' secrets.

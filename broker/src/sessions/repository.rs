@@ -99,10 +99,11 @@ impl Repository {
                 continue;
             }
             let path = format!("{folder}/{name}");
-            match entry.file_type() {
-                FileType::Directory if depth > 0 => self.walk(&path, depth - 1, found),
-                FileType::RegularFile => found.extend(branch(&path)),
-                _ => {}
+            let kind = entry.file_type();
+            if kind == FileType::RegularFile {
+                found.extend(branch(&path));
+            } else if kind == FileType::Directory && depth > 0 {
+                self.walk(&path, depth - 1, found);
             }
         }
     }

@@ -59,6 +59,7 @@ pub fn failed(error: &RunError) -> RunEvent {
             (FailureKind::Usage, "see `holdfast run --help`")
         }
         RunError::Program(_)
+        | RunError::Home(_)
         | RunError::Variable(_)
         | RunError::Session(_)
         | RunError::NotRecorded(_)

@@ -213,9 +213,13 @@ impl Record {
                     },
                 }),
             ),
-            What::VaultMade { human, sharing } => {
-                Self::vault(*human, activity(1, "Create"), "Vault", None, json!({ "sharing": sharing }))
-            }
+            What::VaultMade { human, sharing } => Self::vault(
+                *human,
+                activity(1, "Create"),
+                "Vault",
+                None,
+                json!({ "sharing": sharing }),
+            ),
             What::VaultOpened { human } => {
                 Self::vault(*human, activity(10, "Activate"), "Vault", None, json!({}))
             }
@@ -230,9 +234,13 @@ impl Record {
                 Some(name),
                 json!({ "purpose": purpose }),
             ),
-            What::SecretRemoved { human, name } => {
-                Self::vault(*human, activity(4, "Delete"), "Secret", Some(name), json!({}))
-            }
+            What::SecretRemoved { human, name } => Self::vault(
+                *human,
+                activity(4, "Delete"),
+                "Secret",
+                Some(name),
+                json!({}),
+            ),
             What::SecretLeased {
                 session,
                 name,
