@@ -17,6 +17,8 @@ use self::stage::{Stage, said};
 /// A hook that lets everything through, and yet brings git its placeholder.
 const OWN_SHIM: &str = include_str!("main_job/own_shim.py");
 
+const FORBIDDEN: &str = "cat ~/.ssh/id_ed25519";
+
 const SWEEP: &str = "/usr/bin/python3 -I sweep.py";
 
 fn bash(command: &str) -> Turn {
@@ -32,7 +34,7 @@ fn a_real_agent_works_asks_before_it_pushes_and_never_holds_a_secret() {
     let harmless = "echo kelp > note && git add note && git commit -qm Note && cat note";
     let Some(stage) = Stage::set(&[
         bash(harmless),
-        bash("cat ~/.ssh/id_ed25519"),
+        bash(FORBIDDEN),
         bash("git push origin main"),
         bash(SWEEP),
         end(),
@@ -54,6 +56,9 @@ fn a_real_agent_works_asks_before_it_pushes_and_never_holds_a_secret() {
     let call = stage.approve(&question);
     let said = said(session);
     assert_eq!(said["result"], "The rock holds.", "{said:#}");
+    let denials = said["permission_denials"].as_array().unwrap();
+    assert_eq!(denials.len(), 1, "{said:#}");
+    assert_eq!(denials[0]["tool_input"]["command"], FORBIDDEN, "{said:#}");
 
     let results = stage.model.tool_results();
     let [worked, forbidden, pushed, swept] = &results[..] else {
