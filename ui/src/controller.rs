@@ -11,7 +11,7 @@ use holdfast_protocol::id::{CallId, SessionId};
 use holdfast_protocol::management::SessionAct;
 use holdfast_ui::client::{Broker, ClientError};
 use holdfast_ui::environment::Automation;
-use holdfast_ui::state::{Core, Deed, Effect, Input, Stage};
+use holdfast_ui::state::{Core, Deed, Effect, Input, Life, Stage};
 use holdfast_ui::view::{Screen, screen};
 use holdfast_ui::words;
 use tauri::AppHandle;
@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 
 use crate::start::Ready;
 use crate::tray::Tray;
-use crate::window;
+use crate::window::{Seen, Window};
 
 /// Messages that wait: a human and a poller do not send more at once.
 const INBOX: usize = 32;
@@ -93,14 +93,19 @@ pub async fn run(
         app,
         core: Core::new(life),
         tray: Tray::start(controls.clone()).await,
+        window: None,
+        windows: 0,
         page: None,
         opened: None,
         work: JoinSet::new(),
         look: Arc::new(Notify::new()),
-        automation,
         broker: broker.clone(),
         controls: controls.clone(),
     };
+    // WebDriver knows no window but the first, so that one has to be the real one.
+    if life == Life::Resident && automation == Automation::Refused {
+        controller.open(Seen::Not);
+    }
     let look = controller.look.clone();
     controller.work.spawn(poll(broker, controls, look));
     let mut tick = tokio::time::interval(TICK);
@@ -124,13 +129,15 @@ struct Controller {
     app: AppHandle,
     core: Core,
     tray: Tray,
+    window: Option<Window>,
+    /// How many windows there have been.
+    windows: u32,
     page: Option<Channel<Screen>>,
     /// When the window was brought up, until its page listens.
     opened: Option<Instant>,
     work: JoinSet<()>,
     /// Makes the poller ask at once.
     look: Arc<Notify>,
-    automation: Automation,
     broker: Broker,
     controls: Controls,
 }
@@ -140,10 +147,16 @@ impl Controller {
         match message {
             Message::Watch(page) => {
                 if let Some(opened) = self.opened.take() {
+                    // Scenarios count these.
                     tracing::info!(milliseconds = opened.elapsed().as_millis(), "window ready");
                 }
-                self.page = Some(page);
-                self.refresh();
+                if *self.core.stage() == Stage::Hidden {
+                    // It was to warm up, or what it was to show has gone meanwhile.
+                    self.carry_out(Effect::Close);
+                } else {
+                    self.page = Some(page);
+                    self.refresh();
+                }
             }
             Message::Control(session, act) => {
                 let broker = self.broker.clone();
@@ -177,16 +190,14 @@ impl Controller {
                 if self.page.is_none() {
                     self.opened.get_or_insert_with(Instant::now);
                 }
-                if let Err(error) = window::open(&self.app, &self.controls, self.automation) {
-                    tracing::error!(%error, "no window; use `holdfast-approve` in a terminal");
-                }
+                self.open(Seen::AtOnce);
                 self.refresh();
             }
             Effect::Refresh => self.refresh(),
             Effect::Close => {
                 self.page = None;
                 self.opened = None;
-                if let Err(error) = window::close(&self.app) {
+                if let Some(Err(error)) = self.window.take().map(Window::destroy) {
                     tracing::warn!(%error, "the window does not go");
                 }
             }
@@ -196,7 +207,7 @@ impl Controller {
                 deed,
             } => {
                 let (broker, controls) = (self.broker.clone(), self.controls.clone());
-                let surface = window::surface(&self.app);
+                let surface = self.surface();
                 self.work.spawn(async move {
                     let result = send(&broker, call, session, &deed, surface).await;
                     let result = result.map_err(|error| words::notice(&error));
@@ -208,9 +219,29 @@ impl Controller {
         }
     }
 
+    fn open(&mut self, seen: Seen) {
+        let opened = match &self.window {
+            Some(window) => window.raise(),
+            None => {
+                self.windows = self.windows.wrapping_add(1);
+                Window::make(&self.app, &self.controls, self.windows, seen)
+                    .map(|window| self.window = Some(window))
+            }
+        };
+        if let Err(error) = opened {
+            tracing::error!(%error, "no window; use `holdfast-approve` in a terminal");
+        }
+    }
+
+    fn surface(&self) -> Surface {
+        self.window
+            .as_ref()
+            .map_or(Surface::X11Window, Window::surface)
+    }
+
     fn refresh(&self) {
         let Some(page) = &self.page else { return };
-        let shown = screen(&self.core, now(), window::surface(&self.app));
+        let shown = screen(&self.core, now(), self.surface());
         if let Err(error) = page.send(shown) {
             tracing::warn!(%error, "the page does not listen");
         }

@@ -38,7 +38,7 @@ pub enum Scheme {
 pub struct Window {
     session: String,
     port: u16,
-    _driver: Daemon,
+    driver: Daemon,
     _bus: Daemon,
     _display: Daemon,
 }
@@ -97,7 +97,7 @@ impl Window {
         Self {
             session,
             port,
-            _driver: driver,
+            driver,
             _bus: bus,
             _display: display,
         }
@@ -200,6 +200,12 @@ impl Window {
             .decode(image.as_str().unwrap_or_default().as_bytes())
             .expect("a picture");
         std::fs::write(path, bytes).unwrap_or_else(|e| panic!("write {}: {e}", path.display()));
+    }
+
+    /// How often a window has come up and listened, this one included. WebDriver drives the first alone.
+    pub fn times_ready(&self) -> usize {
+        self.driver.stderr().matches("window ready").count()
+            + self.driver.stdout().matches("window ready").count()
     }
 
     /// Whether the window has gone.

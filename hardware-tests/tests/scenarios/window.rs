@@ -127,6 +127,13 @@ fn a_push_is_approved_in_the_window_and_the_record_says_where_the_pin_was_typed(
     wait_until(PATIENCE, "the window goes with its last question", || {
         window.is_closed()
     });
+
+    // The next question brings the next window.
+    assert_eq!(window.times_ready(), 1);
+    let mut session = asking(&world, "git push --force origin main");
+    wait_until(PATIENCE, "a second window", || window.times_ready() == 2);
+    session.kill().unwrap();
+    session.wait().unwrap();
     let log = log(&world);
     assert!(log.contains("approved call"), "{log}");
     assert!(

@@ -8,7 +8,7 @@ use tauri::webview::InvokeRequest;
 use tauri::{WebviewUrl, WebviewWindow, WebviewWindowBuilder};
 
 use super::*;
-use crate::window::LABEL;
+use crate::window::label;
 
 const CALL: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaa";
 
@@ -40,7 +40,7 @@ fn the_approval_window_may_call_its_commands_and_no_other_window_may() {
             .build()
             .unwrap()
     };
-    let (approval, other) = (window(LABEL), window("other"));
+    let (approval, other) = (window(&label(7)), window("other"));
     for command in [
         "watch",
         "approve",
