@@ -1,11 +1,16 @@
 //! How long an agent waits for a tool call's decision: the shim's whole life, with a record on the disk.
 
 use std::fs::File;
+use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
-use std::process::{Command, Stdio};
+use std::os::unix::net::UnixStream;
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use holdfast_hardware_tests::world::World;
+use holdfast_protocol::frame;
+use holdfast_protocol::hook::{Dialect, HookRequest};
+use holdfast_protocol::session::SessionRequest;
 use serde_json::json;
 
 use crate::own_program;
@@ -14,6 +19,7 @@ use crate::table::{Figure, Row};
 
 const SHIM: &str = "/opt/holdfast/libexec/holdfast-hook";
 const CALL: &str = "call.json";
+const ALLOWED: &str = r#""permissionDecision":"allow""#;
 const RUNS: usize = 300;
 
 pub fn measure() -> Vec<Row> {
@@ -31,7 +37,8 @@ pub fn measure() -> Vec<Row> {
     std::fs::write(project.join(CALL), call.to_string()).unwrap();
     let ran = (world.broker).run(&project, &[&own_program(), "inside", "hook"]);
     let output = ran.success();
-    let [shim, empty, sync] = ["hook", "true", "fdatasync"].map(|name| told(&output, name));
+    let names = ["hook", "idle", "answer", "true", "fdatasync"];
+    let [shim, idle, answer, empty, sync] = names.map(|name| told(&output, name));
     let (Figure::Time(spawn), Figure::Time(durable)) = (empty.median(), sync.median()) else {
         return Vec::new();
     };
@@ -45,6 +52,20 @@ pub fn measure() -> Vec<Row> {
                 Figure::Time(spawn + durable),
             ),
             goal: "ratio <= 1.5",
+        },
+        Row {
+            name: "  of it: the shim's start".to_owned(),
+            median: idle.median(),
+            p99: idle.p99(),
+            reference: ("spawn /bin/true".to_owned(), empty.median()),
+            goal: "-",
+        },
+        Row {
+            name: "  of it: the broker's answer".to_owned(),
+            median: answer.median(),
+            p99: answer.p99(),
+            reference: ("one fdatasync".to_owned(), sync.median()),
+            goal: "-",
         },
         Row {
             name: "  of it: one fdatasync".to_owned(),
@@ -64,30 +85,58 @@ pub fn inside() {
         .output()
         .unwrap();
     let answer = String::from_utf8_lossy(&allowed.stdout).into_owned();
-    assert!(
-        answer.contains(r#""permissionDecision":"allow""#),
-        "{answer}"
-    );
+    assert!(answer.contains(ALLOWED), "{answer}");
 
     let file = File::create("synced").unwrap();
-    let (mut shim, mut empty, mut sync) = (Vec::new(), Vec::new(), Vec::new());
+    let [mut shim, mut idle, mut answer, mut empty, mut sync] = [const { Vec::new() }; 5];
+    let question = question();
     for run in 0..RUNS {
-        shim.push(spawn(Command::new(SHIM).arg("claude")));
-        empty.push(spawn(&mut Command::new("/bin/true")));
+        shim.push(succeed(Command::new(SHIM).arg("claude")));
+        // It refuses to be asked for nothing, and has started all the same.
+        idle.push(spawn(&mut Command::new(SHIM)).1);
+        answer.push(time(|| ask(&question)).1);
+        empty.push(succeed(&mut Command::new("/bin/true")));
         let offset = run as u64 * 4096;
         file.write_all_at(&[run as u8; 4096], offset).unwrap();
         sync.push(time(|| file.sync_data().unwrap()).1);
     }
     tell("hook", &shim);
+    tell("idle", &idle);
+    tell("answer", &answer);
     tell("true", &empty);
     tell("fdatasync", &sync);
 }
 
-fn spawn(command: &mut Command) -> Duration {
-    command
-        .stdin(File::open(CALL).unwrap())
-        .stdout(Stdio::null());
-    let (exit, took) = time(|| command.status().unwrap());
+fn succeed(command: &mut Command) -> Duration {
+    let (exit, took) = spawn(command);
     assert!(exit.success());
     took
+}
+
+fn spawn(command: &mut Command) -> (ExitStatus, Duration) {
+    command
+        .stdin(File::open(CALL).unwrap())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    time(|| command.status().unwrap())
+}
+
+/// What the shim sends for the call.
+fn question() -> Vec<u8> {
+    let payload = serde_json::from_reader(File::open(CALL).unwrap()).unwrap();
+    let request = SessionRequest::Hook(HookRequest {
+        dialect: Dialect::Claude,
+        payload,
+    });
+    frame::encode(&request).unwrap()
+}
+
+fn ask(question: &[u8]) {
+    let endpoint = std::env::var("SPIFFE_ENDPOINT_SOCKET").unwrap();
+    let mut stream = UnixStream::connect(endpoint.trim_start_matches("unix://")).unwrap();
+    stream.write_all(question).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.contains(ALLOWED), "{answer}");
 }
