@@ -36,16 +36,33 @@ pub fn seed(home: impl AsFd, seeds: &[Seed]) -> Result<(), HomeError> {
     })
 }
 
-fn write(home: std::os::fd::BorrowedFd<'_>, seed: &Seed) -> io::Result<()> {
+/// Makes the folders that lead to `place`, and the one there, for something to be mounted on.
+///
+/// # Errors
+/// [`HomeError`], also where an agent left a file or a link in the way.
+pub fn make_folders(home: impl AsFd, place: &str) -> Result<(), HomeError> {
+    let made = folders(home.as_fd(), place);
+    made.map(drop).map_err(|source| HomeError {
+        place: place.to_owned(),
+        source,
+    })
+}
+
+fn folders(home: std::os::fd::BorrowedFd<'_>, place: &str) -> io::Result<OwnedFd> {
     let mut folder: OwnedFd = home.try_clone_to_owned()?;
-    let (folders, name) = seed.place.rsplit_once('/').unwrap_or(("", &seed.place));
-    for part in folders.split('/').filter(|part| !part.is_empty()) {
+    for part in place.split('/').filter(|part| !part.is_empty()) {
         match mkdirat(&folder, part, Mode::from(0o700)) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => return Err(errno.into()),
         }
         folder = below(&folder, part, OFlags::RDONLY | OFlags::DIRECTORY, 0)?;
     }
+    Ok(folder)
+}
+
+fn write(home: std::os::fd::BorrowedFd<'_>, seed: &Seed) -> io::Result<()> {
+    let (before, name) = seed.place.rsplit_once('/').unwrap_or(("", &seed.place));
+    let folder = folders(home, before)?;
     match below(
         &folder,
         name,
@@ -86,6 +103,19 @@ mod tests {
         std::fs::write(&file, "the agent's").unwrap();
         seed(&fd, &seeds("a/b/file")).unwrap();
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "the agent's");
+    }
+
+    #[test]
+    fn folders_are_made_where_there_are_none_and_never_through_a_link() {
+        let home = tempfile::tempdir().unwrap();
+        let outside = tempfile::tempdir().unwrap();
+        let fd = File::open(home.path()).unwrap();
+        make_folders(&fd, "src/app").unwrap();
+        make_folders(&fd, "src/app").unwrap();
+        assert!(home.path().join("src/app").is_dir());
+        std::os::unix::fs::symlink(outside.path(), home.path().join("work")).unwrap();
+        assert!(make_folders(&fd, "work/app").is_err());
+        assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
     }
 
     #[test]

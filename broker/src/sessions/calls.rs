@@ -16,6 +16,13 @@ use holdfast_protocol::id::CallId;
 use super::known::Known;
 use crate::ambient::{now, random_bits};
 
+/// Whether any of these changes something at a git remote.
+pub fn pushes(effects: &[Effect]) -> bool {
+    effects
+        .iter()
+        .any(|effect| matches!(effect, Effect::Pushes { .. }))
+}
+
 /// Decides what one session's bridge and credential helper ask.
 #[derive(Clone)]
 pub struct SessionCalls {
@@ -31,14 +38,20 @@ impl SessionCalls {
 
     /// What the session may touch, seen from where its requests leave: a branch that a push creates
     /// is its own, whatever its project says; one that is there already is not.
-    async fn world(&self, creates: &[String]) -> World {
+    async fn world(&self, asked: &Asked) -> World {
+        if !pushes(&asked.effects) {
+            return self.known.world().clone();
+        }
         let known = Arc::clone(&self.known);
-        let world = tokio::task::spawn_blocking(move || known.world()).await;
+        let world = tokio::task::spawn_blocking(move || known.world_now()).await;
         // Without one nothing is known, and so nothing is allowed alone.
         let mut world = world.unwrap_or_default();
         let before = world.branches.made.clone();
         world.branches.made = self.known.pushed();
-        let new = creates.iter().filter_map(|reference| branch(reference));
+        let new = asked
+            .creates
+            .iter()
+            .filter_map(|reference| branch(reference));
         world
             .branches
             .made
@@ -59,7 +72,7 @@ impl Decide for SessionCalls {
         let Ok(tool) = ToolName::try_from(asked.tool.to_owned()) else {
             return deny("the tool's name is not one");
         };
-        let world = self.world(&asked.creates).await;
+        let world = self.world(&asked).await;
         let id = CallId::from_random(bits);
         let call = ToolCall {
             id,

@@ -3,6 +3,7 @@
 //! Every frame gets an answer, and the answer to what is late, malformed or unknown is no. Who asks
 //! is known from the socket, never from the frame.
 
+use std::borrow::Cow;
 use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +30,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
-use super::calls::SessionCalls;
+use super::calls::{SessionCalls, pushes};
 use super::known::Known;
 use crate::ambient::{now, random_bits};
 
@@ -74,15 +75,22 @@ impl Frames {
     }
 
     async fn hook(&self, request: &HookRequest) -> Result<HookResponse, NotDecided> {
-        let world = self.world().await?;
         let arrival = Arrival {
             id: CallId::from_random(random_bits().map_err(NotDecided::Randomness)?),
             caller: self.known.caller.clone(),
             received: now(),
         };
-        let heard = match request.dialect {
-            Dialect::Claude => claude::hear(&request.payload, arrival, &world)?,
+        let hear = |world: &World| match request.dialect {
+            Dialect::Claude => claude::hear(&request.payload, arrival.clone(), world),
         };
+        let mut world = Cow::Borrowed(self.known.world());
+        let mut heard = hear(&world)?;
+        if let Heard::Call { call, .. } = &heard
+            && pushes(&call.effects)
+        {
+            world = Cow::Owned(self.world_now().await?);
+            heard = hear(&world)?;
+        }
         match heard {
             Heard::Call { call, tool_use_id } => {
                 let id = call.id;
@@ -105,9 +113,9 @@ impl Frames {
     }
 
     /// What the session may touch, as its repository stands now.
-    async fn world(&self) -> Result<World, NotDecided> {
+    async fn world_now(&self) -> Result<World, NotDecided> {
         let known = Arc::clone(&self.known);
-        tokio::task::spawn_blocking(move || known.world())
+        tokio::task::spawn_blocking(move || known.world_now())
             .await
             .map_err(|_| NotDecided::Ended)
     }

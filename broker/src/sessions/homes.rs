@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use data_encoding::HEXLOWER;
-use holdfast_launch_agents::home::{HomeError, seed};
+use holdfast_launch_agents::home::{HomeError, make_folders, seed};
 use holdfast_launch_agents::profile::Profile;
 use holdfast_launch_agents::{Access, Place, Tree};
 use holdfast_proof::hash::sha256;
@@ -40,13 +40,15 @@ impl Homes {
     }
 
     /// The home of an agent with this profile in the human's project, to be seen at `place`; none for
-    /// an agent that keeps nothing.
-    pub fn open(
+    /// an agent that keeps nothing. It has a folder for each of `mounted` that lies below it: who mounts
+    /// may not make any there.
+    pub fn open<'a>(
         &self,
         human: u32,
         profile: &Profile,
         project: &str,
         place: &Place,
+        mounted: impl IntoIterator<Item = &'a str>,
     ) -> Result<Option<Tree>, NoHome> {
         if profile.seed.is_empty() {
             return Ok(None);
@@ -61,6 +63,12 @@ impl Homes {
         let source: OwnedFd =
             rustix::fs::open(&folder, flags, Mode::empty()).map_err(io::Error::from)?;
         seed(&source, &profile.seed)?;
+        let below = format!("{place}/");
+        for inside in mounted {
+            if let Some(inside) = inside.strip_prefix(&below) {
+                make_folders(&source, inside)?;
+            }
+        }
         Ok(Some(Tree {
             source,
             place: place.clone(),
@@ -82,7 +90,9 @@ mod tests {
         let place = Place::parse("/home/ann").unwrap();
         let inode = |human, program, project| {
             let profile = Profile::for_program(&profiles, program).unwrap();
-            let home = homes.open(human, profile, project, &place).unwrap();
+            let home = homes
+                .open(human, profile, project, &place, [project])
+                .unwrap();
             home.map(|home| rustix::fs::fstat(home.source).unwrap().st_ino)
         };
         let first = inode(1000, "claude", "/home/ann/app");

@@ -23,7 +23,7 @@ pub struct Known {
     pub caller: Caller,
     /// The secrets whose use it was granted.
     pub granted: Vec<Granted>,
-    /// What it may touch, but for its repository.
+    /// What it may touch, with its repository's remotes as they were at the start.
     world: World,
     repository: Repository,
     pushed: Mutex<BTreeSet<String>>,
@@ -55,8 +55,14 @@ impl Known {
         }
     }
 
-    /// What the session may touch, as things stand: reads its repository, so it may block.
-    pub fn world(&self) -> World {
+    /// What the session may touch, for what changes nothing at a remote: reads no file.
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// What the session may touch, its repository as it stands now, which pushes are judged by: reads
+    /// files, so it may block.
+    pub fn world_now(&self) -> World {
         World {
             remotes: self.repository.remotes(),
             branches: self.repository.branches(&lock(&self.pushed)),

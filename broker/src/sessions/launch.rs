@@ -144,7 +144,14 @@ pub async fn make(
         environment.push((VariableName::try_from(name)?, value));
     }
     let home = Place::parse(&request.home)?;
-    let kept = ground.homes.open(human, profile, &request.project, &home)?;
+    let mounted = std::iter::once(&request.project).chain(&request.tools);
+    let kept = ground.homes.open(
+        human,
+        profile,
+        &request.project,
+        &home,
+        mounted.map(String::as_str),
+    )?;
     let own_trees = kept.into_iter().chain(ground.own.trees()?).collect();
     let provided = Provided {
         program: stored.program,
@@ -170,6 +177,7 @@ pub async fn make(
         secrets: secrets
             .map(|granted| (granted.name.to_string(), granted.purpose.clone()))
             .collect(),
+        remotes,
         ..World::default()
     };
     let known = Known::new(caller, world, repository, given.granted.clone());

@@ -173,12 +173,13 @@ fn without_any_hook_the_way_out_asks() {
 
     // And a program that used the secret a moment ago finds it nowhere.
     let sweep = format!("git ls-remote origin && {SWEEP}");
-    let ran = stage
-        .world
-        .broker
-        .run(&stage.project, &["sh", "-c", &sweep]);
-    assert!(ran.stdout.contains("refs/heads/main"), "{ran:#?}");
-    assert_eq!(ran.code, 0, "{ran:#?}");
+    let output = stage.session(&["sh", "-c", &sweep]).wait_with_output();
+    let output = output.unwrap();
+    let listed = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && listed.contains("refs/heads/main"),
+        "{output:#?}"
+    );
     Swept::take(&stage.project).found_only_what_lay_open();
     the_real_ones_arrived(&stage);
     nothing_of_them_stayed(&stage, &Value::Null);
@@ -240,8 +241,8 @@ fn an_agent_whose_hook_was_replaced_pushes_nothing() {
 
     // Without any hook's program no session begins.
     fs::remove_file(hook).unwrap();
-    let ran = stage.world.broker.run(&stage.project, &["true"]);
-    assert_ne!(ran.code, 0, "{ran:#?}");
+    let output = stage.session(&["true"]).wait_with_output().unwrap();
+    assert!(!output.status.success(), "{output:#?}");
 }
 
 /// That model and git service were shown the real secrets, and nothing else.

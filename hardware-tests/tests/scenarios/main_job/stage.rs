@@ -26,6 +26,7 @@ pub struct Stage {
     pub remote: GitRemote,
     pub secrets: Secrets,
     pub project: PathBuf,
+    home: PathBuf,
     claude: PathBuf,
     pin: String,
 }
@@ -41,7 +42,9 @@ impl Stage {
         let secrets = Secrets::random();
         let model = ModelServer::start(&secrets.key, script);
         let remote = GitRemote::start(&world.scratch, USER, &secrets.token, Guarded::Everything);
-        let project = world.scratch.folder("project");
+        // Where most people's projects are.
+        let home = world.scratch.folder("home");
+        let project = world.scratch.folder("home/src/project");
         secrets.plant(&project);
         begin(&project, &remote.url());
         let pin = private(&world, "pin", PIN);
@@ -50,6 +53,7 @@ impl Stage {
             model,
             remote,
             secrets,
+            home,
             project,
             claude,
             pin,
@@ -94,6 +98,7 @@ impl Stage {
     pub fn session(&self, program: &[&str]) -> Child {
         let mut run = self.world.broker.holdfast_command();
         run.current_dir(&self.project)
+            .env("HOME", &self.home)
             .args(["run", "--project"])
             .arg(&self.project)
             .arg("--")
