@@ -175,7 +175,7 @@ impl Upstream for NodeUpstream {
                 Err(status) => {
                     // A connection that failed is not used again.
                     *self.open.lock().await = None;
-                    Err(failed(status))
+                    Err(unanswered(&status))
                 }
             }
         })
@@ -184,6 +184,11 @@ impl Upstream for NodeUpstream {
     fn keep(&self, kept: &Kept) -> std::io::Result<()> {
         durable::replace(&self.path, &serde_json::to_vec_pretty(kept)?)
     }
+}
+
+/// A refused or broken call, in its own words: a status prints itself for programmers.
+fn unanswered(status: &tonic::Status) -> SendFailed {
+    SendFailed(status.message().into())
 }
 
 fn failed(error: impl std::error::Error + Send + Sync + 'static) -> SendFailed {

@@ -472,9 +472,8 @@ fn the_specified_cosignature_has_its_specified_shape() {
     let vkey = cosigner.vkey();
     let key = data_encoding::BASE64
         .decode(
-            vkey.rsplit_once('+')
-                .map(|(_, key)| key.as_bytes())
-                .unwrap(),
+            // The key's own letters can be plus signs.
+            vkey.splitn(3, '+').last().unwrap().as_bytes(),
         )
         .unwrap();
     assert_eq!((key.len(), key[0]), (33, 4));

@@ -8,7 +8,7 @@ mod stage;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use holdfast_hardware_tests::harness::{Turn, bin};
+use holdfast_hardware_tests::harness::{Turn, Window, bin};
 use serde_json::Value;
 
 use self::secrets::{Swept, USER};
@@ -53,7 +53,7 @@ fn a_real_agent_works_asks_before_it_pushes_and_never_holds_a_secret() {
     );
     assert_eq!(question["tier"], "R2", "{question:#}");
     assert!(stage.remote.refs().is_empty());
-    let call = stage.approve(&question);
+    let call = stage.approve_in_a_terminal(&question);
     let said = said(session);
     assert_eq!(said["result"], "The rock holds.", "{said:#}");
     let denials = said["permission_denials"].as_array().unwrap();
@@ -102,6 +102,30 @@ fn a_real_agent_works_asks_before_it_pushes_and_never_holds_a_secret() {
     for event in ["denied by policy", &format!("approved call {call}")] {
         assert!(record.contains(event), "{event} is missing:\n{record}");
     }
+}
+
+#[test]
+fn the_push_of_a_real_agent_is_approved_in_the_window() {
+    let Some(mut stage) = Stage::set(&[bash("git push origin main"), end()]) else {
+        return;
+    };
+    stage.take_pins_on_x11();
+    let mut session = stage.claude(&[]);
+    let question = stage.question(&mut session);
+    let window = Window::open(stage.world.broker.socket(), &stage.world.scratch);
+    let headline = window.wait_question();
+    assert!(headline.contains("main"), "{headline}");
+    assert!(window.text().contains(&stage.remote.url()));
+    assert!(stage.remote.refs().is_empty());
+
+    stage.approve_in(&window);
+    let said = said(session);
+    assert_eq!(said["result"], "The rock holds.", "{said:#}");
+    assert_eq!(stage.remote.refs()["refs/heads/main"], stage.head());
+    let call = question["call"].as_str().unwrap();
+    stage.holdfast(&["audit", "verify-receipt", call]).success();
+    let record = stage.holdfast(&["audit", "tail", "-n", "200"]).success();
+    assert!(record.contains("in a window on X11"), "{record}");
 }
 
 #[test]

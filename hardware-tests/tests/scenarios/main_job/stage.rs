@@ -1,13 +1,14 @@
 //! The main job's stage: a sealed world, a model, a git service, secrets that only the vault has.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use holdfast_hardware_tests::harness::{
-    GitRemote, Guarded, ModelServer, Turn, claude, git, skipped, wait_until,
+    GitRemote, Guarded, ModelServer, Turn, Window, bin, claude, git, skipped, wait_until,
 };
 use holdfast_hardware_tests::world::{Ran, World};
 use serde_json::Value;
@@ -132,12 +133,59 @@ impl Stage {
         serde_json::from_str(&listed).unwrap()
     }
 
-    /// Says yes, with the PIN; gives the call's name.
+    /// Says yes, with the PIN from a file; gives the call's name.
     pub fn approve(&self, question: &Value) -> String {
         let call = question["call"].as_str().unwrap();
         self.holdfast(&["approvals", "approve", call, "--pin-file", &self.pin])
             .success();
         call.to_owned()
+    }
+
+    /// Says yes as a human does in a terminal: reads the question, types the PIN. Gives the call's name.
+    pub fn approve_in_a_terminal(&self, question: &Value) -> String {
+        let call = question["call"].as_str().unwrap();
+        let mut approve = Command::new("script");
+        let command = format!(
+            "{} --socket {} {call}",
+            bin("holdfast-approve").display(),
+            self.world.broker.socket().display()
+        );
+        let transcript = self.world.scratch.join("terminal");
+        let mut terminal = approve
+            .args(["--quiet", "--return", "--flush", "--command", &command])
+            .arg(&transcript)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("script (util-linux) runs");
+        let shown = || fs::read_to_string(&transcript).unwrap_or_default();
+        wait_until(PATIENCE, "the PIN is asked for", || shown().contains("PIN"));
+        let mut keys = terminal.stdin.take().unwrap();
+        keys.write_all(format!("{PIN}\n").as_bytes()).unwrap();
+        let exit = terminal.wait().unwrap();
+        assert!(exit.success(), "{}", shown());
+        assert!(shown().contains("main"), "{}", shown());
+        assert!(!shown().contains(PIN), "it is not echoed: {}", shown());
+        call.to_owned()
+    }
+
+    /// Declares that a window may take PINs on X11.
+    pub fn take_pins_on_x11(&mut self) {
+        let config = self.world.broker.config().to_owned();
+        let text = fs::read_to_string(&config).unwrap();
+        fs::write(&config, text + "\n[approvals]\npin-on-x11 = \"allow\"\n").unwrap();
+        self.world.broker.stop();
+        self.world.broker.resume(&self.world.scratch);
+        wait_until(PATIENCE, "the host is attested again", || {
+            let status = self.holdfast(&["status", "--json"]);
+            status.code == 0 && status.stdout.contains("\"attested\"")
+        });
+    }
+
+    /// Says yes in the window.
+    pub fn approve_in(&self, window: &Window) {
+        window.type_pin(PIN);
+        window.press_approve();
     }
 
     pub fn deny(&self, question: &Value) {
