@@ -372,6 +372,11 @@ fn a_session_uses_a_secret_without_the_tpm_and_through_its_power_cut() {
     println!("after the power cut: {:?}", world.proxy.counts());
     assert_eq!(world.proxy.count("Unseal"), 0);
     assert_eq!(world.proxy.count("Create"), 1);
+
+    // So does what a session is given that begins in this boot.
+    let looks = ["git", "ls-remote", "--quiet", "origin"];
+    world.broker.run(&project, &looks).success();
+    assert!(served() > 7 * each, "{:#?}", remote.requests());
     let records = world
         .broker
         .holdfast(&["audit", "tail", "-n", "200"])
