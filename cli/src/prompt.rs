@@ -63,13 +63,14 @@ pub fn typed(sought: Sought, prompt: &str) -> Result<Secret, Problem> {
             "standard input is no terminal",
         )));
     }
-    eprint!("{prompt}");
-    std::io::stderr().flush().map_err(failed)?;
     let before = tcgetattr(&stdin).map_err(|error| failed(error.into()))?;
     let mut silent = before.clone();
     silent.local_modes.remove(LocalModes::ECHO);
+    // First: what is typed as soon as the prompt is there must be neither shown nor dropped.
     tcsetattr(&stdin, OptionalActions::Flush, &silent).map_err(|error| failed(error.into()))?;
-    let read = line(sought, stdin.lock());
+    eprint!("{prompt}");
+    let asked = std::io::stderr().flush();
+    let read = asked.and_then(|()| line(sought, stdin.lock()));
     let restored = tcsetattr(&stdin, OptionalActions::Flush, &before);
     eprintln!();
     restored.map_err(|error| failed(error.into()))?;

@@ -26,6 +26,9 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 const PIN: &str = "kelp-and-rock";
 
+/// The end of the PIN's prompt: what is typed before it is dropped, and the text above speaks of a PIN, too.
+const PIN_PROMPT: &str = "leaves it unanswered): ";
+
 fn question(tier: Tier) -> Question {
     Question {
         call: CallId::from_random([7; 16]),
@@ -129,7 +132,7 @@ fn a_pin_is_taken_without_echo_and_said_to_be_typed_at_a_terminal() {
     let (socket, answers) = broker(folder.path(), Tier::R2);
     let mut command = program(&socket);
     command.arg(id());
-    let (code, shown) = at_a_terminal(command, "PIN", &format!("{PIN}\n"));
+    let (code, shown) = at_a_terminal(command, PIN_PROMPT, &format!("{PIN}\n"));
     assert_eq!(code, 0, "{shown}");
     assert!(shown.contains("approved"), "{shown}");
     assert!(!shown.contains(PIN), "{shown}");
@@ -151,7 +154,7 @@ fn a_pin_is_taken_without_echo_and_said_to_be_typed_at_a_terminal() {
 #[test]
 fn whatever_is_no_clear_yes_leaves_the_question_waiting() {
     for (tier, prompt, keys) in [
-        (Tier::R2, "PIN", "\n"),
+        (Tier::R2, PIN_PROMPT, "\n"),
         (Tier::R1, "[y/N]", "\n"),
         (Tier::R1, "[y/N]", "why\n"),
     ] {

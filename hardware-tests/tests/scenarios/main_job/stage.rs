@@ -159,7 +159,10 @@ impl Stage {
             .spawn()
             .expect("script (util-linux) runs");
         let shown = || fs::read_to_string(&transcript).unwrap_or_default();
-        wait_until(PATIENCE, "the PIN is asked for", || shown().contains("PIN"));
+        // What is typed before the prompt is dropped.
+        wait_until(PATIENCE, "the PIN is asked for", || {
+            shown().contains("leaves it unanswered): ")
+        });
         let mut keys = terminal.stdin.take().unwrap();
         keys.write_all(format!("{PIN}\n").as_bytes()).unwrap();
         let exit = terminal.wait().unwrap();
