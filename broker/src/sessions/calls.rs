@@ -2,6 +2,7 @@
 //!
 //! Who asks is known from the socket that the request came by. It must never answer by itself.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use holdfast_authorize_calls::state::Final;
@@ -38,9 +39,9 @@ impl SessionCalls {
 
     /// What the session may touch, seen from where its requests leave: a branch that a push creates
     /// is its own, whatever its project says; one that is there already is not.
-    async fn world(&self, asked: &Asked) -> World {
+    async fn world(&self, asked: &Asked) -> Cow<'_, World> {
         if !pushes(&asked.effects) {
-            return self.known.world().clone();
+            return Cow::Borrowed(self.known.world());
         }
         let known = Arc::clone(&self.known);
         let world = tokio::task::spawn_blocking(move || known.world_now()).await;
@@ -56,7 +57,7 @@ impl SessionCalls {
             .branches
             .made
             .extend(new.filter(|name| before.contains(name)));
-        world
+        Cow::Owned(world)
     }
 }
 

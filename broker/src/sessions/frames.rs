@@ -128,19 +128,11 @@ impl Frames {
 
     /// Git gets a placeholder; that too is a use of the secret, and so a call.
     async fn credential(&self, request: &GitCredentialRequest) -> GitCredentialResponse {
-        let answer = credential::answer(&self.known.granted, self.bridge, request);
-        let GitCredentialResponse::Placeholder { password, .. } = &answer else {
-            return answer;
+        let wanted = match credential::wanted(&self.known.granted, self.bridge, request) {
+            Ok(wanted) => wanted,
+            Err(answer) => return answer,
         };
-        let shown = password.expose();
-        let granted = self.known.granted.iter();
-        let Some(granted) = granted
-            .into_iter()
-            .find(|granted| granted.placeholder.is(shown.as_bytes()))
-        else {
-            return GitCredentialResponse::Nothing;
-        };
-        let name = granted.name.to_string();
+        let name = wanted.granted.name.to_string();
         let asked = Asked {
             channel: Channel::Credential,
             tool: "git-credential",
@@ -150,7 +142,7 @@ impl Frames {
         };
         let calls = SessionCalls::new(self.authorizer.clone(), Arc::clone(&self.known));
         match calls.decide(asked).await {
-            Decision::Allow { .. } => answer,
+            Decision::Allow { .. } => wanted.placeholder(),
             Decision::Deny { why } => GitCredentialResponse::Refused { why },
         }
     }

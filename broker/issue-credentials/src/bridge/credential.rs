@@ -10,51 +10,71 @@ use holdfast_protocol::secret::Secret;
 use holdfast_protocol::session::{
     GitCredentialOperation, GitCredentialRequest, GitCredentialResponse,
 };
-use holdfast_protocol::vault::SecretUse;
+use holdfast_protocol::vault::{GitUser, SecretUse};
 use zeroize::Zeroizing;
 
 use crate::grant::Granted;
 use attributes::Attributes;
 
-/// The answer to git in a session that was granted these secrets and whose bridge is on `port`.
-pub fn answer(
-    granted: &[Granted],
+/// A secret that git wants and that its session was granted.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The secret.
+    pub granted: &'a Granted,
+    username: &'a GitUser,
+}
+
+impl Wanted<'_> {
+    /// What git is told once it may use the secret.
+    pub fn placeholder(&self) -> GitCredentialResponse {
+        let placeholder = self.granted.placeholder.as_str();
+        GitCredentialResponse::Placeholder {
+            username: self.username.as_str().to_owned(),
+            password: Secret::new(Zeroizing::new(placeholder.to_owned())),
+        }
+    }
+}
+
+/// What git wants in a session that was granted these secrets and whose bridge is on `port`.
+///
+/// # Errors
+/// The answer, where git is to have no placeholder.
+pub fn wanted<'a>(
+    granted: &'a [Granted],
     port: NonZeroU16,
     request: &GitCredentialRequest,
-) -> GitCredentialResponse {
+) -> Result<Wanted<'a>, GitCredentialResponse> {
     match request.operation {
         GitCredentialOperation::Get => {}
         // The placeholder is known here, and stays good while the session has it.
         GitCredentialOperation::Store | GitCredentialOperation::Erase => {
-            return GitCredentialResponse::Nothing;
+            return Err(GitCredentialResponse::Nothing);
         }
     }
     let attributes = match Attributes::read(&request.attributes) {
         Ok(attributes) => attributes,
-        Err(malformed) => return refused(malformed.to_string()),
+        Err(malformed) => return Err(refused(malformed.to_string())),
     };
     if attributes.protocol != Some("http") || attributes.host != Some(&format!("127.0.0.1:{port}"))
     {
-        return GitCredentialResponse::Nothing;
+        return Err(GitCredentialResponse::Nothing);
     }
     let Some(name) = attributes.path.and_then(secret_named) else {
-        return refused("git did not say which remote; credential.useHttpPath has to be true");
+        return Err(refused(
+            "git did not say which remote; credential.useHttpPath has to be true",
+        ));
     };
     let found = granted.iter().find_map(|granted| match &granted.purpose {
         SecretUse::Git { username, .. } if granted.name.as_str() == name => {
-            Some((username, &granted.placeholder))
+            Some(Wanted { granted, username })
         }
         SecretUse::Git { .. } | SecretUse::Anthropic { .. } => None,
     });
-    match found {
-        Some((username, placeholder)) => GitCredentialResponse::Placeholder {
-            username: username.as_str().to_owned(),
-            password: Secret::new(Zeroizing::new(placeholder.as_str().to_owned())),
-        },
-        None => refused(format!(
+    found.ok_or_else(|| {
+        refused(format!(
             "this session was not granted a git secret `{name}`"
-        )),
-    }
+        ))
+    })
 }
 
 /// The secret in `git/<name>/…`.
@@ -88,7 +108,11 @@ mod tests {
             operation,
             attributes: attributes.to_owned(),
         };
-        answer(&granted, NonZeroU16::new(3128).unwrap(), &request)
+        let port = NonZeroU16::new(3128).unwrap();
+        match wanted(&granted, port, &request) {
+            Ok(wanted) => wanted.placeholder(),
+            Err(answer) => answer,
+        }
     }
 
     #[test]

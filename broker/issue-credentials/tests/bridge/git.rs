@@ -102,7 +102,7 @@ impl Session {
     }
 }
 
-/// A helper that hands git's words to [`credential::answer`], as the command line does by the
+/// A helper that hands git's words to [`credential::wanted`], as the command line does by the
 /// session's socket.
 async fn helper(home: &Path, world: &World, tasks: &mut JoinSet<()>) -> PathBuf {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -133,7 +133,11 @@ async fn helper(home: &Path, world: &World, tasks: &mut JoinSet<()>) -> PathBuf 
                 operation,
                 attributes,
             };
-            let said = match credential::answer(&granted, port, &request) {
+            let answer = match credential::wanted(&granted, port, &request) {
+                Ok(wanted) => wanted.placeholder(),
+                Err(answer) => answer,
+            };
+            let said = match answer {
                 GitCredentialResponse::Placeholder { username, password } => {
                     format!("username={username}\npassword={}\n", *password.expose())
                 }
