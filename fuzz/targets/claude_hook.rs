@@ -4,6 +4,7 @@
 use holdfast_authorize_calls::normalize::Arrival;
 use holdfast_authorize_calls::normalize::claude::{Heard, hear};
 use holdfast_authorize_calls::world::World;
+use holdfast_fuzz::shell_parser_may_panic;
 use holdfast_proof::hash::canonical_digest;
 use holdfast_protocol::Timestamp;
 use holdfast_protocol::call::{Caller, HumanUid};
@@ -11,7 +12,7 @@ use holdfast_protocol::grade::Level;
 use holdfast_protocol::id::{AgentKind, CallId, HostId, SessionId, SpiffeId, TrustDomain};
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| {
+fuzz_target!(init: shell_parser_may_panic(), |data: &[u8]| {
     let Ok(payload) = serde_json::from_slice(data) else {
         return;
     };

@@ -7,12 +7,13 @@ use std::thread;
 
 use holdfast_authorize_calls::shell::effects;
 use holdfast_authorize_calls::world::World;
+use holdfast_fuzz::shell_parser_may_panic;
 use libfuzzer_sys::fuzz_target;
 
 /// What a worker thread of the broker has.
 const STACK: usize = 2 << 20;
 
-fuzz_target!(|script: &str| {
+fuzz_target!(init: shell_parser_may_panic(), |script: &str| {
     let worker = || {
         let cwd = Path::new("/home/u/project");
         let world = World {

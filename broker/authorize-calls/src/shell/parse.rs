@@ -1,9 +1,12 @@
-//! The parser, guarded: brush-parser is recursive and backtracks, so hostile nesting could exhaust the stack or the clock.
+//! The parser, guarded: brush-parser is recursive, backtracks and panics, so hostile text could exhaust the stack or the
+//! clock, or end the task that judges it.
 //!
-//! Measured on brush-parser 0.4.0: 17 unclosed `(` or `case` cost seconds, and a thousand nested `$(` overflow a 2 MiB
-//! stack. It must never be called on text that these guards have not counted.
+//! Measured on brush-parser 0.4.0: 17 unclosed `(` or `case` cost seconds, a thousand nested `$(` overflow a 2 MiB stack,
+//! and `~99999999999999999999` panics, as every number does that it takes for a small one. It must never be called on
+//! text that these guards have not counted, nor where its panic would reach the caller.
 
 use std::io::Cursor;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
 use brush_parser::ast::Program;
@@ -37,6 +40,9 @@ pub(super) enum NotShell {
     /// The parser refuses it.
     #[error("it is not valid shell")]
     Syntax,
+    /// The parser broke on it.
+    #[error("the parser of shell text broke on it")]
+    Broke,
 }
 
 /// Parses a script.
@@ -48,27 +54,13 @@ pub(super) fn program(script: &str) -> Result<Program, NotShell> {
         let options = ParserOptions::default();
         let tokens = brush_parser::uncached_tokenize_str(script, &TokenizerOptions::default())
             .map_err(|_| NotShell::Syntax)?;
-        if backtracking(&tokens) > MAX_BACKTRACKING || names_no_descriptor(&tokens) {
+        if backtracking(&tokens) > MAX_BACKTRACKING {
             return Err(NotShell::TooMuch);
         }
         Parser::new(Cursor::new(script.as_bytes()), &options)
             .parse_program()
             .map_err(|_| NotShell::Syntax)
     })?
-}
-
-/// Whether a redirection names a descriptor by a number that is none: the parser takes it for an
-/// `i32` without looking, and would panic.
-fn names_no_descriptor(tokens: &[Token]) -> bool {
-    tokens.windows(2).any(|pair| {
-        let [Token::Word(number, _), Token::Operator(operator, _)] = pair else {
-            return false;
-        };
-        operator.starts_with(['<', '>'])
-            && !number.is_empty()
-            && number.bytes().all(|byte| byte.is_ascii_digit())
-            && number.parse::<i32>().is_err()
-    })
 }
 
 /// Parses one word into its pieces.
@@ -95,11 +87,13 @@ fn pieces<E>(
     with_stack(text, || parse(text).map_err(|_| NotShell::Syntax))?
 }
 
-/// Runs a parser on a stack that its input cannot exhaust.
+/// Runs a parser on a stack that its input cannot exhaust; its panic ends here.
 fn with_stack<T: Send>(text: &str, parse: impl FnOnce() -> T + Send) -> Result<T, NotShell> {
     let openings = openings(text);
     if openings <= INLINE_OPENINGS {
-        return Ok(parse());
+        // What a panic leaves half done is the parser's own and goes with it: the text is only read, and the parser's
+        // caches are locked while they are looked up, never while it parses.
+        return catch_unwind(AssertUnwindSafe(parse)).map_err(|_| NotShell::Broke);
     }
     if openings > MAX_OPENINGS {
         return Err(NotShell::TooMuch);
@@ -110,7 +104,7 @@ fn with_stack<T: Send>(text: &str, parse: impl FnOnce() -> T + Send) -> Result<T
             .spawn_scoped(scope, parse)
             .map_err(|_| NotShell::TooMuch)?
             .join()
-            .map_err(|_| NotShell::TooMuch)
+            .map_err(|_| NotShell::Broke)
     })
 }
 

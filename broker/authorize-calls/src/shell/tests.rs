@@ -459,17 +459,31 @@ fn a_push_is_found_in_every_wrapping() {
 }
 
 #[test]
-fn a_descriptor_that_is_no_number_of_one_is_uninspectable() {
+fn what_the_parser_breaks_on_is_uninspectable_and_harms_nobody() {
+    let deep = format!("{}ls ~99999999999999999999", "{ ".repeat(40)) + &"; }".repeat(40);
     for script in [
         "echo 2147483648>&1",
         "cat 99999999999999999999>x",
         "a 4294967296<y",
+        "ls ~99999999999999999999",
+        "ls ~-99999999999999999999/x",
+        "cat <<<~+99999999999999999999",
+        deep.as_str(),
     ] {
-        let effects = effects(script, Path::new(CWD), &world());
-        assert!(
-            matches!(effects.as_slice(), [Effect::Uninspectable { .. }]),
-            "{script}: {effects:?}"
-        );
+        let found = effects(script, Path::new(CWD), &world());
+        let outward = |effect: &Effect| {
+            matches!(
+                effect,
+                Effect::Uninspectable {
+                    reach: Reach::Outward,
+                    ..
+                }
+            )
+        };
+        assert!(found.iter().any(outward), "{script}: {found:?}");
+        // The next text is understood as ever.
+        let next = effects("ls >file", Path::new(CWD), &world());
+        assert!(!next.iter().any(outward), "{next:?}");
     }
     // As an argument it is only a number.
     let effects = effects("echo 2147483648; ls >file", Path::new(CWD), &world());
