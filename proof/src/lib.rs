@@ -10,6 +10,7 @@ pub mod credential;
 pub mod ek_certificate;
 pub mod evidence;
 pub mod hash;
+pub mod ima;
 pub mod merkle;
 pub mod note;
 pub mod policy;

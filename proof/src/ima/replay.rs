@@ -1,0 +1,257 @@
+//! Whether a list is the one that went into a quoted PCR 10.
+//!
+//! The list is read after the quote, so it may have more entries than the quote covers: the prefix that gives exactly
+//! the quoted value is proven, and nothing behind it. A state is small and goes on where it ended.
+
+use aws_lc_rs::digest::Context;
+use serde::{Deserialize, Serialize};
+
+use super::PCR;
+use super::list::{Entry, List, MalformedList};
+use crate::tpm::{Digest, HashAlg, PcrValues};
+
+const ONES: [u8; HashAlg::MAX_DIGEST] = [0xff; HashAlg::MAX_DIGEST];
+const ZEROS: [u8; HashAlg::MAX_DIGEST] = [0; HashAlg::MAX_DIGEST];
+
+/// What the kernel extends a bank with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Extension {
+    /// The bank's own hash over the template data (Linux 5.8).
+    Own,
+    /// The SHA-1 over the template data, with zeros behind it: every bank before Linux 5.8, and later a bank whose
+    /// algorithm the kernel had not loaded when IMA began.
+    PaddedSha1,
+}
+
+/// Why a list does not belong to a quote.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReplayRefused {
+    /// It is no list.
+    #[error(transparent)]
+    Malformed(#[from] MalformedList),
+    /// An entry's template hash is not that of its data.
+    #[error("entry {index}, at byte {offset}: its template hash is not that of its data")]
+    TemplateHash {
+        /// The entry, counted from the boot.
+        index: u64,
+        /// Where it begins.
+        offset: usize,
+    },
+    /// An entry went into another PCR, so that PCR 10 does not vouch for it.
+    #[error(
+        "entry {index}, at byte {offset}, is of pcr {pcr}: only what is measured into pcr 10 is proven"
+    )]
+    OtherPcr {
+        /// The entry.
+        index: u64,
+        /// Where it begins.
+        offset: usize,
+        /// The PCR.
+        pcr: u32,
+    },
+    /// The quote lacks PCR 10 of a bank that is replayed.
+    #[error("pcr 10 of the bank {0:?} is not quoted")]
+    NotQuoted(HashAlg),
+}
+
+/// One bank's PCR 10 as replayed so far.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Running {
+    bank: HashAlg,
+    extension: Extension,
+    #[serde(with = "hex")]
+    value: Vec<u8>,
+}
+
+/// How far a list was replayed. Until a quote was reached, a bank may stand here with each way to extend it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replay {
+    entries: u64,
+    banks: Vec<Running>,
+}
+
+/// What came of replaying a list against a quote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Prefix {
+    /// So many of the list's entries give the quoted value; this state goes on behind them.
+    Proven {
+        /// The state.
+        replay: Replay,
+        /// How many of the entries that were read.
+        entries: usize,
+    },
+    /// The list ended without giving the quoted value.
+    NotReached {
+        /// The state at the list's end, unproven.
+        replay: Replay,
+    },
+}
+
+impl Replay {
+    /// The state at a boot, of these banks.
+    pub fn start(banks: impl IntoIterator<Item = HashAlg>) -> Self {
+        let running = |bank: HashAlg, extension| Running {
+            bank,
+            extension,
+            value: vec![0; bank.digest_len()],
+        };
+        let mut list = Vec::new();
+        for bank in banks {
+            list.push(running(bank, Extension::Own));
+            if bank != HashAlg::Sha1 {
+                list.push(running(bank, Extension::PaddedSha1));
+            }
+        }
+        Self {
+            entries: 0,
+            banks: list,
+        }
+    }
+
+    /// How many entries were replayed since the boot.
+    pub fn entries(&self) -> u64 {
+        self.entries
+    }
+
+    /// The banks, each once.
+    pub fn banks(&self) -> impl Iterator<Item = HashAlg> + '_ {
+        let mut seen = None;
+        self.banks.iter().filter_map(move |running| {
+            let new = seen.replace(running.bank) != Some(running.bank);
+            new.then_some(running.bank)
+        })
+    }
+
+    /// The banks that are extended with padded SHA-1: whoever reads a verdict should know.
+    pub fn padded(&self) -> impl Iterator<Item = HashAlg> + '_ {
+        self.banks
+            .iter()
+            .filter(|running| running.extension == Extension::PaddedSha1)
+            .map(|running| running.bank)
+    }
+
+    /// Replays `list` from here on until it gives the quoted PCR 10 of every bank.
+    ///
+    /// # Errors
+    /// [`ReplayRefused`] if an entry before that is not what it should be.
+    pub fn replay(&self, list: List<'_>, quoted: &PcrValues) -> Result<Prefix, ReplayRefused> {
+        let wanted = self.wanted(quoted)?;
+        let mut state = self.clone();
+        if let Some(replay) = state.reached(&wanted) {
+            return Ok(Prefix::Proven { replay, entries: 0 });
+        }
+        for (read, entry) in list.enumerate() {
+            state.extend(&entry?)?;
+            if let Some(replay) = state.reached(&wanted) {
+                let entries = read + 1;
+                return Ok(Prefix::Proven { replay, entries });
+            }
+        }
+        Ok(Prefix::NotReached { replay: state })
+    }
+
+    fn wanted<'q>(&self, quoted: &'q PcrValues) -> Result<Vec<&'q Digest>, ReplayRefused> {
+        let missing = ReplayRefused::NotQuoted;
+        self.banks
+            .iter()
+            .map(|running| {
+                super::pcr()
+                    .and_then(|pcr| quoted.value(running.bank, pcr))
+                    .ok_or(missing(running.bank))
+            })
+            .collect()
+    }
+
+    /// The state with the extensions that give the quoted value, if each bank has one.
+    fn reached(&self, wanted: &[&Digest]) -> Option<Self> {
+        let matches = |(running, wanted): &(&Running, &&Digest)| running.value == wanted.as_bytes();
+        // The first bank decides almost always; nothing is allocated before it does.
+        self.banks.iter().zip(wanted).find(matches)?;
+        let banks: Vec<_> = self
+            .banks
+            .iter()
+            .zip(wanted)
+            .filter(matches)
+            .map(|(running, _)| running.clone())
+            .collect();
+        // At the boot both ways have the value zero, and stay.
+        self.banks()
+            .all(|bank| banks.iter().any(|running| running.bank == bank))
+            .then_some(Self {
+                entries: self.entries,
+                banks,
+            })
+    }
+
+    fn extend(&mut self, entry: &Entry<'_>) -> Result<(), ReplayRefused> {
+        let (index, offset) = (entry.index(), entry.offset());
+        if entry.pcr() != u32::from(PCR) {
+            let pcr = entry.pcr();
+            return Err(ReplayRefused::OtherPcr { index, offset, pcr });
+        }
+        let (alg, listed) = entry.template_hash();
+        let violation = entry.is_violation();
+        let hash = hash(alg, entry);
+        if !violation && hash.as_ref() != listed {
+            return Err(ReplayRefused::TemplateHash { index, offset });
+        }
+        let sha1 = (alg != HashAlg::Sha1
+            && self
+                .banks
+                .iter()
+                .any(|bank| bank.extension == Extension::PaddedSha1))
+        .then(|| self::hash(HashAlg::Sha1, entry));
+        let sha1 = sha1.as_ref().unwrap_or(&hash);
+        for running in &mut self.banks {
+            let bank = running.bank;
+            let mut context = Context::new(bank.implementation());
+            context.update(&running.value);
+            if violation {
+                context.update(first(&ONES, bank.digest_len()));
+            } else {
+                match running.extension {
+                    Extension::Own if bank == alg => context.update(hash.as_ref()),
+                    Extension::Own => context.update(self::hash(bank, entry).as_ref()),
+                    Extension::PaddedSha1 => {
+                        context.update(sha1.as_ref());
+                        let padding = bank.digest_len().saturating_sub(sha1.as_ref().len());
+                        context.update(first(&ZEROS, padding));
+                    }
+                }
+            }
+            running.value.clear();
+            running.value.extend_from_slice(context.finish().as_ref());
+        }
+        self.entries = self.entries.saturating_add(1);
+        Ok(())
+    }
+}
+
+fn hash(alg: HashAlg, entry: &Entry<'_>) -> aws_lc_rs::digest::Digest {
+    let mut context = Context::new(alg.implementation());
+    for part in entry.hashed() {
+        context.update(part);
+    }
+    context.finish()
+}
+
+fn first(bytes: &[u8; HashAlg::MAX_DIGEST], count: usize) -> &[u8] {
+    bytes.get(..count).unwrap_or_default()
+}
+
+/// Bytes as lowercase hex.
+mod hex {
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&data_encoding::HEXLOWER.encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(from)?;
+        data_encoding::HEXLOWER
+            .decode(text.as_bytes())
+            .map_err(D::Error::custom)
+    }
+}
