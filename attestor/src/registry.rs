@@ -6,6 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use holdfast_proof::hash::sha256;
+use holdfast_proof::ima::Replay;
 use holdfast_proof::tpm::{ClockInfo, Digest, NvPublic, PcrIndex, PcrValues, Public, PublicKey};
 use holdfast_protocol::evidence::Appraisal;
 use holdfast_protocol::grade::Grade;
@@ -163,6 +164,26 @@ impl ReferencePcrs {
     }
 }
 
+/// How far a host's measurement list was verified in one boot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImaState {
+    /// The boot: the TPM's resetCount.
+    pub boot: u32,
+    /// What a quote has proven.
+    pub proven: Replay,
+    /// What was sent since then, where one attestation could not hold all that its quote covers.
+    pub ahead: Option<Replay>,
+    /// How many of the entries were neither listed nor signed.
+    pub unjustified: u64,
+}
+
+impl ImaState {
+    /// Where the next part of the list goes on.
+    pub fn next(&self) -> &Replay {
+        self.ahead.as_ref().unwrap_or(&self.proven)
+    }
+}
+
 /// Counts the writes to a host's row, so that two answers made from one reading cannot both be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Revision(pub i64);
@@ -203,6 +224,8 @@ pub struct Host {
     pub last: Observed,
     /// What its PCRs are held to; empty before its first attestation.
     pub reference: ReferencePcrs,
+    /// How far its measurement list was verified; absent before that.
+    pub ima: Option<ImaState>,
 }
 
 /// Which kind of SVID was issued.

@@ -43,6 +43,8 @@ pub struct TpmConfig {
     pub device: TpmDevice,
     /// Which EK proves it.
     pub ek: EndorsementKey,
+    /// A measurement list that went into this TPM's PCR 10, in place of the kernel's own.
+    pub ima_list: Option<PathBuf>,
     /// A file that holds the owner hierarchy's authorization.
     pub owner_auth_file: Option<PathBuf>,
     /// A file that holds the endorsement hierarchy's authorization.
@@ -214,6 +216,14 @@ impl Config {
         if !config.launcher.socket.is_absolute() {
             return Err(value("launcher.socket", "has to be an absolute path"));
         }
+        if config
+            .tpm
+            .ima_list
+            .as_ref()
+            .is_some_and(|path| !path.is_absolute())
+        {
+            return Err(value("tpm.ima-list", "has to be an absolute path"));
+        }
         if config.audit.counter_per_day > 288 {
             return Err(value(
                 "audit.counter-per-day",
@@ -244,6 +254,7 @@ impl Default for TpmConfig {
         Self {
             device: TpmDevice::Device(PathBuf::from("/dev/tpmrm0")),
             ek: EndorsementKey::Rsa2048,
+            ima_list: None,
             owner_auth_file: None,
             endorsement_auth_file: None,
         }
@@ -298,7 +309,7 @@ mod tests {
           |
         2 | devise = "/dev/tpm0"
           | ^^^^^^
-        unknown field `devise`, expected one of `device`, `ek`, `owner-auth-file`, `endorsement-auth-file`
+        unknown field `devise`, expected one of `device`, `ek`, `ima-list`, `owner-auth-file`, `endorsement-auth-file`
         "#);
         insta::assert_snapshot!(parse("state = \"here\"").unwrap_err(), @"`/etc/holdfast/holdfastd.toml`: `state` has to be an absolute path");
         insta::assert_snapshot!(parse("[audit]\ncounter-per-day = 9999").unwrap_err(), @"`/etc/holdfast/holdfastd.toml`: `audit.counter-per-day` may be 288 at most: beyond that a TPM wears out within five years");

@@ -96,6 +96,13 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
         .as_ref()
         .and_then(|launcher| launcher.event_log.clone())
         .filter(|_| tpm.grade == Grade::Hardware);
+    let ima_list = match &config.tpm.ima_list {
+        Some(path) => Some(declared(path, record.as_ref()).await?),
+        None => launcher
+            .as_ref()
+            .and_then(|launcher| launcher.ima_list.clone())
+            .filter(|_| tpm.grade == Grade::Hardware),
+    };
     let stop = CancellationToken::new();
     let (attest_host, host_task) = AttestHost::new(
         tpm.provisioned.clone(),
@@ -103,6 +110,7 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
             name: host_name(),
             grade: tpm.grade,
             event_log,
+            ima_list,
         },
         Arc::clone(&record),
         state.join("enrollment.json"),
@@ -204,6 +212,20 @@ struct Launcher {
     sessions: Sessions,
     watcher: Watcher,
     event_log: Option<Arc<File>>,
+    ima_list: Option<Arc<File>>,
+}
+
+/// Opens the measurement list that the configuration names, and records that it did.
+async fn declared(path: &Path, record: &dyn Record) -> anyhow::Result<Arc<File>> {
+    let file = File::open(path)
+        .with_context(|| format!("the measurement list `{}` cannot be read", path.display()))?;
+    let path = path.display().to_string();
+    tracing::warn!(
+        path,
+        "the measurement list is not this kernel's, by configuration"
+    );
+    record.record(What::ImaListDeclared { path }).await?;
+    Ok(Arc::new(file))
 }
 
 impl Launcher {
@@ -220,6 +242,7 @@ impl Launcher {
             sessions,
             watcher,
             event_log: greeting.event_log.map(|log| Arc::new(File::from(log))),
+            ima_list: greeting.ima_list.map(|list| Arc::new(File::from(list))),
         }))
     }
 }

@@ -2,7 +2,7 @@
 #![no_main]
 
 use holdfast_protocol::evidence::Evidence;
-use holdfast_protocol::wire::{MAX_EVENT_LOG, MAX_PCRS, MAX_STRUCTURE, attestor};
+use holdfast_protocol::wire::{MAX_EVENT_LOG, MAX_IMA_LIST, MAX_PCRS, MAX_STRUCTURE, attestor};
 use libfuzzer_sys::fuzz_target;
 use prost::Message;
 
@@ -17,6 +17,7 @@ fuzz_target!(|data: &[u8]| {
     assert!(evidence.pcrs.len() <= MAX_PCRS);
     assert!(evidence.node_key.len() <= MAX_STRUCTURE);
     assert!(evidence.event_log.len() <= MAX_EVENT_LOG);
+    assert!(evidence.ima.as_ref().is_none_or(|ima| ima.entries.len() <= MAX_IMA_LIST));
     // Nothing that was sent is lost or changed on the way in.
     assert_eq!(back(host_id, evidence), message);
 });
@@ -31,6 +32,7 @@ fn back(host_id: String, evidence: Evidence) -> attestor::Evidence {
         csr,
         audit_counter_certified,
         event_log,
+        ima,
     } = evidence;
     attestor::Evidence {
         host_id,
@@ -42,5 +44,6 @@ fn back(host_id: String, evidence: Evidence) -> attestor::Evidence {
         csr,
         audit_counter_certified: Some(audit_counter_certified.into()),
         event_log,
+        ima: ima.map(Into::into),
     }
 }

@@ -180,4 +180,9 @@ pub enum What {
         /// Records that were found whole.
         records: u64,
     },
+    /// The broker sends a measurement list from a file that its configuration names, and not its own kernel's.
+    ImaListDeclared {
+        /// The file.
+        path: String,
+    },
 }

@@ -35,6 +35,28 @@ pub struct Evidence {
     pub audit_counter_certified: Signed,
     /// The UEFI event log as the firmware left it; empty where there is none.
     pub event_log: Vec<u8>,
+    /// The kernel's measurement list; absent where the host has none.
+    pub ima: Option<ImaList>,
+}
+
+/// A part of the kernel's measurement list, read after the quote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImaList {
+    /// The number of its first entry, counted from the boot.
+    pub first: u64,
+    /// Entries as `binary_runtime_measurements` has them.
+    pub entries: Vec<u8>,
+    /// Where it ends.
+    pub end: ImaEnd,
+}
+
+/// Where a part of a measurement list ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImaEnd {
+    /// Where the list ended when it was read.
+    Whole,
+    /// Where one message was full: more follows.
+    Cut,
 }
 
 /// One PCR's value in one bank.
@@ -68,6 +90,10 @@ pub enum Check {
     PcrSelection,
     /// The PCR digest recomputes from the supplied values.
     PcrDigest,
+    /// The measurement list is the one that went into the quoted PCR 10.
+    ImaReplay,
+    /// What was measured is listed or signed.
+    ImaPolicy,
     /// The blocking PCRs have their reference values.
     PcrReference,
     /// The certified key is the CSR's key, with the right attributes.
@@ -95,6 +121,8 @@ impl fmt::Display for Check {
             Self::Binding => "binding",
             Self::PcrSelection => "pcr-selection",
             Self::PcrDigest => "pcr-digest",
+            Self::ImaReplay => "ima-replay",
+            Self::ImaPolicy => "ima-policy",
             Self::PcrReference => "pcr-reference",
             Self::NodeKey => "node-key",
             Self::Csr => "csr",

@@ -26,6 +26,10 @@ pub const MAX_STRUCTURE: usize = 16 * 1024;
 /// The largest event log that we take.
 pub const MAX_EVENT_LOG: usize = 1 << 20;
 
+/// The most bytes of a measurement list in one attestation: some 20,000 entries, and with the event log below what
+/// gRPC takes in one message.
+pub const MAX_IMA_LIST: usize = 2 << 20;
+
 /// A peer's message is not what it should be.
 #[derive(Debug, thiserror::Error)]
 pub enum WireError {
@@ -96,6 +100,7 @@ impl TryFrom<attestor::Evidence> for evidence::Evidence {
             csr,
             audit_counter_certified,
             event_log,
+            ima,
         } = message;
         if pcrs.len() > MAX_PCRS {
             return Err(WireError::TooLarge {
@@ -116,7 +121,44 @@ impl TryFrom<attestor::Evidence> for evidence::Evidence {
             csr: bounded("csr", csr, MAX_STRUCTURE)?,
             audit_counter_certified: signed("audit_counter_certified", audit_counter_certified)?,
             event_log: bounded("event_log", event_log, MAX_EVENT_LOG)?,
+            ima: ima.map(evidence::ImaList::try_from).transpose()?,
         })
+    }
+}
+
+impl TryFrom<attestor::ImaList> for evidence::ImaList {
+    type Error = WireError;
+
+    fn try_from(message: attestor::ImaList) -> Result<Self, WireError> {
+        let attestor::ImaList {
+            first,
+            entries,
+            cut,
+        } = message;
+        Ok(Self {
+            first,
+            entries: bounded("ima.entries", entries, MAX_IMA_LIST)?,
+            end: if cut {
+                evidence::ImaEnd::Cut
+            } else {
+                evidence::ImaEnd::Whole
+            },
+        })
+    }
+}
+
+impl From<evidence::ImaList> for attestor::ImaList {
+    fn from(list: evidence::ImaList) -> Self {
+        let evidence::ImaList {
+            first,
+            entries,
+            end,
+        } = list;
+        Self {
+            first,
+            entries,
+            cut: end == evidence::ImaEnd::Cut,
+        }
     }
 }
 

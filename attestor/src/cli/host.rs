@@ -4,12 +4,15 @@ use std::fmt::Write;
 use std::path::Path;
 
 use clap::Subcommand;
+use holdfast_protocol::evidence::{Appraisal, Check, Checked, Finding};
 use holdfast_protocol::id::HostId;
 use serde_json::{Value, json};
 
 use super::render::{self, Form};
 use super::{Problem, state};
-use crate::registry::{self, EkFingerprint, Judged, Observed, Outcome, Standing, Verdict};
+use crate::registry::{
+    self, EkFingerprint, ImaState, Judged, Observed, Outcome, Standing, Verdict,
+};
 use crate::rfc3339;
 use crate::serve::now;
 use crate::store::{Found, Store};
@@ -106,6 +109,7 @@ fn show(host: &registry::Host, verdicts: &[Verdict], form: Form) -> Result<(), P
                 })
             })
             .collect();
+        members.insert("ima".to_owned(), json!(host.ima));
         members.insert("reference_pcrs".to_owned(), reference.into());
     }
     match form {
@@ -138,6 +142,22 @@ fn described(host: &registry::Host, verdicts: &[Verdict]) -> String {
         ek = fingerprint(host),
         ak = enrolled.ak.name(),
     );
+    if let Some(ima) = &host.ima {
+        let ImaState {
+            boot,
+            proven,
+            ahead,
+            unjustified,
+        } = ima;
+        let ahead = ahead.as_ref().map_or_else(String::new, |ahead| {
+            format!(", {} sent and not proven yet", ahead.entries())
+        });
+        let _ = write!(
+            text,
+            "\n  ima       {} entries verified since reset {boot}{ahead}, {unjustified} not right",
+            proven.entries()
+        );
+    }
     for (index, value) in host.reference.iter() {
         let bank = format!("{:?}", value.alg()).to_lowercase();
         let value = data_encoding::HEXLOWER.encode(value.as_bytes());
@@ -165,9 +185,19 @@ fn told(verdict: &Verdict) -> String {
                     refusal.check, refusal.detail
                 )
             }
-            None => format!("attestation {outcome}"),
+            None => measured(appraisal).fold(format!("attestation {outcome}"), |text, note| {
+                format!("{text}\n      {}: {}", note.check, note.detail)
+            }),
         },
     }
+}
+
+/// What was noted of a host's measurement list.
+fn measured(appraisal: &Appraisal) -> impl Iterator<Item = &Checked> {
+    appraisal.checks.iter().filter(|checked| {
+        checked.finding == Finding::Noted
+            && matches!(checked.check, Check::ImaReplay | Check::ImaPolicy)
+    })
 }
 
 fn changed(id: HostId, found: Found, what: &str, form: Form) -> Result<(), Problem> {

@@ -60,7 +60,7 @@ pub(super) async fn run(path: &Path) -> Result<(), Problem> {
 fn settings(config: &Config) -> Result<Settings, Problem> {
     Ok(Settings {
         enrollment: config.enrollment_policy()?,
-        evidence: config.evidence_policy(),
+        evidence: config.evidence_policy()?,
         x509_ttl: config.svid.x509_ttl.duration(),
         jwt_ttl: config.svid.jwt_ttl.duration(),
         server_names: config.server_names.clone(),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use holdfast_proof::ek_certificate::Certificate;
+use holdfast_proof::ima::{InvalidKey, InvalidLine};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
@@ -55,6 +56,24 @@ pub enum ConfigError {
         /// The file.
         path: PathBuf,
     },
+    /// A line of an allow list is not one.
+    #[error("`{path}` is not an allow list")]
+    AllowList {
+        /// The file.
+        path: PathBuf,
+        /// The line, and what is wrong with it.
+        #[source]
+        source: InvalidLine,
+    },
+    /// A certificate's key cannot be used for files.
+    #[error("`{path}` names no key that can sign files")]
+    ImaKey {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: InvalidKey,
+    },
 }
 
 pub(super) fn load(path: &Path) -> Result<Config, ConfigError> {
@@ -93,6 +112,15 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
         .iter()
         .map(|(_, index)| index)
         .collect();
+    if required
+        .iter()
+        .any(|index| Some(*index) == holdfast_proof::ima::pcr())
+    {
+        return Err(value(
+            "policy.required-pcrs",
+            "names PCR 10, which has no fixed value: `policy.ima` asks for it",
+        ));
+    }
     if !config.policy.block.0.is_subset(&required) {
         return Err(value(
             "policy.block",
@@ -117,9 +145,15 @@ pub(super) fn enrollment_policy(
 
 /// The certificates in the files of a folder, by file name.
 fn certificates(folder: Option<&Path>) -> Result<Vec<Certificate>, ConfigError> {
-    let Some(folder) = folder else {
-        return Ok(Vec::new());
-    };
+    let mut certificates = Vec::new();
+    for (path, bytes) in folder.map(files).transpose()?.unwrap_or_default() {
+        certificates.extend(from_file(&bytes).ok_or(ConfigError::NoCertificate { path })?);
+    }
+    Ok(certificates)
+}
+
+/// The files of a folder, by name.
+pub(super) fn files(folder: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>, ConfigError> {
     let unreadable = |path: &Path| {
         let path = path.to_owned();
         move |source| ConfigError::Unreadable { path, source }
@@ -132,15 +166,15 @@ fn certificates(folder: Option<&Path>) -> Result<Vec<Certificate>, ConfigError> 
         }
     }
     files.sort();
-    let mut certificates = Vec::new();
+    let mut contents = Vec::new();
     for path in files {
         let mut bytes = Vec::new();
         std::fs::File::open(&path)
             .and_then(|file| file.take(MAX_FILE).read_to_end(&mut bytes))
             .map_err(unreadable(&path))?;
-        certificates.extend(from_file(&bytes).ok_or(ConfigError::NoCertificate { path })?);
+        contents.push((path, bytes));
     }
-    Ok(certificates)
+    Ok(contents)
 }
 
 /// One certificate in DER, or at least one in PEM.

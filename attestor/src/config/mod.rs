@@ -3,6 +3,7 @@
 //! `attestor.toml` beside this crate is its reference, and a test keeps the two alike. It must never
 //! hold a secret: keys are made in the state folder.
 
+mod ima;
 mod load;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use crate::enroll_host::EnrollmentPolicy;
 use crate::mirror_audit::Limits;
 use crate::registry::EkFingerprint;
 use crate::verify_host::EvidencePolicy;
+pub use ima::{ImaConfig, ImaMode};
 pub use load::ConfigError;
 pub use value::{
     BlockingPcrs, Explain, FirmwareVersion, InvalidValue, LogFormat, RequiredPcrs, SimulatedTpms,
@@ -98,6 +100,8 @@ pub struct PolicyConfig {
     pub block: BlockingPcrs,
     /// Firmware that is refused.
     pub refused_firmware: Vec<FirmwareVersion>,
+    /// What kernels may have measured.
+    pub ima: ImaConfig,
 }
 
 /// What the attestor takes of hosts' audit logs.
@@ -144,10 +148,16 @@ impl Config {
         load::enrollment_policy(&self.enrollment)
     }
 
-    /// What policy wants of evidence.
-    pub fn evidence_policy(&self) -> EvidencePolicy {
-        EvidencePolicy {
-            required: self.policy.required_pcrs.0.clone(),
+    /// What policy wants of evidence, with the allow lists and certificates that it names read.
+    ///
+    /// # Errors
+    /// [`ConfigError`] naming the file, and the line of an allow list.
+    pub fn evidence_policy(&self) -> Result<EvidencePolicy, ConfigError> {
+        let ima = ima::policy(&self.policy.ima)?;
+        let required = &self.policy.required_pcrs.0;
+        Ok(EvidencePolicy {
+            required: ima::required(required, &ima),
+            ima,
             blocking: self.policy.block.0.clone(),
             refused_firmware: self
                 .policy
@@ -155,7 +165,7 @@ impl Config {
                 .iter()
                 .map(|version| version.0)
                 .collect(),
-        }
+        })
     }
 }
 

@@ -46,7 +46,7 @@ fn mistakes_are_named_with_line_and_key() {
       |
     3 | required_pcrs = ""
       | ^^^^^^^^^^^^^
-    unknown field `required_pcrs`, expected one of `required-pcrs`, `block`, `refused-firmware`
+    unknown field `required_pcrs`, expected one of `required-pcrs`, `block`, `refused-firmware`, `ima`
     "#);
     insta::assert_snapshot!(complaint("trust-domain = \"a\"\n[policy]\nrequired-pcrs = \"sha256:24\""), @r#"
     `/etc/holdfast/attestor.toml` is not a configuration of holdfast-attestor:
@@ -107,4 +107,52 @@ fn a_folder_of_certificates_has_nothing_else() {
         config.enrollment_policy(),
         Err(ConfigError::NoCertificate { .. })
     ));
+}
+
+#[test]
+fn measurement_policy_is_read_at_the_start_and_its_mistakes_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let allow = folder.path().join("allow");
+    let keys = folder.path().join("keys");
+    std::fs::create_dir(&keys).unwrap();
+    let config = |mode: &str| {
+        let text = format!(
+            "trust-domain = \"a\"\n[policy.ima]\nmode = \"{mode}\"\nallow = [\"{}\"]\nkeys = \"{}\"\nexclude = [\"/tmp/*\"]\n",
+            allow.display(),
+            keys.display()
+        );
+        load(&text).unwrap().evidence_policy()
+    };
+    let required = |mode: &str| {
+        let policy = config(mode).unwrap();
+        policy
+            .required
+            .iter()
+            .map(|(_, index)| index.get())
+            .collect::<Vec<_>>()
+    };
+    // Nothing that is off is opened.
+    assert_eq!(required("off"), [0, 2, 4, 7, 9, 11]);
+    assert!(matches!(
+        config("record"),
+        Err(ConfigError::Unreadable { .. })
+    ));
+    std::fs::write(&allow, format!("# tools\n{}  /bin/true\n", "0".repeat(64))).unwrap();
+    assert_eq!(required("record"), [0, 2, 4, 7, 9, 10, 11]);
+    assert_eq!(required("enforce"), [0, 2, 4, 7, 9, 10, 11]);
+    std::fs::write(&allow, "# tools\nsha256:00  /bin/true\n").unwrap();
+    let error = config("enforce").unwrap_err();
+    assert_eq!(
+        holdfast_protocol::words::with_causes(&error),
+        format!(
+            "`{}` is not an allow list: line 2: its digest has the length of no algorithm",
+            allow.display()
+        )
+    );
+    std::fs::write(&allow, "").unwrap();
+    std::fs::write(keys.join("a.pem"), "notes").unwrap();
+    assert!(matches!(config("enforce"), Err(ConfigError::ImaKey { .. })));
+
+    let with = |text: &str| complaint(&format!("trust-domain = \"a\"\n{text}"));
+    insta::assert_snapshot!(with("[policy]\nrequired-pcrs = \"sha256:7,10\""), @"`/etc/holdfast/attestor.toml`: `policy.required-pcrs` names PCR 10, which has no fixed value: `policy.ima` asks for it");
 }

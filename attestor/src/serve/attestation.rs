@@ -24,7 +24,7 @@ use crate::registry::{
 };
 use crate::rfc3339;
 use crate::store::{Acceptance, Store};
-use crate::verify_host::{Expectation, Refusal, Verified, verify};
+use crate::verify_host::{Expectation, Refusal, Verified, ima_wanted, verify};
 
 /// How long a host has to answer: a slow TPM takes seconds, a person is not involved.
 const NONCE_TTL: std::time::Duration = std::time::Duration::from_secs(120);
@@ -63,6 +63,7 @@ impl<S: Store> Service for Attestation<S> {
         Ok(Response::new(AttestationChallenge {
             nonce: nonce.as_bytes().to_vec(),
             required,
+            ima: ima_wanted(&self.0.settings.evidence, host.ima.as_ref()),
         }))
     }
 
@@ -126,6 +127,7 @@ impl<S: Store> Attestation<S> {
         let refusal = Refusal {
             check: Check::Registration,
             detail: detail.to_owned(),
+            ima: None,
         };
         tracing::warn!(host = %id, %remote, reason = %refusal.check, detail, "attestation refused");
         Err(refused(self.0.settings.explain, &refusal))
@@ -142,6 +144,7 @@ impl<S: Store> Attestation<S> {
             csr,
             observed,
             learned,
+            ima,
         } = verified;
         let signed = self
             .0
@@ -158,6 +161,7 @@ impl<S: Store> Attestation<S> {
             revision: host.revision,
             observed,
             learned,
+            ima,
             verdict: Verdict {
                 at: now,
                 host: Some(host.id),
@@ -209,16 +213,22 @@ impl<S: Store> Attestation<S> {
             detail = refusal.detail,
             "attestation refused"
         );
-        self.0
-            .store
-            .record_verdict(&Verdict {
-                at: now,
-                host: Some(host.id),
-                outcome: Outcome::Refused,
-                judged: Judged::Attestation { appraisal },
-            })
-            .await
-            .map_err(failed)?;
+        let verdict = Verdict {
+            at: now,
+            host: Some(host.id),
+            outcome: Outcome::Refused,
+            judged: Judged::Attestation { appraisal },
+        };
+        let store = &self.0.store;
+        match &refusal.ima {
+            Some(ima) => {
+                store
+                    .refuse_ahead(host.id, host.revision, ima, &verdict)
+                    .await
+            }
+            None => store.record_verdict(&verdict).await,
+        }
+        .map_err(failed)?;
         Err(refused(self.0.settings.explain, refusal))
     }
 }

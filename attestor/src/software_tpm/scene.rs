@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use holdfast_proof::evidence::{ChannelBinding, Nonce, evidence_binding};
 use holdfast_proof::tpm::{PcrSelection, PcrValues, Public};
 use holdfast_protocol::Timestamp;
-use holdfast_protocol::evidence::{Appraisal, Evidence, PcrValue};
+use holdfast_protocol::evidence::{Appraisal, Evidence, ImaList, PcrValue};
 use holdfast_protocol::grade::Grade;
 use holdfast_protocol::id::HostId;
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData};
@@ -14,7 +14,7 @@ use super::{SIGNING, SoftwareTpm, Statement, pcr, signing_public};
 use crate::registry::{
     EkTrust, EnrolledHost, Host, NonceStanding, Observed, ReferencePcrs, Revision, Standing,
 };
-use crate::verify_host::{EvidencePolicy, Expectation, Refusal, Verified, verify};
+use crate::verify_host::{EvidencePolicy, Expectation, ImaPolicy, Refusal, Verified, verify};
 
 /// An enrolled host, and what its evidence is judged by.
 pub(crate) struct Scene {
@@ -37,6 +37,7 @@ pub(crate) struct Parts {
     pub(crate) csr: Vec<u8>,
     pub(crate) audit_counter_certified: Statement,
     pub(crate) event_log: Vec<u8>,
+    pub(crate) ima: Option<ImaList>,
 }
 
 impl Scene {
@@ -59,6 +60,7 @@ impl Scene {
             enrolled,
             standing: Standing::Active,
             reference: ReferencePcrs::default(),
+            ima: None,
         };
         Self {
             tpm,
@@ -110,6 +112,7 @@ impl Scene {
             csr,
             audit_counter_certified: tpm.certify_counter(extra),
             event_log,
+            ima: None,
         }
     }
 
@@ -129,6 +132,7 @@ impl Scene {
             csr: parts.csr,
             audit_counter_certified: tpm.sign(&parts.audit_counter_certified),
             event_log: parts.event_log,
+            ima: parts.ima,
         }
     }
 
@@ -151,6 +155,7 @@ pub(crate) fn policy() -> EvidencePolicy {
         required: PcrSelection::of(holdfast_proof::tpm::HashAlg::Sha256, indices),
         blocking: BTreeSet::from([pcr(7)]),
         refused_firmware: BTreeSet::from([0xdead]),
+        ima: ImaPolicy::Off,
     }
 }
 

@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::enroll_host::PendingEnrollment;
 use crate::registry::{
-    EnrolledHost, Host, IssuedSvid, NonceStanding, Observed, Revision, TokenHash, TokenRecord,
-    Verdict,
+    EnrolledHost, Host, ImaState, IssuedSvid, NonceStanding, Observed, Revision, TokenHash,
+    TokenRecord, Verdict,
 };
 
 pub use mirror::MirrorStore;
@@ -85,6 +85,8 @@ pub struct Acceptance {
     pub observed: Observed,
     /// PCR values that become its reference from now on.
     pub learned: PcrValues,
+    /// How far its measurement list was verified; what is kept stays where this is absent.
+    pub ima: Option<ImaState>,
     /// The appraisal.
     pub verdict: Verdict,
     /// The node SVID.
@@ -216,6 +218,18 @@ pub trait Store: MirrorStore + Clone + Send + Sync + 'static {
     fn accept(
         &self,
         acceptance: &Acceptance,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Writes down how far a refused host's measurement list was replayed, with the refusal.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if the host changed since it was read; others if it could not be made durable.
+    fn refuse_ahead(
+        &self,
+        host: HostId,
+        revision: Revision,
+        ima: &ImaState,
+        verdict: &Verdict,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Adds to the verdict log.

@@ -31,7 +31,11 @@ impl Appraiser {
     /// A check that failed.
     pub(super) fn refused(&mut self, check: Check, detail: impl Display) -> Refusal {
         let detail = self.push(check, Finding::Refused, &detail);
-        Refusal { check, detail }
+        Refusal {
+            check,
+            detail,
+            ima: None,
+        }
     }
 
     /// All of them.

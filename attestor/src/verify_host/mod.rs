@@ -6,6 +6,7 @@
 
 mod appraiser;
 mod freshness;
+mod ima;
 mod keys;
 mod pcrs;
 mod structure;
@@ -14,15 +15,18 @@ mod structure;
 mod tests;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use holdfast_proof::evidence::ChannelBinding;
+use holdfast_proof::ima::Policy as Measurable;
 use holdfast_proof::tpm::{PcrIndex, PcrSelection, PcrValues};
 use holdfast_protocol::Timestamp;
 use holdfast_protocol::evidence::{Appraisal, Check, Evidence};
 
 use crate::csr::Csr;
-use crate::registry::{Host, NonceStanding, Observed};
+use crate::registry::{Host, ImaState, NonceStanding, Observed};
 use appraiser::Appraiser;
+pub(crate) use ima::wanted as ima_wanted;
 
 /// What policy wants of every host's evidence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +37,20 @@ pub struct EvidencePolicy {
     pub blocking: BTreeSet<PcrIndex>,
     /// Firmware versions that are refused.
     pub refused_firmware: BTreeSet<u64>,
+    /// What its kernel may have measured.
+    pub ima: ImaPolicy,
+}
+
+/// What a host's measurement list means.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ImaPolicy {
+    /// Nothing: none is asked for.
+    #[default]
+    Off,
+    /// It has to replay; what is neither listed nor signed is noted.
+    Record(Arc<Measurable>),
+    /// It has to be there and to replay, and what is neither listed nor signed is a refusal.
+    Enforce(Arc<Measurable>),
 }
 
 /// What the evidence is judged against.
@@ -57,6 +75,8 @@ pub struct Verified {
     pub observed: Observed,
     /// PCR values that had no reference yet.
     pub learned: PcrValues,
+    /// How far its measurement list was replayed, where one is asked for.
+    pub ima: Option<ImaState>,
 }
 
 /// The evidence does not prove what it must.
@@ -67,6 +87,8 @@ pub struct Refusal {
     pub check: Check,
     /// What was expected and seen, for the operator.
     pub detail: String,
+    /// How far a measurement list was replayed that one attestation could not hold: to be kept all the same.
+    pub ima: Option<ImaState>,
 }
 
 /// Judges evidence.
@@ -104,6 +126,8 @@ fn judge(
     freshness::binding(appraiser, evidence, &parsed, &nonce, &channel)?;
     pcrs::selection(appraiser, attested.quoted, &parsed.pcrs, &policy.required)?;
     pcrs::digest(appraiser, attested.quoted, &parsed.pcrs, ak.hash())?;
+    let replayed = ima::replay(appraiser, evidence, &parsed, policy, host.ima.as_ref())?;
+    let ima = ima::policy(appraiser, replayed, &parsed, &policy.ima)?;
     let learned = pcrs::reference(appraiser, &parsed.pcrs, &host.reference, &policy.blocking)?;
     let csr = keys::csr(appraiser, &evidence.csr)?;
     keys::node_key(appraiser, &parsed.node_key, attested.certified, &csr)?;
@@ -124,5 +148,6 @@ fn judge(
             audit_counter,
         },
         learned,
+        ima,
     })
 }

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
+use holdfast_proof::ima;
 use holdfast_proof::tpm::{Digest, HashAlg, PcrIndex, PcrSelection, PcrValues, Quoted, pcr_digest};
 use holdfast_protocol::evidence::Check;
 
@@ -76,7 +77,13 @@ pub(super) fn reference(
     let mut learned = PcrValues::new();
     let mut blocked = String::new();
     let mut drifted = String::new();
-    for (index, value) in supplied.iter() {
+    // PCR 10 changes with every program that runs: its list is judged, never its value.
+    let steady = || {
+        supplied
+            .iter()
+            .filter(|(index, _)| Some(*index) != ima::pcr())
+    };
+    for (index, value) in steady() {
         match reference.0.value(value.alg(), index) {
             // The supplied values are distinct, so this one cannot be there yet.
             None => _ = learned.insert(index, value.clone()),
@@ -102,10 +109,7 @@ pub(super) fn reference(
             Check::PcrReference,
             format!("learned as reference: {}", list(&names)),
         );
-    } else if supplied
-        .iter()
-        .all(|(index, value)| reference.0.value(value.alg(), index) == Some(value))
-    {
+    } else if steady().all(|(index, value)| reference.0.value(value.alg(), index) == Some(value)) {
         appraiser.passed(Check::PcrReference, "every value is its reference");
     }
     Ok(learned)

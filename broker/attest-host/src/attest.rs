@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use holdfast_proof::evidence::evidence_binding;
 use holdfast_proof::svid::Svid;
 use holdfast_proof::tpm::{HashAlg, PcrIndex, PcrSelection};
+use holdfast_protocol::evidence::ImaEnd;
 use holdfast_protocol::wire::attestor::attestation_client::AttestationClient;
 use holdfast_protocol::wire::attestor::{self as wire, BeginAttestation};
 use holdfast_tpm::{KeyBlob, Provisioned};
@@ -13,6 +14,7 @@ use rustls::pki_types::CertificateDer;
 use crate::channel;
 use crate::enroll::{nonce, signed};
 use crate::error::AttestHostError;
+use crate::ima;
 use crate::node_key;
 use crate::registration::Registration;
 use crate::task::Host;
@@ -38,7 +40,7 @@ pub(crate) async fn attest(
     tpm: &Provisioned,
     host: &Host,
     registration: &Registration,
-) -> Result<NodeSvid, AttestHostError> {
+) -> Result<(NodeSvid, ImaEnd), AttestHostError> {
     let connection = channel::connect(&registration.attestor, &registration.pin(), None).await?;
     let mut client = AttestationClient::new(connection.channel);
 
@@ -65,12 +67,24 @@ pub(crate) async fn attest(
     let evidence = tpm.evidence(&node_key, selection, binding).await?;
     let key = node_key.blob().clone();
     drop(node_key);
+    let quote = signed(&evidence.quote);
+    // Only now: the list has to cover what was quoted.
+    let ima = match (challenge.ima, host.ima_list.clone()) {
+        (Some(wanted), Some(file)) => {
+            let first = ima::first(wanted, &quote.attest);
+            let read = tokio::task::spawn_blocking(move || ima::read(&file, first));
+            let list = read.await.map_err(|_| AttestHostError::Stopping)?;
+            Some(list.map_err(AttestHostError::ImaList)?)
+        }
+        (None, _) | (_, None) => None,
+    };
+    let end = ima.as_ref().map_or(ImaEnd::Whole, |list| list.end);
 
     let answer = client
         .attest(wire::Evidence {
             host_id: registration.host.to_string(),
             nonce: challenge.nonce,
-            quote: Some(signed(&evidence.quote)),
+            quote: Some(quote),
             pcrs: evidence
                 .pcr_values
                 .iter()
@@ -85,10 +99,11 @@ pub(crate) async fn attest(
             csr,
             audit_counter_certified: Some(signed(&evidence.audit_counter)),
             event_log,
+            ima: ima.map(Into::into),
         })
         .await?
         .into_inner();
-    accept(answer, registration, key)
+    Ok((accept(answer, registration, key)?, end))
 }
 
 /// Believes an answer only if it certifies our key under our name.

@@ -19,6 +19,9 @@ pub enum AttestHostError {
     /// Environment: the firmware's event log cannot be read.
     #[error("the firmware's event log cannot be read")]
     EventLog(#[source] std::io::Error),
+    /// Environment: the kernel's measurement list cannot be read.
+    #[error("the kernel's measurement list cannot be read")]
+    ImaList(#[source] std::io::Error),
     /// Environment: the enrollment cannot be kept.
     #[error(transparent)]
     Registration(#[from] RegistrationError),

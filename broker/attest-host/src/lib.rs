@@ -11,6 +11,7 @@ mod channel;
 pub mod durable;
 mod enroll;
 mod error;
+mod ima;
 mod node_key;
 mod pin;
 mod registration;

@@ -62,6 +62,9 @@ pub enum Event {
     },
     /// An attempt failed: refused, or not reached.
     Failed,
+    /// The measurement list did not fit the attestation that succeeded: the rest is to follow soon. (One that was refused
+    /// for it is tried again anyway.)
+    Unfinished,
     /// Attest at once: asked for, woken from sleep, a PCR changed.
     Demanded,
 }
@@ -100,6 +103,7 @@ impl Renewal {
                 failures: 0,
             },
             Event::Failed => self.failed(now, jitter),
+            Event::Unfinished => self.demanded(now + jitter.spread(FIRST_RETRY)),
             Event::Demanded => self.demanded(now),
         }
     }
@@ -123,15 +127,15 @@ impl Renewal {
         }
     }
 
-    fn demanded(self, now: Timestamp) -> Self {
+    fn demanded(self, at: Timestamp) -> Self {
         match self {
-            Self::Waiting { failures, .. } => Self::Waiting { at: now, failures },
+            Self::Waiting { failures, .. } => Self::Waiting { at, failures },
             Self::Fresh {
                 not_after,
                 failures,
                 ..
             } => Self::Fresh {
-                renew_at: now,
+                renew_at: at,
                 not_after,
                 failures,
             },
@@ -164,6 +168,7 @@ mod tests {
                 not_after: Timestamp::from_millis(ttl),
             }),
             Just(Event::Failed),
+            Just(Event::Unfinished),
             Just(Event::Demanded),
         ];
         (kind, 0_u64..600_000, any::<u32>())
@@ -186,11 +191,12 @@ mod tests {
                         model_not_after = Some(not_after);
                         Event::Attested { not_before: now, not_after }
                     }
-                    other @ (Event::Failed | Event::Demanded) => other,
+                    other @ (Event::Failed | Event::Unfinished | Event::Demanded) => other,
                 };
                 state = state.after(event, now, Jitter::from_random(random));
                 prop_assert_eq!(state.is_fresh(now), model_not_after.is_some_and(|end| now < end));
                 let longest = match state {
+                    _ if matches!(event, Event::Unfinished) => FIRST_RETRY.mul_f64(1.11),
                     Renewal::Fresh { not_after, failures: 0, .. } => not_after.since(now).mul_f64(0.56),
                     Renewal::Fresh { .. } | Renewal::Waiting { .. } => LAST_RETRY.mul_f64(1.11),
                 };

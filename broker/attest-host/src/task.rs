@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use holdfast_protocol::Timestamp;
 use holdfast_protocol::audit::What;
+use holdfast_protocol::evidence::ImaEnd;
 use holdfast_protocol::grade::Grade;
 use holdfast_protocol::management::{NodeState, NodeStatus};
 use holdfast_protocol::record::Record;
@@ -45,6 +46,8 @@ pub struct Host {
     pub grade: Grade,
     /// The firmware's event log, open for reading; `None` where there is none.
     pub event_log: Option<Arc<File>>,
+    /// The kernel's measurement list, open for reading; `None` where there is none.
+    pub ima_list: Option<Arc<File>>,
 }
 
 impl Host {
@@ -261,7 +264,16 @@ impl HostTask {
             .clone()
             .ok_or(AttestHostError::NotEnrolled)?;
         let outcome = match attest(&self.tpm, &self.host, &registration).await {
-            Ok(svid) => self.adopt(&registration, svid).await,
+            Ok((svid, end)) => {
+                let adopted = self.adopt(&registration, svid).await;
+                if end == ImaEnd::Cut && adopted.is_ok() {
+                    self.renewal = self
+                        .renewal
+                        .clone()
+                        .after(Event::Unfinished, now(), jitter());
+                }
+                adopted
+            }
             Err(error) => Err(error),
         };
         if let Err(error) = &outcome {

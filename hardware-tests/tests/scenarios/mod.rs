@@ -7,6 +7,7 @@ mod cost;
 mod leases;
 mod main_job;
 mod managed;
+mod measured;
 mod mirrored;
 mod receipts;
 mod recorded;

@@ -31,6 +31,7 @@ impl Node {
             name: "node".to_owned(),
             grade: Grade::Simulated,
             event_log: None,
+            ima_list: None,
         };
         let unread: Arc<dyn Record> = Arc::new(Unread);
         let (job, task) = AttestHost::new(chip.tpm.clone(), host, unread, path.clone()).unwrap();

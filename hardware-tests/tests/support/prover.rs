@@ -129,6 +129,7 @@ impl Prover {
             csr,
             audit_counter_certified: Some(signed(&made.audit_counter)),
             event_log: draft.event_log.clone(),
+            ima: None,
         }
     }
 

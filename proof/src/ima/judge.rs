@@ -204,9 +204,10 @@ impl Policy {
             ),
             None => (entry.template(), String::new()),
         };
-        let why = match why {
-            Unjustified::NotListed if self.allow.lists(path) => Unjustified::OtherDigest,
-            other => other,
+        let why = if why == Unjustified::NotListed && self.allow.lists(path) {
+            Unjustified::OtherDigest
+        } else {
+            why
         };
         let shown = path.get(..SHOWN).unwrap_or(path);
         Finding {

@@ -310,6 +310,7 @@ impl Client {
             csr: evidence.csr,
             audit_counter_certified: Some(evidence.audit_counter_certified.into()),
             event_log: evidence.event_log,
+            ima: evidence.ima.map(Into::into),
         };
         Ok((key, message))
     }

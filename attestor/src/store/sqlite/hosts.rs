@@ -10,14 +10,14 @@ use sqlx::{Sqlite, Transaction};
 
 use super::row::{bytes, json, millis, plain, text, time, to_json, word};
 use super::{SqliteStore, StoreError, log};
-use crate::registry::{EnrolledHost, Host, ReferencePcrs, Revision, Standing};
+use crate::registry::{EnrolledHost, Host, ImaState, ReferencePcrs, Revision, Standing, Verdict};
 use crate::store::{Acceptance, Found};
 
 const COLUMNS: &str = "SELECT id, revision, name, grade, ek_trust, ek, ak, checkpoint_key, \
-    audit_counter, anchor, last, revoked_at, revoked_why FROM host ORDER BY id";
+    audit_counter, anchor, last, ima, revoked_at, revoked_why FROM host ORDER BY id";
 
 const ONE: &str = "SELECT id, revision, name, grade, ek_trust, ek, ak, checkpoint_key, \
-    audit_counter, anchor, last, revoked_at, revoked_why FROM host WHERE id = ?";
+    audit_counter, anchor, last, ima, revoked_at, revoked_why FROM host WHERE id = ?";
 
 pub(super) async fn one(store: &SqliteStore, id: HostId) -> Result<Option<Host>, StoreError> {
     // One transaction, so that row and reference are of the same moment.
@@ -81,10 +81,11 @@ pub(super) async fn forget_reference(store: &SqliteStore, id: HostId) -> Result<
 pub(super) async fn accept(store: &SqliteStore, acceptance: &Acceptance) -> Result<(), StoreError> {
     let mut tx = store.write().await?;
     let updated = sqlx::query(
-        "UPDATE host SET revision = revision + 1, last = ? \
+        "UPDATE host SET revision = revision + 1, last = ?, ima = coalesce(?, ima) \
          WHERE id = ? AND revision = ? AND revoked_at IS NULL",
     )
     .bind(to_json("last", &acceptance.observed)?)
+    .bind(ima(acceptance.ima.as_ref())?)
     .bind(acceptance.host.to_string())
     .bind(acceptance.revision.0)
     .execute(&mut *tx)
@@ -107,6 +108,34 @@ pub(super) async fn accept(store: &SqliteStore, acceptance: &Acceptance) -> Resu
     log::verdict(&mut tx, &acceptance.verdict).await?;
     log::svid(&mut tx, &acceptance.svid).await?;
     Ok(tx.commit().await?)
+}
+
+pub(super) async fn refuse_ahead(
+    store: &SqliteStore,
+    host: HostId,
+    revision: Revision,
+    state: &ImaState,
+    verdict: &Verdict,
+) -> Result<(), StoreError> {
+    let mut tx = store.write().await?;
+    let updated = sqlx::query(
+        "UPDATE host SET revision = revision + 1, ima = ? \
+         WHERE id = ? AND revision = ? AND revoked_at IS NULL",
+    )
+    .bind(ima(Some(state))?)
+    .bind(host.to_string())
+    .bind(revision.0)
+    .execute(&mut *tx)
+    .await?;
+    if updated.rows_affected() != 1 {
+        return Err(StoreError::Conflict);
+    }
+    log::verdict(&mut tx, verdict).await?;
+    Ok(tx.commit().await?)
+}
+
+fn ima(state: Option<&ImaState>) -> Result<Option<String>, StoreError> {
+    state.map(|state| to_json("ima", state)).transpose()
 }
 
 async fn found(
@@ -180,5 +209,9 @@ fn read(row: &SqliteRow, reference: ReferencePcrs) -> Result<Host, StoreError> {
         },
         last: json(row, "last")?,
         reference,
+        ima: match plain::<Option<&str>>(row, "ima")? {
+            None => None,
+            Some(_) => Some(json(row, "ima")?),
+        },
     })
 }

@@ -23,7 +23,8 @@ use sqlx::{Sqlite, SqlitePool, Transaction};
 use super::{Acceptance, Enrolling, EnrollmentId, Found, Store, StoreError};
 use crate::enroll_host::PendingEnrollment;
 use crate::registry::{
-    EnrolledHost, Host, IssuedSvid, NonceStanding, TokenHash, TokenRecord, Verdict,
+    EnrolledHost, Host, ImaState, IssuedSvid, NonceStanding, Revision, TokenHash, TokenRecord,
+    Verdict,
 };
 use row::millis;
 
@@ -190,6 +191,16 @@ impl Store for SqliteStore {
 
     async fn forget_reference(&self, id: HostId) -> Result<Found, StoreError> {
         hosts::forget_reference(self, id).await
+    }
+
+    async fn refuse_ahead(
+        &self,
+        host: HostId,
+        revision: Revision,
+        ima: &ImaState,
+        verdict: &Verdict,
+    ) -> Result<(), StoreError> {
+        hosts::refuse_ahead(self, host, revision, ima, verdict).await
     }
 
     async fn accept(&self, acceptance: &Acceptance) -> Result<(), StoreError> {

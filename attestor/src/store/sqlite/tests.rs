@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use holdfast_proof::evidence::Nonce;
-use holdfast_proof::tpm::PcrValues;
+use holdfast_proof::ima::Replay;
+use holdfast_proof::tpm::{HashAlg, PcrValues};
 use holdfast_protocol::evidence::Appraisal;
 use holdfast_protocol::id::{HostId, SpiffeId};
 use holdfast_protocol::{Sha256Digest, Timestamp};
@@ -12,8 +13,8 @@ use holdfast_protocol::{Sha256Digest, Timestamp};
 use super::{MAX_NONCES, SqliteStore, is_recent};
 use crate::enroll_host::PendingEnrollment;
 use crate::registry::{
-    EkTrust, Host, IssuedSvid, Judged, NonceStanding, Observed, Outcome, Standing, SvidKind,
-    TokenHash, TokenRecord, Verdict,
+    EkTrust, Host, ImaState, IssuedSvid, Judged, NonceStanding, Observed, Outcome, Standing,
+    SvidKind, TokenHash, TokenRecord, Verdict,
 };
 use crate::software_tpm::{SoftwareTpm, digest, enrolled, pcr};
 use crate::store::{Acceptance, Enrolling, EnrollmentId, Found, Store, StoreError};
@@ -105,6 +106,7 @@ fn acceptance(host: &Host, audit_counter: u64, learned: PcrValues) -> Acceptance
             ..host.last
         },
         learned,
+        ima: None,
         verdict: verdict(host.id, Outcome::Accepted),
         svid: svid(host.id),
     }
@@ -491,4 +493,52 @@ async fn a_value_that_we_did_not_write_is_corrupt_and_no_default() {
             .unwrap();
         assert!(store.host(id).await.is_ok());
     }
+}
+
+#[tokio::test]
+async fn a_measurement_lists_state_is_kept_with_what_was_judged() {
+    let Fixture {
+        store,
+        folder: _folder,
+    } = fixture().await;
+    let (_, id) = with_host(&store, 1).await;
+    let state = |boot| ImaState {
+        boot,
+        proven: Replay::start([HashAlg::Sha256]),
+        ahead: Some(Replay::start([HashAlg::Sha256])),
+        unjustified: 3,
+    };
+    let read = host(&store, id).await;
+    assert_eq!(read.ima, None);
+    let refusal = verdict(id, Outcome::Refused);
+    store
+        .refuse_ahead(id, read.revision, &state(1), &refusal)
+        .await
+        .unwrap();
+    // An answer made from the reading before is too late, whichever it is.
+    for late in [
+        store
+            .refuse_ahead(id, read.revision, &state(2), &refusal)
+            .await,
+        store.accept(&acceptance(&read, 1, PcrValues::new())).await,
+    ] {
+        assert!(matches!(late, Err(StoreError::Conflict)));
+    }
+    let read = host(&store, id).await;
+    assert_eq!(read.ima, Some(state(1)));
+    store
+        .accept(&Acceptance {
+            ima: Some(state(2)),
+            ..acceptance(&read, 1, PcrValues::new())
+        })
+        .await
+        .unwrap();
+    // An acceptance without a list leaves the state.
+    let read = host(&store, id).await;
+    store
+        .accept(&acceptance(&read, 1, PcrValues::new()))
+        .await
+        .unwrap();
+    assert_eq!(host(&store, id).await.ima, Some(state(2)));
+    assert_eq!(store.verdicts(id, 9).await.unwrap().len(), 3);
 }

@@ -7,6 +7,7 @@
 )]
 
 mod freshness;
+mod ima;
 mod keys;
 mod pcrs;
 

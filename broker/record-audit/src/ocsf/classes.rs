@@ -110,6 +110,11 @@ impl Record {
                 activity(99, "Recover"),
                 json!({ "records": records }),
             ),
+            What::ImaListDeclared { path } => Self::log(
+                origin,
+                activity(99, "Declare list"),
+                json!({ "ima_list": path }),
+            ),
             What::HostEnrolled { attestor, host } => Self::new(
                 Class::EntityManagement,
                 activity(6, "Enroll"),

@@ -22,6 +22,12 @@ pub(super) fn message(what: &What) -> String {
         What::LogRecovered { records } => {
             format!("holdfastd had not stopped in order; the log was found with {records} records")
         }
+        What::ImaListDeclared { path } => {
+            format!(
+                "the measurement list is read from {}, by configuration",
+                cut(path)
+            )
+        }
         What::HostEnrolled { attestor, host } => {
             format!("enrolled with {} as host {host}", cut(attestor))
         }

@@ -122,6 +122,12 @@ snapshot!(
 snapshot!(log_stopped, What::LogStopped);
 snapshot!(log_recovered, What::LogRecovered { records: 40 });
 snapshot!(
+    ima_list_declared,
+    What::ImaListDeclared {
+        path: "/run/ima-list".to_owned()
+    }
+);
+snapshot!(
     host_enrolled,
     What::HostEnrolled {
         attestor: "https://attestor.example.org:8443".into(),

@@ -66,6 +66,7 @@ impl AuditLog {
             What::LogStarted { .. }
             | What::LogStopped
             | What::LogRecovered { .. }
+            | What::ImaListDeclared { .. }
             | What::HostEnrolled { .. }
             | What::HostAttested { .. }
             | What::HostNotAttested { .. }

@@ -1,0 +1,240 @@
+//! The kernel's measurement list: whether it went into the quoted PCR 10, and whether what it names may run.
+//!
+//! Only the signed resetCount says which boot a list is of. What lies behind the proven prefix counts for nothing and
+//! comes again with the next evidence.
+
+use holdfast_proof::ima::{self, Finding, Findings, List, Prefix, Replay};
+use holdfast_proof::tpm::{HashAlg, PcrSelection};
+use holdfast_protocol::evidence::{Check, Evidence, ImaEnd, ImaList};
+use holdfast_protocol::wire::attestor::ImaWanted;
+
+use super::structure::Parsed;
+use super::{Appraiser, EvidencePolicy, ImaPolicy, Measurable, Refusal};
+use crate::registry::ImaState;
+
+/// How many findings stand in an appraisal, in words; the others are counted.
+const SHOWN: usize = 8;
+
+/// A list that belongs to the quote, before anybody looked at what it names.
+#[derive(Debug)]
+pub(super) struct Replayed<'e> {
+    list: &'e ImaList,
+    /// How many of the list's entries are to be judged.
+    entries: usize,
+    state: ImaState,
+}
+
+/// Which part of a host's list is asked for.
+pub(crate) fn wanted(policy: &EvidencePolicy, last: Option<&ImaState>) -> Option<ImaWanted> {
+    if policy.ima == ImaPolicy::Off {
+        return None;
+    }
+    let usable = last.filter(|last| goes_on(policy, last));
+    Some(usable.map_or_else(ImaWanted::default, |last| ImaWanted {
+        reset_count: last.boot,
+        first: last.next().entries(),
+    }))
+}
+
+/// Whether the next list may go on from `last`: it is of the banks that are required, and nothing that was only
+/// recorded may pass for what was judged.
+fn goes_on(policy: &EvidencePolicy, last: &ImaState) -> bool {
+    let recorded = last.unjustified > 0 && matches!(policy.ima, ImaPolicy::Enforce(_));
+    !recorded && last.proven.banks().eq(banks(&policy.required))
+}
+
+/// The banks of which PCR 10 is required.
+fn banks(required: &PcrSelection) -> impl Iterator<Item = HashAlg> + '_ {
+    required
+        .iter()
+        .filter(|(_, index)| Some(*index) == ima::pcr())
+        .map(|(bank, _)| bank)
+}
+
+/// The list goes on where the last one ended and gives the quoted PCR 10.
+pub(super) fn replay<'e>(
+    appraiser: &mut Appraiser,
+    evidence: &'e Evidence,
+    parsed: &Parsed,
+    policy: &EvidencePolicy,
+    last: Option<&ImaState>,
+) -> Result<Option<Replayed<'e>>, Refusal> {
+    if policy.ima == ImaPolicy::Off {
+        return Ok(None);
+    }
+    let Some(list) = &evidence.ima else {
+        let absent = "the host sent no measurement list: its kernel has no ima, or its broker cannot read it";
+        if matches!(policy.ima, ImaPolicy::Enforce(_)) {
+            return Err(appraiser.refused(Check::ImaReplay, absent));
+        }
+        appraiser.noted(Check::ImaReplay, absent);
+        return Ok(None);
+    };
+    let boot = parsed.quote.attest.clock().reset_count;
+    let state = last
+        .filter(|last| last.boot == boot && goes_on(policy, last))
+        .cloned()
+        .unwrap_or_else(|| ImaState {
+            boot,
+            proven: Replay::start(banks(&policy.required)),
+            ahead: None,
+            unjustified: 0,
+        });
+    let from = state.next();
+    if list.first != from.entries() {
+        return Err(appraiser.refused(
+            Check::ImaReplay,
+            format!(
+                "the list begins with entry {}, entry {} of the boot {boot} was asked for",
+                list.first,
+                from.entries()
+            ),
+        ));
+    }
+    match from.replay(read(list), &parsed.pcrs) {
+        Ok(Prefix::Proven { replay, entries }) => {
+            let padded: Vec<HashAlg> = replay.padded().collect();
+            let how = if replay.entries() == 0 || padded.is_empty() {
+                String::new()
+            } else {
+                format!("; {padded:?} is extended with padded sha-1, as kernels do that lack its hash")
+            };
+            appraiser.passed(
+                Check::ImaReplay,
+                format!("{entries} new entries, {} in all, give pcr 10{how}", replay.entries()),
+            );
+            let state = ImaState {
+                proven: replay,
+                ahead: None,
+                ..state
+            };
+            Ok(Some(Replayed {
+                list,
+                entries,
+                state,
+            }))
+        }
+        Ok(Prefix::NotReached { replay }) if list.end == ImaEnd::Cut => {
+            let state = ImaState {
+                ahead: Some(replay),
+                ..state
+            };
+            Ok(Some(Replayed {
+                list,
+                entries: usize::MAX,
+                state,
+            }))
+        }
+        Ok(Prefix::NotReached { replay }) => Err(restart(
+            appraiser.refused(
+                Check::ImaReplay,
+                format!(
+                    "no prefix of the {} entries gives the quoted pcr 10: one was changed, added or left out",
+                    replay.entries()
+                ),
+            ),
+            state,
+        )),
+        Err(error) => Err(restart(appraiser.refused(Check::ImaReplay, error), state)),
+    }
+}
+
+/// What was never proven is forgotten with the refusal, so that a host that mends itself can start over.
+fn restart(refusal: Refusal, state: ImaState) -> Refusal {
+    let ima = state.ahead.is_some().then_some(ImaState {
+        ahead: None,
+        ..state
+    });
+    Refusal { ima, ..refusal }
+}
+
+/// What was measured is listed or signed. Gives the state to be kept.
+pub(super) fn policy(
+    appraiser: &mut Appraiser,
+    replayed: Option<Replayed<'_>>,
+    parsed: &Parsed,
+    policy: &ImaPolicy,
+) -> Result<Option<ImaState>, Refusal> {
+    let Some(Replayed {
+        list,
+        entries,
+        state,
+    }) = replayed
+    else {
+        return Ok(None);
+    };
+    let (measurable, enforced) = match policy {
+        ImaPolicy::Off => return Ok(None),
+        ImaPolicy::Record(measurable) => (measurable, false),
+        ImaPolicy::Enforce(measurable) => (measurable, true),
+    };
+    let findings = match judge(measurable, list, entries, parsed) {
+        Ok(findings) => findings,
+        Err(error) => return Err(appraiser.refused(Check::ImaPolicy, error)),
+    };
+    if findings.unjustified > 0 && enforced {
+        return Err(appraiser.refused(Check::ImaPolicy, words(&findings)));
+    }
+    for finding in findings.first.iter().take(SHOWN) {
+        appraiser.noted(Check::ImaPolicy, finding);
+    }
+    let more = findings.unjustified.saturating_sub(SHOWN as u64);
+    if more > 0 {
+        appraiser.noted(Check::ImaPolicy, format!("and {more} more"));
+    }
+    if findings.unjustified == 0 {
+        let Findings {
+            judged,
+            signed,
+            excluded,
+            violations,
+            ..
+        } = findings;
+        appraiser.passed(
+            Check::ImaPolicy,
+            format!("{judged} judged: {signed} signed, {excluded} excluded ({violations} of them violations), the others listed"),
+        );
+    }
+    let state = ImaState {
+        unjustified: state.unjustified.saturating_add(findings.unjustified),
+        ..state
+    };
+    if let Some(ahead) = &state.ahead {
+        let behind = format!(
+            "the list is longer than one attestation takes: {} entries so far, the quote covers more",
+            ahead.entries()
+        );
+        if enforced {
+            let refusal = appraiser.refused(Check::ImaReplay, behind);
+            return Err(Refusal {
+                ima: Some(state),
+                ..refusal
+            });
+        }
+        appraiser.noted(Check::ImaReplay, behind);
+    }
+    Ok(Some(state))
+}
+
+fn judge(
+    measurable: &Measurable,
+    list: &ImaList,
+    entries: usize,
+    parsed: &Parsed,
+) -> Result<Findings, ima::MalformedList> {
+    measurable.judge(read(list), entries, &parsed.pcrs)
+}
+
+fn read(list: &ImaList) -> List<'_> {
+    List::new(&list.entries, HashAlg::Sha1, list.first)
+}
+
+/// The findings in as many words as a detail holds.
+fn words(findings: &Findings) -> String {
+    let first = findings.first.first().map(Finding::to_string);
+    let first = first.unwrap_or_default();
+    match findings.unjustified {
+        0 | 1 => first,
+        several => format!("{several} entries are not right; {first}"),
+    }
+}
