@@ -63,11 +63,9 @@ pub(super) fn replay<'e>(
         return Ok(None);
     }
     let Some(list) = &evidence.ima else {
-        let absent = "the host sent no measurement list: its kernel has no ima, or its broker cannot read it";
-        if matches!(policy.ima, ImaPolicy::Enforce(_)) {
-            return Err(appraiser.refused(Check::ImaReplay, absent));
-        }
-        appraiser.noted(Check::ImaReplay, absent);
+        let absent = "the host sent no measurement list: its kernel has no ima, or its broker cannot \
+                      read it";
+        unmeasured(appraiser, &policy.ima, absent)?;
         return Ok(None);
     };
     let boot = parsed.quote.attest.clock().reset_count;
@@ -92,9 +90,15 @@ pub(super) fn replay<'e>(
         ));
     }
     match from.replay(read(list), &parsed.pcrs) {
+        // A kernel that measures begins with the boot aggregate. Without it anything may have run, whatever the list says.
+        Ok(Prefix::Proven { replay, .. }) if replay.entries() == 0 => {
+            let empty = "pcr 10 was never extended: the host's kernel measures nothing";
+            unmeasured(appraiser, &policy.ima, empty)?;
+            Ok(None)
+        }
         Ok(Prefix::Proven { replay, entries }) => {
             let padded: Vec<HashAlg> = replay.padded().collect();
-            let how = if replay.entries() == 0 || padded.is_empty() {
+            let how = if padded.is_empty() {
                 String::new()
             } else {
                 format!("; {padded:?} is extended with padded sha-1, as kernels do that lack its hash")
@@ -137,6 +141,15 @@ pub(super) fn replay<'e>(
         )),
         Err(error) => Err(restart(appraiser.refused(Check::ImaReplay, error), state)),
     }
+}
+
+/// A host that shows no measurement at all.
+fn unmeasured(appraiser: &mut Appraiser, policy: &ImaPolicy, why: &str) -> Result<(), Refusal> {
+    if matches!(policy, ImaPolicy::Enforce(_)) {
+        return Err(appraiser.refused(Check::ImaReplay, why));
+    }
+    appraiser.noted(Check::ImaReplay, why);
+    Ok(())
 }
 
 /// What was never proven is forgotten with the refusal, so that a host that mends itself can start over.

@@ -289,6 +289,7 @@ fn not_attested(error: &AttestHostError) -> Failure {
         AttestHostError::NotEnrolled => "`holdfast enroll URL --token-file FILE`",
         AttestHostError::Tpm(_)
         | AttestHostError::EventLog(_)
+        | AttestHostError::ImaList(_)
         | AttestHostError::Registration(_)
         | AttestHostError::NotRecorded(_)
         | AttestHostError::Answer(_)

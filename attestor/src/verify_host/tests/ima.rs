@@ -250,6 +250,19 @@ fn a_host_without_a_list_is_noted_or_refused() {
     assert!(notes(&appraisal)[0].starts_with("ima-replay: the host sent no measurement list"));
     let refusal = refused(&mut scene(ImaPolicy::Enforce), [0; 32], None);
     assert_eq!(refusal.check, Check::ImaReplay);
+    // A kernel that measures nothing, with a list and without: no entry of it is proven.
+    for list in [MeasuredList::new(), good()] {
+        let refusal = refused(&mut scene(ImaPolicy::Enforce), [0; 32], from(&list, 0));
+        assert_eq!(refusal.check, Check::ImaReplay);
+        assert!(
+            refusal.detail.contains("never extended"),
+            "{}",
+            refusal.detail
+        );
+        let (appraisal, result) = judge(&mut record, [0; 32], from(&list, 0));
+        assert_eq!(result.unwrap().ima, None);
+        assert!(notes(&appraisal)[0].starts_with("ima-replay: pcr 10 was never extended"));
+    }
 }
 
 #[test]
