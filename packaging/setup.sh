@@ -181,6 +181,18 @@ setup_claude() {
     npm_ci "$HOLDFAST_ROOT/packaging/agents" "$HOLDFAST_AGENTS"
 }
 
+# A PostgreSQL for the tests to start their own of. The machine gets no cluster and no running server from us.
+setup_postgres() {
+    [ -n "$(find /usr/lib/postgresql -mindepth 3 -maxdepth 3 -name initdb 2>/dev/null)" ] && return
+    say "setup: installing postgresql"
+    if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
+        as_root mkdir -p /etc/postgresql-common
+        echo "create_main_cluster = false" | as_root tee /etc/postgresql-common/createcluster.conf >/dev/null
+    fi
+    as_root apt-get update -qq
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >/dev/null
+}
+
 # The tool that keeps the dependency rules; only the lint group needs it.
 setup_cargo_deny() {
     command -v cargo-deny >/dev/null && return

@@ -35,6 +35,9 @@ setup_all
 case $group in
     all | scenarios | story) setup_claude ;;
 esac
+case $group in
+    all | unit | scenarios) setup_postgres ;;
+esac
 
 step() { printf '\n== %s (%s)\n' "$1" "$(date +%T)"; }
 wants() { [ "$group" = all ] || [ "$group" = "$1" ]; }

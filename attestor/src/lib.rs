@@ -17,6 +17,8 @@ pub mod serve;
 #[cfg(test)]
 mod software_tpm;
 pub mod store;
+#[cfg(test)]
+mod test_engines;
 pub mod verify_host;
 
 /// A time for people and logs: RFC 3339, UTC, whole seconds.

@@ -15,7 +15,7 @@ use super::{Problem, state};
 use crate::mirror_audit::{MirroredLog, Verification, verify};
 use crate::rfc3339;
 use crate::store::MirrorStore;
-use crate::store::sqlite::SqliteStore;
+use crate::store::sql::SqlStore;
 
 /// How many records `show` prints, unless it is told.
 const SHOWN: u64 = 100;
@@ -114,7 +114,7 @@ fn list(logs: &[MirroredLog], form: Form) -> Result<(), Problem> {
 }
 
 async fn show(
-    registry: &SqliteStore,
+    registry: &SqlStore,
     log: &MirroredLog,
     from: u64,
     count: u64,

@@ -12,9 +12,7 @@ use crate::certify::Authority;
 use crate::config::Config;
 use crate::mirror_audit::Cosigner;
 use crate::serve::now;
-use crate::store::sqlite::SqliteStore;
-
-const REGISTRY_FILE: &str = "registry.sqlite";
+use crate::store::sql::SqlStore;
 
 /// Reads the configuration, with what it names.
 pub(super) fn configuration(path: &Path) -> Result<Config, Problem> {
@@ -63,7 +61,7 @@ pub(super) fn cosigner(config: &Config) -> Result<Cosigner, Problem> {
 }
 
 /// The registry of a configuration.
-pub(super) async fn registry(config: &Config) -> Result<SqliteStore, Problem> {
+pub(super) async fn registry(config: &Config) -> Result<SqlStore, Problem> {
     folder(&config.state)?;
-    Ok(SqliteStore::open(&config.state.join(REGISTRY_FILE)).await?)
+    Ok(SqlStore::open(&config.home()?).await?)
 }

@@ -3,6 +3,7 @@
 //! Everything is validated here, before a socket, database or key is opened.
 
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,9 +11,11 @@ use holdfast_proof::ek_certificate::Certificate;
 use holdfast_proof::ima::{InvalidKey, InvalidLine};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use zeroize::Zeroizing;
 
 use super::{Config, EnrollmentConfig};
 use crate::enroll_host::EnrollmentPolicy;
+use crate::store::sql::{InvalidPostgresUrl, PostgresUrl};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -49,6 +52,24 @@ pub enum ConfigError {
         key: &'static str,
         /// What is wrong with it.
         problem: &'static str,
+    },
+    /// A file that holds a secret may be read by others.
+    #[error(
+        "`{path}` holds a password and may be readable by its owner alone, not by mode {mode:04o}"
+    )]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// A file that should hold a database's URL does not.
+    #[error("`{path}`: {source}")]
+    NoDatabase {
+        /// The file.
+        path: PathBuf,
+        /// What was expected.
+        source: InvalidPostgresUrl,
     },
     /// A file that should hold certificates does not.
     #[error("`{path}` holds no x.509 certificate, or something beside it")]
@@ -141,6 +162,28 @@ pub(super) fn enrollment_policy(
         intermediates: certificates(config.ek_intermediates.as_deref())?,
         allowed: config.ek_allow_list.iter().copied().collect(),
     })
+}
+
+/// The URL in a file that others may not read.
+pub(super) fn postgres_url(file: &Path) -> Result<PostgresUrl, ConfigError> {
+    let unreadable = |source| ConfigError::Unreadable {
+        path: file.to_owned(),
+        source,
+    };
+    let mode = std::fs::metadata(file).map_err(unreadable)?.mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(ConfigError::Open {
+            path: file.to_owned(),
+            mode,
+        });
+    }
+    let url = Zeroizing::new(std::fs::read_to_string(file).map_err(unreadable)?);
+    url.trim()
+        .parse()
+        .map_err(|source| ConfigError::NoDatabase {
+            path: file.to_owned(),
+            source,
+        })
 }
 
 /// The certificates in the files of a folder, by file name.

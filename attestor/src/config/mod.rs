@@ -20,6 +20,7 @@ use crate::certify::ServerName;
 use crate::enroll_host::EnrollmentPolicy;
 use crate::mirror_audit::Limits;
 use crate::registry::EkFingerprint;
+use crate::store::sql::Home;
 use crate::verify_host::EvidencePolicy;
 pub use ima::{ImaConfig, ImaMode};
 pub use load::ConfigError;
@@ -30,6 +31,9 @@ pub use value::{
 
 /// The reference configuration.
 pub const REFERENCE: &str = include_str!("../../attestor.toml");
+
+/// The registry's file in the state folder.
+const REGISTRY_FILE: &str = "registry.sqlite";
 
 /// What the attestor is told.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -61,6 +65,9 @@ pub struct Config {
     /// What it takes of hosts' audit logs.
     #[serde(default)]
     pub mirror: MirrorConfig,
+    /// Where it keeps what it knows.
+    #[serde(default)]
+    pub store: StoreConfig,
     /// How it logs.
     #[serde(default)]
     pub log: LogConfig,
@@ -121,6 +128,14 @@ impl MirrorConfig {
     }
 }
 
+/// Where the attestor keeps what it knows of its hosts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct StoreConfig {
+    /// The file that holds the URL of a PostgreSQL database; without one it is SQLite, in the state folder.
+    pub postgres_url_file: Option<PathBuf>,
+}
+
 /// How the attestor logs.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
@@ -146,6 +161,17 @@ impl Config {
     /// [`ConfigError`] if one of its folders cannot be read, or has a file that is no certificate.
     pub fn enrollment_policy(&self) -> Result<EnrollmentPolicy, ConfigError> {
         load::enrollment_policy(&self.enrollment)
+    }
+
+    /// Where the registry lives.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if the file with the database's URL cannot be read, is open to others, or holds something else.
+    pub fn home(&self) -> Result<Home, ConfigError> {
+        match &self.store.postgres_url_file {
+            None => Ok(Home::Sqlite(self.state.join(REGISTRY_FILE))),
+            Some(file) => load::postgres_url(file).map(Home::Postgres),
+        }
     }
 
     /// What policy wants of evidence, with the allow lists and certificates that it names read.

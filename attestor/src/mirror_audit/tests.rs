@@ -16,16 +16,27 @@ use holdfast_protocol::mirror::{Answer, Held, Upload};
 use super::*;
 use crate::registry::Host;
 use crate::software_tpm::{SoftwareTpm, enrolled};
-use crate::store::sqlite::SqliteStore;
+use crate::store::sql::SqlStore;
 use crate::store::{Enrolling, MirrorStore, Store, StoreError};
+use crate::test_engines::{Engine, promises};
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 const LIMITS: Limits = Limits {
     bytes_per_log: 1 << 20,
 };
 
+promises!(
+    records_are_held_once_whatever_is_sent_twice_or_not_at_all,
+    a_checkpoint_that_fits_is_cosigned_and_again_the_same,
+    another_history_is_a_fork_and_stays_one,
+    counter_values_follow_one_upon_the_other,
+    what_does_not_verify_is_refused_and_leaves_no_trace,
+    a_log_has_its_limit_and_nothing_is_deleted_for_it,
+    two_uploads_from_one_reading_cannot_both_be_kept,
+);
+
 struct Fixture {
-    store: SqliteStore,
+    store: SqlStore,
     cosigner: Cosigner,
     tpm: SoftwareTpm,
     host: Host,
@@ -33,9 +44,9 @@ struct Fixture {
 }
 
 impl Fixture {
-    async fn new() -> Self {
+    async fn new(engine: Engine<'_>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(&folder.path().join("registry.sqlite"))
+        let store = SqlStore::open(&engine.home(folder.path()).await)
             .await
             .unwrap();
         let cosigner = Cosigner::open(folder.path(), &"example.org".parse().unwrap()).unwrap();
@@ -117,7 +128,7 @@ impl Fixture {
     }
 }
 
-async fn joined(store: &SqliteStore, id: u8) -> (SoftwareTpm, Host) {
+async fn joined(store: &SqlStore, id: u8) -> (SoftwareTpm, Host) {
     let tpm = SoftwareTpm::new();
     let id = HostId::from_random([id; 16]);
     let enrolling = store.enroll(&enrolled(&tpm, NOW), id, None, NOW).await;
@@ -148,9 +159,8 @@ fn refusal(answer: Answer) -> Refusal {
     }
 }
 
-#[tokio::test]
-async fn records_are_held_once_whatever_is_sent_twice_or_not_at_all() {
-    let fixture = Fixture::new().await;
+async fn records_are_held_once_whatever_is_sent_twice_or_not_at_all(engine: Engine<'_>) {
+    let fixture = Fixture::new(engine).await;
     let all = records(40);
     assert_eq!(size(fixture.send(0, &all[..10], None).await), 10);
     assert_eq!(size(fixture.send(0, &all[..10], None).await), 10, "doubled");
@@ -176,9 +186,8 @@ async fn records_are_held_once_whatever_is_sent_twice_or_not_at_all() {
     assert_eq!(fixture.findings().await, [""; 0]);
 }
 
-#[tokio::test]
-async fn a_checkpoint_that_fits_is_cosigned_and_again_the_same() {
-    let fixture = Fixture::new().await;
+async fn a_checkpoint_that_fits_is_cosigned_and_again_the_same(engine: Engine<'_>) {
+    let fixture = Fixture::new(engine).await;
     let all = records(30);
     let first = fixture.checkpoint(&all[..10], Some(4));
     let answer = held(fixture.send(0, &all[..10], Some(first.clone())).await);
@@ -215,13 +224,12 @@ async fn a_checkpoint_that_fits_is_cosigned_and_again_the_same() {
     assert_eq!(fixture.findings().await, [""; 0]);
 }
 
-#[tokio::test]
-async fn another_history_is_a_fork_and_stays_one() {
+async fn another_history_is_a_fork_and_stays_one(engine: Engine<'_>) {
     let all = records(20);
     let mut other = all.clone();
     other[7] = "{\"n\":\"other\"}".to_owned();
 
-    let roots = Fixture::new().await;
+    let roots = Fixture::new(engine).await;
     roots.send(0, &all, None).await;
     let forged = roots.checkpoint(&other, None);
     let answer = roots.send(20, &[], Some(forged.clone())).await;
@@ -239,7 +247,7 @@ async fn another_history_is_a_fork_and_stays_one() {
     );
     assert!(roots.findings().await[0].contains("fork-root"));
 
-    let bytes = Fixture::new().await;
+    let bytes = Fixture::new(engine).await;
     bytes.send(0, &all, None).await;
     assert_eq!(
         refusal(bytes.send(5, &other[5..], None).await),
@@ -254,7 +262,7 @@ async fn another_history_is_a_fork_and_stays_one() {
     );
 
     // An older log that was put back goes on differently from there.
-    let older = Fixture::new().await;
+    let older = Fixture::new(engine).await;
     let newest = older.checkpoint(&all, None);
     older.send(0, &all, Some(newest)).await;
     let stale = older.checkpoint(&all[..7], None);
@@ -268,11 +276,10 @@ async fn another_history_is_a_fork_and_stays_one() {
     );
 }
 
-#[tokio::test]
-async fn counter_values_follow_one_upon_the_other() {
+async fn counter_values_follow_one_upon_the_other(engine: Engine<'_>) {
     let all = records(9);
     // Enrolled at 5, so the first evidence is for 5 at the latest.
-    let late = Fixture::new().await;
+    let late = Fixture::new(engine).await;
     let skipped = late.checkpoint(&all, Some(6));
     assert_eq!(
         refusal(late.send(0, &all, Some(skipped)).await),
@@ -280,7 +287,7 @@ async fn counter_values_follow_one_upon_the_other() {
     );
 
     for (value, taken) in [(4, false), (5, false), (6, true), (7, false)] {
-        let fixture = Fixture::new().await;
+        let fixture = Fixture::new(engine).await;
         let first = fixture.checkpoint(&all[..3], Some(5));
         held(fixture.send(0, &all[..3], Some(first)).await);
         let next = fixture.checkpoint(&all[..6], Some(value));
@@ -294,9 +301,8 @@ async fn counter_values_follow_one_upon_the_other() {
     }
 }
 
-#[tokio::test]
-async fn what_does_not_verify_is_refused_and_leaves_no_trace() {
-    let fixture = Fixture::new().await;
+async fn what_does_not_verify_is_refused_and_leaves_no_trace(engine: Engine<'_>) {
+    let fixture = Fixture::new(engine).await;
     let (stranger_tpm, stranger) = joined(&fixture.store, 2).await;
     let stranger = Fixture {
         tpm: stranger_tpm,
@@ -357,9 +363,8 @@ async fn what_does_not_verify_is_refused_and_leaves_no_trace() {
     assert_eq!(fixture.log().await.fork, None);
 }
 
-#[tokio::test]
-async fn a_log_has_its_limit_and_nothing_is_deleted_for_it() {
-    let fixture = Fixture::new().await;
+async fn a_log_has_its_limit_and_nothing_is_deleted_for_it(engine: Engine<'_>) {
+    let fixture = Fixture::new(engine).await;
     let all = records(10);
     let upload = |first: usize, last: usize| Upload {
         origin: fixture.keys().origin.to_string(),
@@ -380,9 +385,8 @@ async fn a_log_has_its_limit_and_nothing_is_deleted_for_it() {
     assert_eq!(size(fixture.take(upload(5, 6), LIMITS).await.unwrap()), 6);
 }
 
-#[tokio::test]
-async fn two_uploads_from_one_reading_cannot_both_be_kept() {
-    let fixture = Fixture::new().await;
+async fn two_uploads_from_one_reading_cannot_both_be_kept(engine: Engine<'_>) {
+    let fixture = Fixture::new(engine).await;
     fixture.send(0, &records(1), None).await;
     let log = fixture.log().await;
     let mut tree = log.tree.clone();
@@ -432,7 +436,7 @@ async fn what_was_changed_in_the_store_is_found() {
         ),
     ];
     for (edit, found) in edits {
-        let fixture = Fixture::new().await;
+        let fixture = Fixture::new(Engine::Sqlite).await;
         let all = records(9);
         for (end, value) in [(3, 4), (6, 5), (9, 6)] {
             let note = fixture.checkpoint(&all[..end], Some(value));

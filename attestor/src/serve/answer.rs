@@ -42,7 +42,10 @@ impl From<StoreError> for Failure {
             StoreError::Full { .. } => {
                 Status::resource_exhausted("too many enrollments are unfinished; try again later")
             }
-            StoreError::Database(_) | StoreError::Migrate(_) | StoreError::TooOld { .. } => {
+            StoreError::Database(_)
+            | StoreError::Migrate(_)
+            | StoreError::TooOld { .. }
+            | StoreError::Unusable { .. } => {
                 Status::unavailable("the attestor's registry cannot be reached; try again later")
             }
             StoreError::Corrupt { .. } => Status::internal("the attestor failed"),

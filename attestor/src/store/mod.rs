@@ -4,7 +4,7 @@
 //! has written is durable, and what may happen once happens once, whichever replica asks.
 
 mod mirror;
-pub mod sqlite;
+pub mod sql;
 
 use std::future::Future;
 
@@ -27,15 +27,25 @@ pub use mirror::MirrorStore;
 pub enum StoreError {
     /// The database cannot be opened, read or written: the environment is to blame.
     #[error("the database failed")]
-    Database(#[from] sqlx::Error),
+    Database(#[source] sqlx::Error),
     /// The database's layout cannot be brought up to date.
     #[error("the database's layout could not be brought up to date")]
     Migrate(#[from] sqlx::migrate::MigrateError),
     /// The database engine is older than what our durability needs.
-    #[error("sqlite {found} is older than 3.51.3, whose write-ahead log we rely on")]
+    #[error("{engine} {found} is older than {oldest}")]
     TooOld {
+        /// Which engine.
+        engine: &'static str,
         /// Its version.
         found: String,
+        /// The oldest that serves, and why.
+        oldest: &'static str,
+    },
+    /// The database is not one that a registry can be kept in.
+    #[error("the database cannot be used: {why}")]
+    Unusable {
+        /// Why not.
+        why: &'static str,
     },
     /// What is stored is not what we store.
     #[error("the stored `{field}` cannot be read")]
@@ -54,6 +64,22 @@ pub enum StoreError {
         /// How many.
         limit: i64,
     },
+}
+
+impl From<sqlx::Error> for StoreError {
+    /// What two writers at the same moment cause is a conflict: PostgreSQL ends one of them with a unique violation
+    /// (SQLSTATE 23505), a serialization failure (40001) or a deadlock (40P01).
+    fn from(error: sqlx::Error) -> Self {
+        let met = error
+            .as_database_error()
+            .and_then(|error| error.code())
+            .is_some_and(|code| matches!(code.as_ref(), "23505" | "40001" | "40P01"));
+        if met {
+            Self::Conflict
+        } else {
+            Self::Database(error)
+        }
+    }
 }
 
 /// Names one unfinished enrollment: 128 random bits.

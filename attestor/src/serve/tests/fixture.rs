@@ -36,12 +36,12 @@ use crate::registry::{TokenHash, TokenRecord};
 use crate::serve::{ServeError, Server, Settings, now};
 use crate::software_tpm::{SIGNING, Scene, SoftwareTpm, key_with_request, policy, signing_public};
 use crate::store::Store;
-use crate::store::sqlite::SqliteStore;
+use crate::store::sql::{Home, SqlStore};
 
 /// A running attestor.
 pub(super) struct Fixture {
     pub(super) address: SocketAddr,
-    pub(super) store: SqliteStore,
+    pub(super) store: SqlStore,
     pub(super) root: CertificateDer<'static>,
     stop: CancellationToken,
     running: JoinSet<Result<(), ServeError>>,
@@ -78,7 +78,7 @@ impl Fixture {
         let trust_domain = "example.org".parse().unwrap();
         let authority = Authority::open(folder.path(), &trust_domain, now()).unwrap();
         let root = authority.x509_authorities()[0].clone();
-        let store = SqliteStore::open(&folder.path().join("registry.sqlite"))
+        let store = SqlStore::open(&Home::Sqlite(folder.path().join("registry.sqlite")))
             .await
             .unwrap();
         let settings = Settings {

@@ -1,15 +1,15 @@
-//! Hosts after their enrollment, in SQLite: read, accepted, revoked.
+//! Hosts after their enrollment: read, accepted, revoked.
 //!
 //! Every write counts the row's revision up, so that an answer made from an older reading fails.
 
 use holdfast_proof::tpm::{Digest, HashAlg, NvPublic, PcrIndex, PcrValues, Public};
 use holdfast_protocol::Timestamp;
 use holdfast_protocol::id::HostId;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Sqlite, Transaction};
+use sqlx::any::AnyRow;
+use sqlx::{Any, Transaction};
 
 use super::row::{bytes, json, millis, plain, text, time, to_json, word};
-use super::{SqliteStore, StoreError, log};
+use super::{SqlStore, StoreError, log};
 use crate::registry::{EnrolledHost, Host, ImaState, ReferencePcrs, Revision, Standing, Verdict};
 use crate::store::{Acceptance, Found};
 
@@ -17,11 +17,11 @@ const COLUMNS: &str = "SELECT id, revision, name, grade, ek_trust, ek, ak, check
     audit_counter, anchor, last, ima, revoked_at, revoked_why FROM host ORDER BY id";
 
 const ONE: &str = "SELECT id, revision, name, grade, ek_trust, ek, ak, checkpoint_key, \
-    audit_counter, anchor, last, ima, revoked_at, revoked_why FROM host WHERE id = ?";
+    audit_counter, anchor, last, ima, revoked_at, revoked_why FROM host WHERE id = $1";
 
-pub(super) async fn one(store: &SqliteStore, id: HostId) -> Result<Option<Host>, StoreError> {
+pub(super) async fn one(store: &SqlStore, id: HostId) -> Result<Option<Host>, StoreError> {
     // One transaction, so that row and reference are of the same moment.
-    let mut tx = store.pool.begin().await?;
+    let mut tx = store.read().await?;
     let row = sqlx::query(ONE)
         .bind(id.to_string())
         .fetch_optional(&mut *tx)
@@ -31,8 +31,8 @@ pub(super) async fn one(store: &SqliteStore, id: HostId) -> Result<Option<Host>,
     read(&row, reference).map(Some)
 }
 
-pub(super) async fn all(store: &SqliteStore) -> Result<Vec<Host>, StoreError> {
-    let mut tx = store.pool.begin().await?;
+pub(super) async fn all(store: &SqlStore) -> Result<Vec<Host>, StoreError> {
+    let mut tx = store.read().await?;
     let rows = sqlx::query(COLUMNS).fetch_all(&mut *tx).await?;
     let mut hosts = Vec::with_capacity(rows.len());
     for row in &rows {
@@ -43,15 +43,15 @@ pub(super) async fn all(store: &SqliteStore) -> Result<Vec<Host>, StoreError> {
 }
 
 pub(super) async fn revoke(
-    store: &SqliteStore,
+    store: &SqlStore,
     id: HostId,
     why: &str,
     now: Timestamp,
 ) -> Result<Found, StoreError> {
     let mut tx = store.write().await?;
     let changed = sqlx::query(
-        "UPDATE host SET revision = revision + 1, revoked_at = ?, revoked_why = ? \
-         WHERE id = ? AND revoked_at IS NULL",
+        "UPDATE host SET revision = revision + 1, revoked_at = $1, revoked_why = $2 \
+         WHERE id = $3 AND revoked_at IS NULL",
     )
     .bind(millis(now))
     .bind(why)
@@ -63,13 +63,13 @@ pub(super) async fn revoke(
     Ok(found)
 }
 
-pub(super) async fn forget_reference(store: &SqliteStore, id: HostId) -> Result<Found, StoreError> {
+pub(super) async fn forget_reference(store: &SqlStore, id: HostId) -> Result<Found, StoreError> {
     let mut tx = store.write().await?;
-    let forgotten = sqlx::query("DELETE FROM reference_pcr WHERE host = ?")
+    let forgotten = sqlx::query("DELETE FROM reference_pcr WHERE host = $1")
         .bind(id.to_string())
         .execute(&mut *tx)
         .await?;
-    sqlx::query("UPDATE host SET revision = revision + 1 WHERE id = ?")
+    sqlx::query("UPDATE host SET revision = revision + 1 WHERE id = $1")
         .bind(id.to_string())
         .execute(&mut *tx)
         .await?;
@@ -78,11 +78,11 @@ pub(super) async fn forget_reference(store: &SqliteStore, id: HostId) -> Result<
     Ok(found)
 }
 
-pub(super) async fn accept(store: &SqliteStore, acceptance: &Acceptance) -> Result<(), StoreError> {
+pub(super) async fn accept(store: &SqlStore, acceptance: &Acceptance) -> Result<(), StoreError> {
     let mut tx = store.write().await?;
     let updated = sqlx::query(
-        "UPDATE host SET revision = revision + 1, last = ?, ima = coalesce(?, ima) \
-         WHERE id = ? AND revision = ? AND revoked_at IS NULL",
+        "UPDATE host SET revision = revision + 1, last = $1, ima = coalesce($2, ima) \
+         WHERE id = $3 AND revision = $4 AND revoked_at IS NULL",
     )
     .bind(to_json("last", &acceptance.observed)?)
     .bind(ima(acceptance.ima.as_ref())?)
@@ -95,7 +95,7 @@ pub(super) async fn accept(store: &SqliteStore, acceptance: &Acceptance) -> Resu
     }
     for (index, value) in acceptance.learned.iter() {
         sqlx::query(
-            "INSERT INTO reference_pcr (host, bank, pcr, value, learned_at) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO reference_pcr (host, bank, pcr, value, learned_at) VALUES ($1, $2, $3, $4, $5)",
         )
         .bind(acceptance.host.to_string())
         .bind(i64::from(value.alg().id()))
@@ -111,7 +111,7 @@ pub(super) async fn accept(store: &SqliteStore, acceptance: &Acceptance) -> Resu
 }
 
 pub(super) async fn refuse_ahead(
-    store: &SqliteStore,
+    store: &SqlStore,
     host: HostId,
     revision: Revision,
     state: &ImaState,
@@ -119,8 +119,8 @@ pub(super) async fn refuse_ahead(
 ) -> Result<(), StoreError> {
     let mut tx = store.write().await?;
     let updated = sqlx::query(
-        "UPDATE host SET revision = revision + 1, ima = ? \
-         WHERE id = ? AND revision = ? AND revoked_at IS NULL",
+        "UPDATE host SET revision = revision + 1, ima = $1 \
+         WHERE id = $2 AND revision = $3 AND revoked_at IS NULL",
     )
     .bind(ima(Some(state))?)
     .bind(host.to_string())
@@ -139,14 +139,14 @@ fn ima(state: Option<&ImaState>) -> Result<Option<String>, StoreError> {
 }
 
 async fn found(
-    tx: &mut Transaction<'_, Sqlite>,
+    tx: &mut Transaction<'_, Any>,
     id: HostId,
     changed: u64,
 ) -> Result<Found, StoreError> {
     if changed > 0 {
         return Ok(Found::Changed);
     }
-    let known: i64 = sqlx::query_scalar("SELECT count(*) FROM host WHERE id = ?")
+    let known: i64 = sqlx::query_scalar("SELECT count(*) FROM host WHERE id = $1")
         .bind(id.to_string())
         .fetch_one(&mut **tx)
         .await?;
@@ -156,14 +156,11 @@ async fn found(
     })
 }
 
-async fn reference(
-    tx: &mut Transaction<'_, Sqlite>,
-    id: HostId,
-) -> Result<ReferencePcrs, StoreError> {
+async fn reference(tx: &mut Transaction<'_, Any>, id: HostId) -> Result<ReferencePcrs, StoreError> {
     let corrupt = || StoreError::Corrupt {
         field: "reference_pcr",
     };
-    let rows = sqlx::query("SELECT bank, pcr, value FROM reference_pcr WHERE host = ?")
+    let rows = sqlx::query("SELECT bank, pcr, value FROM reference_pcr WHERE host = $1")
         .bind(id.to_string())
         .fetch_all(&mut **tx)
         .await?;
@@ -185,7 +182,7 @@ async fn reference(
     Ok(ReferencePcrs(values))
 }
 
-fn read(row: &SqliteRow, reference: ReferencePcrs) -> Result<Host, StoreError> {
+fn read(row: &AnyRow, reference: ReferencePcrs) -> Result<Host, StoreError> {
     let revoked: Option<i64> = plain(row, "revoked_at")?;
     Ok(Host {
         id: text(row, "id")?,

@@ -1,14 +1,14 @@
-//! The verdict log and the list of issued SVIDs, in SQLite.
+//! The verdict log and the list of issued SVIDs.
 //!
 //! Both are bounded, because strangers can cause entries; neither is the audit log, which hosts
 //! keep and mirror.
 
 use holdfast_protocol::id::HostId;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Sqlite, Transaction};
+use sqlx::any::AnyRow;
+use sqlx::{Any, Transaction};
 
 use super::row::{json, millis, plain, text, time, to_json, to_word, word};
-use super::{SqliteStore, StoreError};
+use super::{SqlStore, StoreError};
 use crate::registry::{IssuedSvid, Verdict};
 
 /// How many verdicts are kept for each host, and as many for those that never were one.
@@ -18,38 +18,45 @@ const MAX_VERDICTS: i64 = 1000;
 const SVID_MEMORY: i64 = 90 * 24 * 3600 * 1000;
 
 pub(super) async fn verdict(
-    tx: &mut Transaction<'_, Sqlite>,
+    tx: &mut Transaction<'_, Any>,
     verdict: &Verdict,
 ) -> Result<(), StoreError> {
     let host = verdict.host.map(|host| host.to_string());
-    sqlx::query("INSERT INTO verdict (at, host, outcome, judged) VALUES (?, ?, ?, ?)")
+    sqlx::query("INSERT INTO verdict (at, host, outcome, judged) VALUES ($1, $2, $3, $4)")
         .bind(millis(verdict.at))
         .bind(&host)
         .bind(to_word("outcome", &verdict.outcome)?)
         .bind(to_json("judged", &verdict.judged)?)
         .execute(&mut **tx)
         .await?;
-    sqlx::query(
-        "DELETE FROM verdict WHERE host IS ?1 AND id <= \
-         (SELECT id FROM verdict WHERE host IS ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
-    )
-    .bind(&host)
-    .bind(MAX_VERDICTS)
-    .execute(&mut **tx)
-    .await?;
+    // Two statements, because `IS NOT DISTINCT FROM` uses no index in PostgreSQL.
+    let trim = match host {
+        Some(host) => sqlx::query(
+            "DELETE FROM verdict WHERE host = $2 AND id <= \
+             (SELECT id FROM verdict WHERE host = $2 ORDER BY id DESC LIMIT 1 OFFSET $1)",
+        )
+        .bind(MAX_VERDICTS)
+        .bind(host),
+        None => sqlx::query(
+            "DELETE FROM verdict WHERE host IS NULL AND id <= \
+             (SELECT id FROM verdict WHERE host IS NULL ORDER BY id DESC LIMIT 1 OFFSET $1)",
+        )
+        .bind(MAX_VERDICTS),
+    };
+    trim.execute(&mut **tx).await?;
     Ok(())
 }
 
 pub(super) async fn verdicts(
-    store: &SqliteStore,
+    store: &SqlStore,
     host: HostId,
     limit: u32,
 ) -> Result<Vec<Verdict>, StoreError> {
     sqlx::query(
-        "SELECT at, host, outcome, judged FROM verdict WHERE host = ? ORDER BY id DESC LIMIT ?",
+        "SELECT at, host, outcome, judged FROM verdict WHERE host = $1 ORDER BY id DESC LIMIT $2",
     )
     .bind(host.to_string())
-    .bind(limit)
+    .bind(i64::from(limit))
     .fetch_all(&store.pool)
     .await?
     .iter()
@@ -57,7 +64,7 @@ pub(super) async fn verdicts(
     .collect()
 }
 
-fn read_verdict(row: &SqliteRow) -> Result<Verdict, StoreError> {
+fn read_verdict(row: &AnyRow) -> Result<Verdict, StoreError> {
     let host: Option<&str> = plain(row, "host")?;
     Ok(Verdict {
         at: time(row, "at")?,
@@ -71,11 +78,11 @@ fn read_verdict(row: &SqliteRow) -> Result<Verdict, StoreError> {
 }
 
 pub(super) async fn svid(
-    tx: &mut Transaction<'_, Sqlite>,
+    tx: &mut Transaction<'_, Any>,
     svid: &IssuedSvid,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO svid (host, spiffe_id, kind, issued_at, expires_at) VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO svid (host, spiffe_id, kind, issued_at, expires_at) VALUES ($1, $2, $3, $4, $5)",
     )
     .bind(svid.host.to_string())
     .bind(svid.spiffe_id.to_string())
@@ -84,7 +91,7 @@ pub(super) async fn svid(
     .bind(millis(svid.expires_at))
     .execute(&mut **tx)
     .await?;
-    sqlx::query("DELETE FROM svid WHERE expires_at < ?")
+    sqlx::query("DELETE FROM svid WHERE expires_at < $1")
         .bind(millis(svid.issued_at).saturating_sub(SVID_MEMORY))
         .execute(&mut **tx)
         .await?;

@@ -1,38 +1,40 @@
-//! Tokens, unfinished enrollments, and the moment in which a host is enrolled, in SQLite.
+//! Tokens, unfinished enrollments, and the moment in which a host is enrolled.
 //!
 //! A token is used up in the transaction that enrolls its host, so that it cannot enroll two and is
 //! not lost to a host that failed.
 
 use holdfast_protocol::Timestamp;
 use holdfast_protocol::id::HostId;
-use sqlx::{Sqlite, Transaction};
+use sqlx::{Any, Transaction};
 
 use super::row::{bytes, json, millis, plain, text, time, to_json, to_word};
-use super::{MAX_PENDING, SqliteStore, StoreError};
+use super::{MAX_PENDING, SqlStore, StoreError};
 use crate::enroll_host::PendingEnrollment;
 use crate::registry::{EkFingerprint, EnrolledHost, TokenHash, TokenRecord};
 use crate::store::{Enrolling, EnrollmentId};
 
-pub(super) async fn add_token(store: &SqliteStore, token: &TokenRecord) -> Result<(), StoreError> {
+pub(super) async fn add_token(store: &SqlStore, token: &TokenRecord) -> Result<(), StoreError> {
     let host_name = token.host_name.as_ref().map(ToString::to_string);
-    sqlx::query("INSERT INTO token (hash, host_name, created_at, expires_at) VALUES (?, ?, ?, ?)")
-        .bind(token.hash.0.as_bytes().as_slice())
-        .bind(host_name)
-        .bind(millis(token.created_at))
-        .bind(millis(token.expires_at))
-        .execute(&store.pool)
-        .await?;
+    sqlx::query(
+        "INSERT INTO token (hash, host_name, created_at, expires_at) VALUES ($1, $2, $3, $4)",
+    )
+    .bind(token.hash.0.as_bytes().as_slice())
+    .bind(host_name)
+    .bind(millis(token.created_at))
+    .bind(millis(token.expires_at))
+    .execute(&store.pool)
+    .await?;
     Ok(())
 }
 
 pub(super) async fn usable_token(
-    store: &SqliteStore,
+    store: &SqlStore,
     hash: TokenHash,
     now: Timestamp,
 ) -> Result<Option<TokenRecord>, StoreError> {
     let row = sqlx::query(
         "SELECT hash, host_name, created_at, expires_at FROM token \
-         WHERE hash = ? AND used_at IS NULL AND expires_at > ?",
+         WHERE hash = $1 AND used_at IS NULL AND expires_at > $2",
     )
     .bind(hash.0.as_bytes().as_slice())
     .bind(millis(now))
@@ -52,13 +54,13 @@ pub(super) async fn usable_token(
 }
 
 pub(super) async fn begin(
-    store: &SqliteStore,
+    store: &SqlStore,
     id: EnrollmentId,
     pending: &PendingEnrollment,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let mut tx = store.write().await?;
-    sqlx::query("DELETE FROM pending_enrollment WHERE expires_at <= ?")
+    sqlx::query("DELETE FROM pending_enrollment WHERE expires_at <= $1")
         .bind(millis(now))
         .execute(&mut *tx)
         .await?;
@@ -71,7 +73,7 @@ pub(super) async fn begin(
             limit: MAX_PENDING,
         });
     }
-    sqlx::query("INSERT INTO pending_enrollment (id, expires_at, body) VALUES (?, ?, ?)")
+    sqlx::query("INSERT INTO pending_enrollment (id, expires_at, body) VALUES ($1, $2, $3)")
         .bind(id.0.as_slice())
         .bind(millis(pending.expires_at))
         .bind(to_json("body", pending)?)
@@ -81,14 +83,15 @@ pub(super) async fn begin(
 }
 
 pub(super) async fn take(
-    store: &SqliteStore,
+    store: &SqlStore,
     id: EnrollmentId,
     now: Timestamp,
 ) -> Result<Option<PendingEnrollment>, StoreError> {
-    let row = sqlx::query("DELETE FROM pending_enrollment WHERE id = ? RETURNING expires_at, body")
-        .bind(id.0.as_slice())
-        .fetch_optional(&store.pool)
-        .await?;
+    let row =
+        sqlx::query("DELETE FROM pending_enrollment WHERE id = $1 RETURNING expires_at, body")
+            .bind(id.0.as_slice())
+            .fetch_optional(&store.pool)
+            .await?;
     let Some(row) = row else { return Ok(None) };
     if time(&row, "expires_at")? <= now {
         return Ok(None);
@@ -97,7 +100,7 @@ pub(super) async fn take(
 }
 
 pub(super) async fn enroll(
-    store: &SqliteStore,
+    store: &SqlStore,
     host: &EnrolledHost,
     fresh_id: HostId,
     token: Option<TokenHash>,
@@ -109,7 +112,7 @@ pub(super) async fn enroll(
         .map(|key| EkFingerprint::of(&key))
         .ok_or(StoreError::Corrupt { field: "ek" })?;
     let mut tx = store.write().await?;
-    let before = sqlx::query("SELECT id, revoked_at FROM host WHERE ek_fingerprint = ?")
+    let before = sqlx::query("SELECT id FROM host WHERE ek_fingerprint = $1")
         .bind(fingerprint.to_string())
         .fetch_optional(&mut *tx)
         .await?;
@@ -120,14 +123,12 @@ pub(super) async fn enroll(
         }
         Some(row) => {
             let id: HostId = text(&row, "id")?;
-            let revoked: Option<i64> = plain(&row, "revoked_at")?;
-            if revoked.is_some() {
+            if !write_host(&mut tx, UPDATE, host, id, fingerprint).await? {
                 return Ok(Enrolling::Revoked(id));
             }
-            write_host(&mut tx, UPDATE, host, id, fingerprint).await?;
             if token.is_some() {
                 // The operator who gave the token has answered for the machine as it is now.
-                sqlx::query("DELETE FROM reference_pcr WHERE host = ?")
+                sqlx::query("DELETE FROM reference_pcr WHERE host = $1")
                     .bind(id.to_string())
                     .execute(&mut *tx)
                     .await?;
@@ -147,20 +148,21 @@ pub(super) async fn enroll(
 
 const INSERT: &str = "INSERT INTO host (id, revision, name, grade, ek_trust, ek_fingerprint, ek, \
     ak, checkpoint_key, audit_counter, anchor, last) \
-    VALUES (?1, 1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10)";
+    VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)";
 
-const UPDATE: &str = "UPDATE host SET revision = revision + 1, name = ?2, grade = ?3, \
-    ek_trust = ?4, ek_fingerprint = ?5, ek = ?6, ak = ?7, checkpoint_key = ?8, \
-    audit_counter = ?9, anchor = ?10, last = ?10 WHERE id = ?1";
+const UPDATE: &str = "UPDATE host SET revision = revision + 1, name = $2, grade = $3, \
+    ek_trust = $4, ek_fingerprint = $5, ek = $6, ak = $7, checkpoint_key = $8, \
+    audit_counter = $9, anchor = $10, last = $10 WHERE id = $1 AND revoked_at IS NULL";
 
+/// Writes a host's row, unless it was revoked; whether it did.
 async fn write_host(
-    tx: &mut Transaction<'_, Sqlite>,
+    tx: &mut Transaction<'_, Any>,
     statement: &'static str,
     host: &EnrolledHost,
     id: HostId,
     fingerprint: EkFingerprint,
-) -> Result<(), StoreError> {
-    sqlx::query(statement)
+) -> Result<bool, StoreError> {
+    let written = sqlx::query(statement)
         .bind(id.to_string())
         .bind(host.name.to_string())
         .bind(to_word("grade", &host.grade)?)
@@ -173,18 +175,18 @@ async fn write_host(
         .bind(to_json("anchor", &host.anchor)?)
         .execute(&mut **tx)
         .await?;
-    Ok(())
+    Ok(written.rows_affected() == 1)
 }
 
 async fn use_up(
-    tx: &mut Transaction<'_, Sqlite>,
+    tx: &mut Transaction<'_, Any>,
     token: TokenHash,
     host: HostId,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
     let used = sqlx::query(
-        "UPDATE token SET used_at = ?1, used_by = ?2 \
-         WHERE hash = ?3 AND used_at IS NULL AND expires_at > ?1",
+        "UPDATE token SET used_at = $1, used_by = $2 \
+         WHERE hash = $3 AND used_at IS NULL AND expires_at > $1",
     )
     .bind(millis(now))
     .bind(host.to_string())

@@ -1,9 +1,11 @@
-//! The registry in SQLite: one file beside the attestor, write-ahead log, every commit synced.
+//! The registry in SQL: one set of statements for SQLite (a file beside the attestor) and PostgreSQL (which replicas
+//! share).
 //!
-//! What may happen once is one statement or one immediate transaction here; nothing may be checked
-//! in one and done in another.
+//! What may happen once is one conditional statement, or one transaction around it; nothing may be checked in one and done
+//! in another.
 
 mod enrolling;
+mod home;
 mod hosts;
 mod log;
 mod mirror;
@@ -11,14 +13,10 @@ mod row;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
-use std::time::Duration;
-
 use holdfast_proof::evidence::Nonce;
 use holdfast_protocol::Timestamp;
 use holdfast_protocol::id::HostId;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Sqlite, SqlitePool, Transaction};
+use sqlx::{Any, AnyPool, Transaction};
 
 use super::{Acceptance, Enrolling, EnrollmentId, Found, Store, StoreError};
 use crate::enroll_host::PendingEnrollment;
@@ -26,50 +24,33 @@ use crate::registry::{
     EnrolledHost, Host, ImaState, IssuedSvid, NonceStanding, Revision, TokenHash, TokenRecord,
     Verdict,
 };
+use home::Engine;
+pub use home::{Home, InvalidPostgresUrl, PostgresUrl};
 use row::millis;
-
-/// The oldest SQLite that we run on: it has the fix of the write-ahead log's reset bug.
-const OLDEST: (u32, u32, u32) = (3, 51, 3);
 
 /// How many nonces one host may hold: more than its retries need, few enough that asking for ever
 /// fills nothing.
 const MAX_NONCES: i64 = 64;
 
-/// How many enrollments may be unfinished at once, over all hosts.
+/// How many enrollments may be unfinished at once, over all hosts; replicas that count at the same moment may let a few
+/// more in.
 const MAX_PENDING: i64 = 4096;
 
-/// The registry in one SQLite database.
+/// The registry in one SQL database.
 #[derive(Clone, Debug)]
-pub struct SqliteStore {
-    pool: SqlitePool,
+pub struct SqlStore {
+    pool: AnyPool,
+    engine: Engine,
 }
 
-impl SqliteStore {
-    /// Opens the database, makes it where it is not, and brings its layout up to date.
+impl SqlStore {
+    /// Opens the database and brings its layout up to date; a file that is not there is made.
     ///
     /// # Errors
-    /// [`StoreError`] if any of that fails, or SQLite is too old.
-    pub async fn open(file: &Path) -> Result<Self, StoreError> {
-        let options = SqliteConnectOptions::new()
-            .filename(file)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(Duration::from_secs(5));
-        // SQLite has one writer; the others are readers that must not wait for it.
-        let pool = SqlitePoolOptions::new()
-            .max_connections(4)
-            .connect_with(options)
-            .await?;
-        let version: String = sqlx::query_scalar("SELECT sqlite_version()")
-            .fetch_one(&pool)
-            .await?;
-        if !is_recent(&version) {
-            return Err(StoreError::TooOld { found: version });
-        }
-        sqlx::migrate!().run(&pool).await?;
-        Ok(Self { pool })
+    /// [`StoreError`] if any of that fails, the engine is too old, or it would lose commits in a crash.
+    pub async fn open(home: &Home) -> Result<Self, StoreError> {
+        let (pool, engine) = home.open().await?;
+        Ok(Self { pool, engine })
     }
 
     /// Closes the database once the running statements have ended.
@@ -77,19 +58,18 @@ impl SqliteStore {
         self.pool.close().await;
     }
 
-    /// A transaction that holds the write lock from its start, so that what it reads stays true.
-    async fn write(&self) -> Result<Transaction<'_, Sqlite>, StoreError> {
-        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
+    /// A transaction that writes.
+    async fn write(&self) -> Result<Transaction<'_, Any>, StoreError> {
+        Ok(self.pool.begin_with(self.engine.begin_write()).await?)
+    }
+
+    /// A transaction that reads as of one moment.
+    async fn read(&self) -> Result<Transaction<'_, Any>, StoreError> {
+        Ok(self.pool.begin_with(self.engine.begin_read()).await?)
     }
 }
 
-fn is_recent(version: &str) -> bool {
-    let mut numbers = version.split('.').map(str::parse::<u32>);
-    let mut next = || numbers.next().and_then(Result::ok).unwrap_or(0);
-    (next(), next(), next()) >= OLDEST
-}
-
-impl Store for SqliteStore {
+impl Store for SqlStore {
     async fn issue_nonce(
         &self,
         nonce: &Nonce,
@@ -97,12 +77,13 @@ impl Store for SqliteStore {
         now: Timestamp,
         expires_at: Timestamp,
     ) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
-        sqlx::query("DELETE FROM nonce WHERE expires_at <= ?")
+        // By itself: replicas that clear away in one transaction with other writes could wait for each other.
+        sqlx::query("DELETE FROM nonce WHERE expires_at <= $1")
             .bind(millis(now))
-            .execute(&mut *tx)
+            .execute(&self.pool)
             .await?;
-        sqlx::query("INSERT INTO nonce (value, host, expires_at) VALUES (?, ?, ?)")
+        let mut tx = self.write().await?;
+        sqlx::query("INSERT INTO nonce (value, host, expires_at) VALUES ($1, $2, $3)")
             .bind(nonce.as_bytes().as_slice())
             .bind(host.to_string())
             .bind(millis(expires_at))
@@ -110,8 +91,8 @@ impl Store for SqliteStore {
             .await?;
         // The oldest go first: a host that asks anew has given up the old ones.
         sqlx::query(
-            "DELETE FROM nonce WHERE host = ?1 AND value NOT IN \
-             (SELECT value FROM nonce WHERE host = ?1 ORDER BY expires_at DESC LIMIT ?2)",
+            "DELETE FROM nonce WHERE host = $1 AND value NOT IN \
+             (SELECT value FROM nonce WHERE host = $1 ORDER BY expires_at DESC LIMIT $2)",
         )
         .bind(host.to_string())
         .bind(MAX_NONCES)
@@ -126,12 +107,13 @@ impl Store for SqliteStore {
         host: HostId,
         now: Timestamp,
     ) -> Result<NonceStanding, StoreError> {
-        let used = sqlx::query("DELETE FROM nonce WHERE value = ? AND host = ? AND expires_at > ?")
-            .bind(nonce.as_bytes().as_slice())
-            .bind(host.to_string())
-            .bind(millis(now))
-            .execute(&self.pool)
-            .await?;
+        let used =
+            sqlx::query("DELETE FROM nonce WHERE value = $1 AND host = $2 AND expires_at > $3")
+                .bind(nonce.as_bytes().as_slice())
+                .bind(host.to_string())
+                .bind(millis(now))
+                .execute(&self.pool)
+                .await?;
         Ok(match used.rows_affected() {
             1 => NonceStanding::Fresh,
             _ => NonceStanding::Unknown,

@@ -1,4 +1,4 @@
-//! Mirrored logs in SQLite.
+//! Mirrored logs.
 //!
 //! The log's revision is its only lock: a write counts it up, and one made from an older reading fails.
 
@@ -7,11 +7,11 @@ use holdfast_proof::note::Origin;
 use holdfast_proof::tpm::{NvPublic, Public};
 use holdfast_protocol::id::HostId;
 use holdfast_protocol::{Sha256Digest, Timestamp};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Sqlite, Transaction};
+use sqlx::any::AnyRow;
+use sqlx::{Any, Transaction};
 
 use super::row::{bytes, millis, plain, text, time};
-use super::{SqliteStore, StoreError};
+use super::{SqlStore, StoreError};
 use crate::mirror_audit::{CosignedCheckpoint, Fork, Growth, LogId, LogKeys, MirroredLog};
 use crate::registry::{Host, Revision};
 use crate::store::MirrorStore;
@@ -27,10 +27,10 @@ macro_rules! logs {
     };
 }
 
-impl MirrorStore for SqliteStore {
+impl MirrorStore for SqlStore {
     async fn mirrored_log(&self, host: HostId, keys: &LogKeys) -> Result<MirroredLog, StoreError> {
         let find = || {
-            logs!("WHERE l.host = ? AND l.origin = ?")
+            logs!("WHERE l.host = $1 AND l.origin = $2")
                 .bind(host.to_string())
                 .bind(keys.origin.as_str().to_owned())
         };
@@ -39,7 +39,7 @@ impl MirrorStore for SqliteStore {
         }
         sqlx::query(
             "INSERT INTO mirrored_log (host, origin, revision, checkpoint_key, ak, audit_counter, \
-             enrolled_value, size, peaks, bytes, cosigned) VALUES (?, ?, 0, ?, ?, ?, ?, 0, x'', 0, 0) \
+             enrolled_value, size, peaks, bytes, cosigned) VALUES ($1, $2, 0, $3, $4, $5, $6, 0, $7, 0, 0) \
              ON CONFLICT DO NOTHING",
         )
         .bind(host.to_string())
@@ -48,6 +48,7 @@ impl MirrorStore for SqliteStore {
         .bind(keys.ak.as_bytes())
         .bind(keys.counter.encode())
         .bind(integer(keys.enrolled_value)?)
+        .bind(peaks(&Frontier::empty()))
         .execute(&self.pool)
         .await?;
         match find().fetch_optional(&self.pool).await? {
@@ -68,7 +69,7 @@ impl MirrorStore for SqliteStore {
 
     async fn counted_up_to(&self, host: &Host) -> Result<Option<u64>, StoreError> {
         let row = sqlx::query(
-            "SELECT max(last_value) AS value FROM mirrored_log WHERE host = ? AND audit_counter = ?",
+            "SELECT max(last_value) AS value FROM mirrored_log WHERE host = $1 AND audit_counter = $2",
         )
         .bind(host.id.to_string())
         .bind(host.enrolled.audit_counter.encode())
@@ -85,8 +86,8 @@ impl MirrorStore for SqliteStore {
     ) -> Result<Vec<Vec<u8>>, StoreError> {
         let end = first.saturating_add(count);
         let rows = sqlx::query(
-            "SELECT first, entries FROM mirrored_bundle WHERE log = ?1 AND first < ?3 AND first >= \
-             (SELECT max(first) FROM mirrored_bundle WHERE log = ?1 AND first <= ?2) ORDER BY first",
+            "SELECT first, entries FROM mirrored_bundle WHERE log = $1 AND first < $3 AND first >= \
+             (SELECT max(first) FROM mirrored_bundle WHERE log = $1 AND first <= $2) ORDER BY first",
         )
         .bind(log.0)
         .bind(integer(first)?)
@@ -119,7 +120,7 @@ impl MirrorStore for SqliteStore {
     ) -> Result<Vec<CosignedCheckpoint>, StoreError> {
         sqlx::query(
             "SELECT size, peaks, note, counter, cosignature, at FROM mirrored_checkpoint \
-             WHERE log = ? ORDER BY id",
+             WHERE log = $1 ORDER BY id",
         )
         .bind(log.0)
         .fetch_all(&self.pool)
@@ -144,7 +145,7 @@ impl MirrorStore for SqliteStore {
         note: &str,
     ) -> Result<Option<String>, StoreError> {
         Ok(sqlx::query_scalar(
-            "SELECT cosignature FROM mirrored_checkpoint WHERE log = ? AND size = ? AND note = ?",
+            "SELECT cosignature FROM mirrored_checkpoint WHERE log = $1 AND size = $2 AND note = $3",
         )
         .bind(log.0)
         .bind(integer(size)?)
@@ -155,7 +156,7 @@ impl MirrorStore for SqliteStore {
 
     async fn mirrored_tree_below(&self, log: LogId, size: u64) -> Result<Frontier, StoreError> {
         let row = sqlx::query(
-            "SELECT size, peaks FROM mirrored_checkpoint WHERE log = ? AND size <= ? \
+            "SELECT size, peaks FROM mirrored_checkpoint WHERE log = $1 AND size <= $2 \
              ORDER BY size DESC LIMIT 1",
         )
         .bind(log.0)
@@ -187,8 +188,8 @@ impl MirrorStore for SqliteStore {
             insert_checkpoint(&mut tx, log.id, cosigned).await?;
         }
         let written = sqlx::query(
-            "UPDATE mirrored_log SET revision = ?1, size = ?2, peaks = ?3, bytes = ?4, \
-             grown_at = ?5, cosigned = ?6, last_value = ?7 WHERE id = ?8 AND revision = ?9",
+            "UPDATE mirrored_log SET revision = $1, size = $2, peaks = $3, bytes = $4, \
+             grown_at = $5, cosigned = $6, last_value = $7 WHERE id = $8 AND revision = $9",
         )
         .bind(kept.revision.0)
         .bind(integer(kept.tree.size())?)
@@ -210,7 +211,7 @@ impl MirrorStore for SqliteStore {
 
     async fn record_fork(&self, log: LogId, fork: &Fork) -> Result<(), StoreError> {
         sqlx::query(
-            "INSERT INTO mirrored_fork (log, at, reason, detail, evidence) VALUES (?, ?, ?, ?, ?) \
+            "INSERT INTO mirrored_fork (log, at, reason, detail, evidence) VALUES ($1, $2, $3, $4, $5) \
              ON CONFLICT DO NOTHING",
         )
         .bind(log.0)
@@ -225,7 +226,7 @@ impl MirrorStore for SqliteStore {
 }
 
 async fn insert_bundle(
-    tx: &mut Transaction<'_, Sqlite>,
+    tx: &mut Transaction<'_, Any>,
     log: LogId,
     growth: &Growth,
 ) -> Result<(), StoreError> {
@@ -239,7 +240,7 @@ async fn insert_bundle(
     }
     // A bundle that another upload put there first is a conflict, as the revision would be.
     let written = sqlx::query(
-        "INSERT INTO mirrored_bundle (log, first, entries) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+        "INSERT INTO mirrored_bundle (log, first, entries) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
     )
     .bind(log.0)
     .bind(integer(growth.first)?)
@@ -253,13 +254,13 @@ async fn insert_bundle(
 }
 
 async fn insert_checkpoint(
-    tx: &mut Transaction<'_, Sqlite>,
+    tx: &mut Transaction<'_, Any>,
     log: LogId,
     cosigned: &CosignedCheckpoint,
 ) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO mirrored_checkpoint (log, size, peaks, note, counter, cosignature, at) \
-         VALUES (?, ?, ?, ?, ?, ?, ?)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(log.0)
     .bind(integer(cosigned.tree.size())?)
@@ -273,7 +274,7 @@ async fn insert_checkpoint(
     Ok(())
 }
 
-fn read(row: &SqliteRow) -> Result<MirroredLog, StoreError> {
+fn read(row: &AnyRow) -> Result<MirroredLog, StoreError> {
     let origin: String = plain(row, "origin")?;
     let forked: Option<i64> = plain(row, "at")?;
     Ok(MirroredLog {
@@ -304,7 +305,7 @@ fn read(row: &SqliteRow) -> Result<MirroredLog, StoreError> {
     })
 }
 
-fn tree(row: &SqliteRow) -> Result<Frontier, StoreError> {
+fn tree(row: &AnyRow) -> Result<Frontier, StoreError> {
     let corrupt = || StoreError::Corrupt { field: "peaks" };
     let bytes: &[u8] = plain(row, "peaks")?;
     let (peaks, rest) = bytes.as_chunks::<32>();
@@ -339,18 +340,18 @@ fn entries(bundle: &[u8]) -> Result<Vec<&[u8]>, StoreError> {
     Ok(entries)
 }
 
-fn unsigned(row: &SqliteRow, column: &'static str) -> Result<u64, StoreError> {
+fn unsigned(row: &AnyRow, column: &'static str) -> Result<u64, StoreError> {
     optional(row, column)?.ok_or(StoreError::Corrupt { field: column })
 }
 
-fn optional(row: &SqliteRow, column: &'static str) -> Result<Option<u64>, StoreError> {
+fn optional(row: &AnyRow, column: &'static str) -> Result<Option<u64>, StoreError> {
     plain::<Option<i64>>(row, column)?
         .map(u64::try_from)
         .transpose()
         .map_err(|_| StoreError::Corrupt { field: column })
 }
 
-/// SQLite's integers have 63 bits and a sign.
+/// The engines' integers have 63 bits and a sign.
 fn integer(value: u64) -> Result<i64, StoreError> {
     i64::try_from(value).map_err(|error| StoreError::Database(sqlx::Error::Encode(error.into())))
 }

@@ -1,4 +1,4 @@
-//! Between our types and SQLite's: integers, text, bytes.
+//! Between our types and those that both engines have: integers, text, bytes.
 //!
 //! What comes back is parsed as strictly as what comes from outside; a value that cannot be read is
 //! [`StoreError::Corrupt`], never a default.
@@ -8,27 +8,27 @@ use std::str::FromStr;
 use holdfast_protocol::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Decode, Row, Sqlite, Type};
+use sqlx::any::AnyRow;
+use sqlx::{Any, Decode, Row, Type};
 
 use crate::store::StoreError;
 
-/// A time as SQLite keeps it. Times past the year 292 million are that year.
+/// A time as it is kept. Times past the year 292 million are that year.
 pub(super) fn millis(at: Timestamp) -> i64 {
     i64::try_from(at.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// A column of a type that SQLite has.
-pub(super) fn plain<'r, T>(row: &'r SqliteRow, column: &'static str) -> Result<T, StoreError>
+/// A column of a type that both engines have.
+pub(super) fn plain<'r, T>(row: &'r AnyRow, column: &'static str) -> Result<T, StoreError>
 where
-    T: Decode<'r, Sqlite> + Type<Sqlite>,
+    T: Decode<'r, Any> + Type<Any>,
 {
     row.try_get(column)
         .map_err(|_| StoreError::Corrupt { field: column })
 }
 
 /// A column of time.
-pub(super) fn time(row: &SqliteRow, column: &'static str) -> Result<Timestamp, StoreError> {
+pub(super) fn time(row: &AnyRow, column: &'static str) -> Result<Timestamp, StoreError> {
     let millis: i64 = plain(row, column)?;
     u64::try_from(millis)
         .map(Timestamp::from_millis)
@@ -36,7 +36,7 @@ pub(super) fn time(row: &SqliteRow, column: &'static str) -> Result<Timestamp, S
 }
 
 /// A text column that has one of our types.
-pub(super) fn text<T: FromStr>(row: &SqliteRow, column: &'static str) -> Result<T, StoreError> {
+pub(super) fn text<T: FromStr>(row: &AnyRow, column: &'static str) -> Result<T, StoreError> {
     let text: &str = plain(row, column)?;
     text.parse()
         .map_err(|_| StoreError::Corrupt { field: column })
@@ -44,7 +44,7 @@ pub(super) fn text<T: FromStr>(row: &SqliteRow, column: &'static str) -> Result<
 
 /// A column of bytes, parsed.
 pub(super) fn bytes<T, E>(
-    row: &SqliteRow,
+    row: &AnyRow,
     column: &'static str,
     parse: impl FnOnce(&[u8]) -> Result<T, E>,
 ) -> Result<T, StoreError> {
@@ -53,7 +53,7 @@ pub(super) fn bytes<T, E>(
 
 /// A column of JSON.
 pub(super) fn json<T: DeserializeOwned>(
-    row: &SqliteRow,
+    row: &AnyRow,
     column: &'static str,
 ) -> Result<T, StoreError> {
     let text: &str = plain(row, column)?;
@@ -67,7 +67,7 @@ pub(super) fn to_json(field: &'static str, value: &impl Serialize) -> Result<Str
 
 /// An enum that serde names by one word, as that word.
 pub(super) fn word<T: DeserializeOwned>(
-    row: &SqliteRow,
+    row: &AnyRow,
     column: &'static str,
 ) -> Result<T, StoreError> {
     let text: String = plain(row, column)?;

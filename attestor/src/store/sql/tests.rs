@@ -1,5 +1,5 @@
 //! What may happen once happens once; what was written comes back the same.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 use std::time::Duration;
 
@@ -10,7 +10,8 @@ use holdfast_protocol::evidence::Appraisal;
 use holdfast_protocol::id::{HostId, SpiffeId};
 use holdfast_protocol::{Sha256Digest, Timestamp};
 
-use super::{MAX_NONCES, SqliteStore, is_recent};
+use super::home::is_recent;
+use super::{Home, MAX_NONCES, PostgresUrl, SqlStore};
 use crate::enroll_host::PendingEnrollment;
 use crate::registry::{
     EkTrust, Host, ImaState, IssuedSvid, Judged, NonceStanding, Observed, Outcome, Standing,
@@ -18,24 +19,45 @@ use crate::registry::{
 };
 use crate::software_tpm::{SoftwareTpm, digest, enrolled, pcr};
 use crate::store::{Acceptance, Enrolling, EnrollmentId, Found, Store, StoreError};
+use crate::test_engines::{Engine, PrivatePostgres, promises};
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 const MINUTE: Duration = Duration::from_secs(60);
 
 struct Fixture {
-    store: SqliteStore,
-    folder: tempfile::TempDir,
+    store: SqlStore,
+    home: Home,
+    _folder: tempfile::TempDir,
 }
 
-async fn fixture() -> Fixture {
-    let folder = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(&folder.path().join("registry.sqlite"))
-        .await
-        .unwrap();
-    Fixture { store, folder }
+impl Fixture {
+    async fn new(engine: Engine<'_>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let home = engine.home(folder.path()).await;
+        Self {
+            store: SqlStore::open(&home).await.unwrap(),
+            home,
+            _folder: folder,
+        }
+    }
 }
 
-async fn with_host(store: &SqliteStore, id: u8) -> (SoftwareTpm, HostId) {
+promises!(
+    a_measurement_lists_state_is_kept_with_what_was_judged,
+    a_nonce_is_good_once_for_its_host_and_time,
+    a_host_holds_only_so_many_nonces,
+    an_enrollment_is_taken_once_and_in_time,
+    a_token_enrolls_one_host,
+    an_ek_keeps_its_host_id,
+    a_revoked_host_stays_revoked,
+    acceptance_is_whole_and_made_from_the_newest_reading,
+    a_reference_is_forgotten_on_request,
+    the_verdict_log_is_bounded_and_newest_first,
+    svids_are_remembered_for_a_while_after_their_end,
+    a_value_that_we_did_not_write_is_corrupt_and_no_default,
+);
+
+async fn with_host(store: &SqlStore, id: u8) -> (SoftwareTpm, HostId) {
     let tpm = SoftwareTpm::new();
     let id = HostId::from_random([id; 16]);
     let enrolling = store
@@ -46,7 +68,7 @@ async fn with_host(store: &SqliteStore, id: u8) -> (SoftwareTpm, HostId) {
     (tpm, id)
 }
 
-async fn host(store: &SqliteStore, id: HostId) -> Host {
+async fn host(store: &SqlStore, id: HostId) -> Host {
     store.host(id).await.unwrap().unwrap()
 }
 
@@ -113,11 +135,8 @@ fn acceptance(host: &Host, audit_counter: u64, learned: PcrValues) -> Acceptance
 }
 
 #[tokio::test]
-async fn it_is_as_durable_as_it_says() {
-    let Fixture {
-        store,
-        folder: _folder,
-    } = fixture().await;
+async fn sqlite_is_as_durable_as_we_say() {
+    let Fixture { store, .. } = &Fixture::new(Engine::Sqlite).await;
     for (pragma, expected) in [
         ("journal_mode", "wal"),
         ("synchronous", "2"),
@@ -136,6 +155,59 @@ async fn it_is_as_durable_as_it_says() {
     }
 }
 
+#[tokio::test]
+async fn postgresql_is_as_durable_as_we_say_or_refused() {
+    let server = PrivatePostgres::start();
+    let Fixture { store, home, .. } = Fixture::new(Engine::Postgres(&server)).await;
+    sqlx::query("ALTER ROLE holdfast SET synchronous_commit TO off")
+        .execute(&store.pool)
+        .await
+        .unwrap();
+    store.close().await;
+
+    let store = SqlStore::open(&home).await.unwrap();
+    let set_to: String = sqlx::query_scalar("SELECT current_setting('synchronous_commit')")
+        .fetch_one(&store.pool)
+        .await
+        .unwrap();
+    assert_eq!(set_to, "on");
+
+    for lossy in [
+        "ALTER SYSTEM SET fsync TO off",
+        "SELECT CAST(pg_reload_conf() AS TEXT)",
+    ] {
+        sqlx::query(lossy).execute(&store.pool).await.unwrap();
+    }
+    // The server takes the new setting when it gets round to it.
+    loop {
+        match SqlStore::open(&home).await {
+            Err(StoreError::Unusable { why }) => {
+                assert!(why.contains("fsync"), "{why}");
+                break;
+            }
+            Ok(opened) => opened.close().await,
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn the_url_of_a_database_never_shows_its_password() {
+    let url: PostgresUrl = "postgres://holdfast:hunter2@db.example.org/registry"
+        .parse()
+        .unwrap();
+    let shown = format!("{:?}", Home::Postgres(url));
+    assert_eq!(shown, "Postgres(PostgresUrl(db.example.org/registry))");
+    for other in [
+        "",
+        "registry.sqlite",
+        "mysql://localhost/registry",
+        "postgres",
+    ] {
+        assert!(other.parse::<PostgresUrl>().is_err(), "{other}");
+    }
+}
+
 #[test]
 fn old_engines_are_refused() {
     for (version, recent) in [
@@ -151,14 +223,10 @@ fn old_engines_are_refused() {
     }
 }
 
-#[tokio::test]
-async fn a_nonce_is_good_once_for_its_host_and_time() {
-    let Fixture {
-        store,
-        folder: _folder,
-    } = fixture().await;
-    let (_, one) = with_host(&store, 1).await;
-    let (_, other) = with_host(&store, 2).await;
+async fn a_nonce_is_good_once_for_its_host_and_time(engine: Engine<'_>) {
+    let Fixture { store, .. } = &Fixture::new(engine).await;
+    let (_, one) = with_host(store, 1).await;
+    let (_, other) = with_host(store, 2).await;
     let nonce = Nonce::new([1; 32]);
     store
         .issue_nonce(&nonce, one, NOW, NOW + MINUTE)
@@ -191,13 +259,9 @@ async fn a_nonce_is_good_once_for_its_host_and_time() {
     assert_eq!(fresh.count(), 1);
 }
 
-#[tokio::test]
-async fn a_host_holds_only_so_many_nonces() {
-    let Fixture {
-        store,
-        folder: _folder,
-    } = fixture().await;
-    let (_, id) = with_host(&store, 1).await;
+async fn a_host_holds_only_so_many_nonces(engine: Engine<'_>) {
+    let Fixture { store, .. } = &Fixture::new(engine).await;
+    let (_, id) = with_host(store, 1).await;
     let last = u8::try_from(MAX_NONCES).unwrap() + 3;
     for number in 0..=last {
         let expires = NOW + MINUTE + Duration::from_millis(number.into());
@@ -218,12 +282,8 @@ async fn a_host_holds_only_so_many_nonces() {
     assert_eq!(newest, NonceStanding::Fresh);
 }
 
-#[tokio::test]
-async fn an_enrollment_is_taken_once_and_in_time() {
-    let Fixture {
-        store,
-        folder: _folder,
-    } = fixture().await;
+async fn an_enrollment_is_taken_once_and_in_time(engine: Engine<'_>) {
+    let Fixture { store, .. } = &Fixture::new(engine).await;
     let tpm = SoftwareTpm::new();
     let (id, late) = (EnrollmentId([1; 16]), EnrollmentId([2; 16]));
     store
@@ -245,12 +305,8 @@ async fn an_enrollment_is_taken_once_and_in_time() {
     assert_eq!(store.take_enrollment(late, NOW).await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn a_token_enrolls_one_host() {
-    let Fixture {
-        store,
-        folder: _folder,
-    } = fixture().await;
+async fn a_token_enrolls_one_host(engine: Engine<'_>) {
+    let Fixture { store, .. } = &Fixture::new(engine).await;
     let record = token(1);
     store.add_token(&record).await.unwrap();
     let usable = store.usable_token(record.hash, NOW).await.unwrap();
@@ -280,14 +336,10 @@ async fn a_token_enrolls_one_host() {
     assert_eq!(store.host(other).await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn an_ek_keeps_its_host_id() {
-    let Fixture {
-        store,
-        folder: _folder,
-    } = fixture().await;
-    let (mut tpm, id) = with_host(&store, 1).await;
-    let before = host(&store, id).await;
+async fn an_ek_keeps_its_host_id(engine: Engine<'_>) {
+    let Fixture { store, .. } = &Fixture::new(engine).await;
+    let (mut tpm, id) = with_host(store, 1).await;
+    let before = host(store, id).await;
     assert_eq!(before.enrolled, enrolled(&tpm, NOW));
     assert_eq!(before.last, before.enrolled.anchor);
     let learned = tpm.pcrs.clone();
@@ -305,7 +357,7 @@ async fn an_ek_keeps_its_host_id() {
         .await
         .unwrap();
     assert_eq!(enrolling, Enrolling::Renewed(id));
-    let renewed = host(&store, id).await;
+    let renewed = host(store, id).await;
     assert_eq!(renewed.enrolled.ak, tpm.ak_public);
     assert_eq!(renewed.last, renewed.enrolled.anchor);
     assert_eq!(
@@ -319,18 +371,14 @@ async fn an_ek_keeps_its_host_id() {
         .await
         .unwrap();
     assert_eq!(enrolling, Enrolling::Renewed(id));
-    assert!(host(&store, id).await.reference.0.is_empty());
+    assert!(host(store, id).await.reference.0.is_empty());
     assert_eq!(store.hosts().await.unwrap().len(), 1);
 }
 
-#[tokio::test]
-async fn a_revoked_host_stays_revoked() {
-    let Fixture {
-        store,
-        folder: _folder,
-    } = fixture().await;
-    let (tpm, id) = with_host(&store, 1).await;
-    let before = host(&store, id).await;
+async fn a_revoked_host_stays_revoked(engine: Engine<'_>) {
+    let Fixture { store, .. } = &Fixture::new(engine).await;
+    let (tpm, id) = with_host(store, 1).await;
+    let before = host(store, id).await;
     assert_eq!(store.revoke(id, "lost", NOW).await.unwrap(), Found::Changed);
     assert_eq!(
         store.revoke(id, "again", NOW).await.unwrap(),
@@ -341,7 +389,7 @@ async fn a_revoked_host_stays_revoked() {
         store.revoke(unknown, "", NOW).await.unwrap(),
         Found::Unknown
     );
-    let standing = host(&store, id).await.standing;
+    let standing = host(store, id).await.standing;
     let why = "lost".to_owned();
     assert_eq!(standing, Standing::Revoked { at: NOW, why });
 
@@ -357,16 +405,15 @@ async fn a_revoked_host_stays_revoked() {
     assert!(matches!(accepted, Err(StoreError::Conflict)));
 }
 
-#[tokio::test]
-async fn acceptance_is_whole_and_made_from_the_newest_reading() {
-    let Fixture { store, folder } = fixture().await;
-    let (tpm, id) = with_host(&store, 1).await;
-    let before = host(&store, id).await;
+async fn acceptance_is_whole_and_made_from_the_newest_reading(engine: Engine<'_>) {
+    let Fixture { store, home, .. } = &Fixture::new(engine).await;
+    let (tpm, id) = with_host(store, 1).await;
+    let before = host(store, id).await;
     store
         .accept(&acceptance(&before, 9, tpm.pcrs.clone()))
         .await
         .unwrap();
-    let after = host(&store, id).await;
+    let after = host(store, id).await;
     assert_eq!(after.last.audit_counter, 9);
     assert_eq!(after.reference.0, tpm.pcrs);
     assert_eq!(after.enrolled, before.enrolled);
@@ -383,41 +430,31 @@ async fn acceptance_is_whole_and_made_from_the_newest_reading() {
     let mut again = PcrValues::new();
     assert!(again.insert(pcr(7), digest(1)));
     assert!(store.accept(&acceptance(&after, 10, again)).await.is_err());
-    assert_eq!(host(&store, id).await, after);
+    assert_eq!(host(store, id).await, after);
 
     // It is on disk.
     store.close().await;
-    let reopened = SqliteStore::open(&folder.path().join("registry.sqlite"))
-        .await
-        .unwrap();
+    let reopened = SqlStore::open(home).await.unwrap();
     assert_eq!(host(&reopened, id).await, after);
 }
 
-#[tokio::test]
-async fn a_reference_is_forgotten_on_request() {
-    let Fixture {
-        store,
-        folder: _folder,
-    } = fixture().await;
-    let (tpm, id) = with_host(&store, 1).await;
+async fn a_reference_is_forgotten_on_request(engine: Engine<'_>) {
+    let Fixture { store, .. } = &Fixture::new(engine).await;
+    let (tpm, id) = with_host(store, 1).await;
     assert_eq!(store.forget_reference(id).await.unwrap(), Found::Unchanged);
-    let before = host(&store, id).await;
+    let before = host(store, id).await;
     store
         .accept(&acceptance(&before, 9, tpm.pcrs.clone()))
         .await
         .unwrap();
     assert_eq!(store.forget_reference(id).await.unwrap(), Found::Changed);
-    assert!(host(&store, id).await.reference.0.is_empty());
+    assert!(host(store, id).await.reference.0.is_empty());
 }
 
-#[tokio::test]
-async fn the_verdict_log_is_bounded_and_newest_first() {
-    let Fixture {
-        store,
-        folder: _folder,
-    } = fixture().await;
-    let (_, id) = with_host(&store, 1).await;
-    let (_, other) = with_host(&store, 2).await;
+async fn the_verdict_log_is_bounded_and_newest_first(engine: Engine<'_>) {
+    let Fixture { store, .. } = &Fixture::new(engine).await;
+    let (_, id) = with_host(store, 1).await;
+    let (_, other) = with_host(store, 2).await;
     store
         .record_verdict(&verdict(other, Outcome::Accepted))
         .await
@@ -438,13 +475,9 @@ async fn the_verdict_log_is_bounded_and_newest_first() {
     assert_eq!(store.verdicts(other, 9).await.unwrap().len(), 1);
 }
 
-#[tokio::test]
-async fn svids_are_remembered_for_a_while_after_their_end() {
-    let Fixture {
-        store,
-        folder: _folder,
-    } = fixture().await;
-    let (_, id) = with_host(&store, 1).await;
+async fn svids_are_remembered_for_a_while_after_their_end(engine: Engine<'_>) {
+    let Fixture { store, .. } = &Fixture::new(engine).await;
+    let (_, id) = with_host(store, 1).await;
     store.record_svid(&svid(id)).await.unwrap();
     let later = IssuedSvid {
         issued_at: NOW + 91 * 24 * 60 * MINUTE,
@@ -459,17 +492,13 @@ async fn svids_are_remembered_for_a_while_after_their_end() {
     assert_eq!(kept, 1);
 }
 
-#[tokio::test]
-async fn a_value_that_we_did_not_write_is_corrupt_and_no_default() {
-    let Fixture {
-        store,
-        folder: _folder,
-    } = fixture().await;
-    let (_, id) = with_host(&store, 1).await;
+async fn a_value_that_we_did_not_write_is_corrupt_and_no_default(engine: Engine<'_>) {
+    let Fixture { store, .. } = &Fixture::new(engine).await;
+    let (_, id) = with_host(store, 1).await;
     for spoil in [
         "UPDATE host SET last = '{}'",
         "UPDATE host SET grade = 'golden'",
-        "UPDATE host SET ak = x'00'",
+        "UPDATE host SET ak = substr(ak, 1, 1)",
         "UPDATE host SET name = 'a b'",
     ] {
         let copy = sqlx::query_as::<_, (String, String, Vec<u8>, String)>(
@@ -483,7 +512,7 @@ async fn a_value_that_we_did_not_write_is_corrupt_and_no_default() {
             matches!(store.host(id).await, Err(StoreError::Corrupt { .. })),
             "{spoil}"
         );
-        sqlx::query("UPDATE host SET last = ?, grade = ?, ak = ?, name = ?")
+        sqlx::query("UPDATE host SET last = $1, grade = $2, ak = $3, name = $4")
             .bind(copy.0)
             .bind(copy.1)
             .bind(copy.2)
@@ -495,20 +524,16 @@ async fn a_value_that_we_did_not_write_is_corrupt_and_no_default() {
     }
 }
 
-#[tokio::test]
-async fn a_measurement_lists_state_is_kept_with_what_was_judged() {
-    let Fixture {
-        store,
-        folder: _folder,
-    } = fixture().await;
-    let (_, id) = with_host(&store, 1).await;
+async fn a_measurement_lists_state_is_kept_with_what_was_judged(engine: Engine<'_>) {
+    let Fixture { store, .. } = &Fixture::new(engine).await;
+    let (_, id) = with_host(store, 1).await;
     let state = |boot| ImaState {
         boot,
         proven: Replay::start([HashAlg::Sha256]),
         ahead: Some(Replay::start([HashAlg::Sha256])),
         unjustified: 3,
     };
-    let read = host(&store, id).await;
+    let read = host(store, id).await;
     assert_eq!(read.ima, None);
     let refusal = verdict(id, Outcome::Refused);
     store
@@ -524,7 +549,7 @@ async fn a_measurement_lists_state_is_kept_with_what_was_judged() {
     ] {
         assert!(matches!(late, Err(StoreError::Conflict)));
     }
-    let read = host(&store, id).await;
+    let read = host(store, id).await;
     assert_eq!(read.ima, Some(state(1)));
     store
         .accept(&Acceptance {
@@ -534,11 +559,11 @@ async fn a_measurement_lists_state_is_kept_with_what_was_judged() {
         .await
         .unwrap();
     // An acceptance without a list leaves the state.
-    let read = host(&store, id).await;
+    let read = host(store, id).await;
     store
         .accept(&acceptance(&read, 1, PcrValues::new()))
         .await
         .unwrap();
-    assert_eq!(host(&store, id).await.ima, Some(state(2)));
+    assert_eq!(host(store, id).await.ima, Some(state(2)));
     assert_eq!(store.verdicts(id, 9).await.unwrap().len(), 3);
 }
