@@ -48,7 +48,7 @@ impl Engine<'_> {
     pub(crate) async fn home(self, folder: &Path) -> Home {
         match self {
             Self::Sqlite => Home::Sqlite(folder.join("registry.sqlite")),
-            Self::Postgres(server) => server.database().await,
+            Self::Postgres(server) => Home::Postgres(server.database().await.parse().unwrap()),
         }
     }
 }
@@ -80,8 +80,8 @@ impl PrivatePostgres {
         }
     }
 
-    /// A fresh database.
-    pub(crate) async fn database(&self) -> Home {
+    /// The URL of a fresh database.
+    pub(crate) async fn database(&self) -> String {
         let name = format!(
             "registry_{}",
             self.databases.fetch_add(1, Ordering::Relaxed)
@@ -90,8 +90,7 @@ impl PrivatePostgres {
         let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
         sqlx::query(create).execute(&mut admin).await.unwrap();
         admin.close().await.unwrap();
-        let url = self.url.trim().replace("/postgres?", &format!("/{name}?"));
-        Home::Postgres(url.parse().unwrap())
+        self.url.trim().replace("/postgres?", &format!("/{name}?"))
     }
 }
 

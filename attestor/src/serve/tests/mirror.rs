@@ -5,7 +5,8 @@ use holdfast_protocol::wire::attestor::AuditUpload;
 use tonic::Code;
 
 use super::super::now;
-use super::fixture::{Fixture, Identity};
+use super::client::Identity;
+use super::fixture::Fixture;
 use crate::config::Explain;
 use crate::mirror_audit::{CosignedCheckpoint, LogKeys};
 use crate::software_tpm::SoftwareTpm;

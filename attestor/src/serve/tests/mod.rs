@@ -6,8 +6,10 @@
     reason = "tests"
 )]
 
+mod client;
 mod fixture;
 mod mirror;
+mod replicas;
 
 use holdfast_proof::svid::Svid;
 use holdfast_protocol::Timestamp;
@@ -23,7 +25,8 @@ use crate::config::Explain;
 use crate::registry::{Judged, Outcome};
 use crate::software_tpm::{SoftwareTpm, key_with_request};
 use crate::store::Store;
-use fixture::{Client, Fixture, Identity};
+use client::{Client, Identity};
+use fixture::Fixture;
 
 #[tokio::test]
 async fn a_host_joins_attests_and_names_its_agents() {
@@ -47,7 +50,7 @@ async fn a_host_joins_attests_and_names_its_agents() {
         .await
         .unwrap()
         .into_inner();
-    assert_eq!(bundle.x509_authorities, [fixture.root.to_vec()]);
+    assert_eq!(bundle.x509_authorities, [fixture.door.root.to_vec()]);
     let name = format!("spiffe://example.org/host/{host}/agent/claude/x");
     let (agent_key, csr) = key_with_request();
     let request = SignX509SvidRequest {
@@ -325,7 +328,7 @@ async fn only_a_hosts_own_svid_opens_a_connection() {
         .into_inner()
         .chain;
     let agent = Identity::new(chain[0].clone(), &key);
-    assert!(fixture.try_bundle(Some(&agent)).await.is_err());
+    assert!(fixture.door.try_bundle(Some(&agent)).await.is_err());
 
     // Nor is that of an authority which calls itself ours.
     let folder = tempfile::tempdir().unwrap();
@@ -337,8 +340,8 @@ async fn only_a_hosts_own_svid_opens_a_connection() {
     let hour = std::time::Duration::from_secs(3600);
     let signed = foreign.sign_node(host, &csr, hour, now()).unwrap();
     let forged = Identity::new(signed.chain[0].clone(), &key);
-    assert!(fixture.try_bundle(Some(&forged)).await.is_err());
-    assert!(fixture.try_bundle(Some(&identity)).await.is_ok());
+    assert!(fixture.door.try_bundle(Some(&forged)).await.is_err());
+    assert!(fixture.door.try_bundle(Some(&identity)).await.is_ok());
     fixture.stop().await;
 }
 
@@ -376,8 +379,20 @@ async fn messages_are_bounded() {
 #[tokio::test]
 async fn it_speaks_tls_1_3_only_and_resumes_nothing() {
     let fixture = Fixture::start(Explain::Reason).await;
-    assert!(fixture.handshake(&[&rustls::version::TLS12]).await.is_err());
-    assert!(fixture.handshake(&[&rustls::version::TLS13]).await.is_ok());
+    assert!(
+        fixture
+            .door
+            .handshake(&[&rustls::version::TLS12])
+            .await
+            .is_err()
+    );
+    assert!(
+        fixture
+            .door
+            .handshake(&[&rustls::version::TLS13])
+            .await
+            .is_ok()
+    );
     // Two connections have two bindings.
     let (one, two) = (fixture.connect(None).await, fixture.connect(None).await);
     assert_ne!(one.binding, two.binding);
@@ -390,7 +405,7 @@ async fn it_stops_while_a_client_holds_its_connection() {
     let (_, identity) = fixture.node().await;
     let held: Client = fixture.connect(Some(&identity)).await;
     // A peer that connects and says nothing.
-    let silent = tokio::net::TcpStream::connect(fixture.address)
+    let silent = tokio::net::TcpStream::connect(fixture.door.address)
         .await
         .unwrap();
     let started = std::time::Instant::now();
