@@ -1,6 +1,7 @@
 //! A client that does what a broker does, with a TPM in software.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -20,10 +21,15 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, Serve
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_util::io::{InspectReader, InspectWriter};
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::software_tpm::{SIGNING, Scene, SoftwareTpm, key_with_request, policy, signing_public};
+
+/// A connection that counts its bytes, both ways, as they are on the wire.
+type Counted = InspectWriter<InspectReader<TcpStream, Counting>, Counting>;
+type Counting = Box<dyn FnMut(&[u8]) + Send>;
 
 /// Where an attestor is reached, and whom its certificate is from.
 #[derive(Clone)]
@@ -41,6 +47,8 @@ pub(super) struct Identity {
 /// One connection to the attestor.
 pub(super) struct Client {
     pub(super) binding: ChannelBinding,
+    /// The bytes of this connection so far: TLS and all, without TCP's own.
+    pub(super) on_the_wire: Arc<AtomicU64>,
     pub(super) enrollment: EnrollmentClient<Channel>,
     pub(super) attestation: AttestationClient<Channel>,
     pub(super) host: HostClient<Channel>,
@@ -74,13 +82,14 @@ impl Door {
     pub(super) async fn handshake(
         &self,
         versions: &[&'static rustls::SupportedProtocolVersion],
-    ) -> std::io::Result<TlsStream<TcpStream>> {
-        self.tls(None, versions).await
+    ) -> std::io::Result<TlsStream<Counted>> {
+        self.tls(None, versions, &Arc::default()).await
     }
 
     pub(super) async fn try_connect(&self, identity: Option<&Identity>) -> Result<Client, String> {
+        let on_the_wire = Arc::default();
         let tls = self
-            .tls(identity, &[&rustls::version::TLS13])
+            .tls(identity, &[&rustls::version::TLS13], &on_the_wire)
             .await
             .map_err(|error| error.to_string())?;
         let binding = tls
@@ -100,6 +109,7 @@ impl Door {
             .map_err(|error| error.to_string())?;
         Ok(Client {
             binding: ChannelBinding::new(binding),
+            on_the_wire,
             enrollment: EnrollmentClient::new(channel.clone()),
             attestation: AttestationClient::new(channel.clone()),
             host: HostClient::new(channel.clone()),
@@ -111,7 +121,8 @@ impl Door {
         &self,
         identity: Option<&Identity>,
         versions: &[&'static rustls::SupportedProtocolVersion],
-    ) -> std::io::Result<TlsStream<TcpStream>> {
+        on_the_wire: &Arc<AtomicU64>,
+    ) -> std::io::Result<TlsStream<Counted>> {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(self.root.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -129,7 +140,7 @@ impl Door {
         let tcp = TcpStream::connect(self.address).await?;
         let name = ServerName::try_from("localhost").unwrap();
         TlsConnector::from(Arc::new(config))
-            .connect(name, tcp)
+            .connect(name, counted(tcp, on_the_wire))
             .await
     }
 }
@@ -236,6 +247,17 @@ impl Client {
         assert_eq!(svid.x509_authorities.len(), 1);
         Ok((key, svid.chain[0].clone()))
     }
+}
+
+fn counted(tcp: TcpStream, bytes: &Arc<AtomicU64>) -> Counted {
+    let counting = || {
+        let bytes = Arc::clone(bytes);
+        let count: Counting = Box::new(move |passed: &[u8]| {
+            bytes.fetch_add(passed.len() as u64, Ordering::Relaxed);
+        });
+        count
+    };
+    InspectWriter::new(InspectReader::new(tcp, counting()), counting())
 }
 
 fn nonce(bytes: &[u8]) -> Nonce {

@@ -8,8 +8,8 @@
 
 mod client;
 mod fixture;
+mod fleet;
 mod mirror;
-mod replicas;
 
 use holdfast_proof::svid::Svid;
 use holdfast_protocol::Timestamp;

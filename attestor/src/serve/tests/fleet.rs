@@ -1,10 +1,14 @@
-//! Two attestors, real processes, on one PostgreSQL: what one has done the other knows, and either may die.
+//! Fleets of simulated hosts (TPMs in software, real TLS) against attestors that are processes of their own.
+//!
+//! Two attestors on one PostgreSQL: what one has done the other knows, and either may die. One attestor on SQLite: all
+//! hosts come at once.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use holdfast_proof::svid::Svid;
@@ -23,7 +27,7 @@ use crate::store::{Enrolling, Store};
 use crate::test_engines::PrivatePostgres;
 
 /// How often each host renews.
-const ROUNDS: usize = 4;
+const ROUNDS: usize = 3;
 
 /// Hosts that talk at the same moment: a fleet's renewals are spread, and this process plays all of them.
 const AT_ONCE: usize = 32;
@@ -38,29 +42,16 @@ struct Replica {
 }
 
 impl Replica {
-    /// Starts one with the keys of `keys`, on `registry`.
-    fn start(folder: &Path, keys: &Path, registry: &Path) -> Self {
-        let state = folder.to_owned();
-        copy(keys, &state);
-        let config = state.join("attestor.toml");
-        let text = std::fs::read_to_string(keys.join("attestor.toml")).unwrap();
-        let url_file = format!(
-            "[store]\npostgres-url-file = {:?}\n",
-            registry.to_str().unwrap()
-        );
-        let text = text
-            .replace(keys.to_str().unwrap(), state.to_str().unwrap())
-            .replace("server-names = []", "server-names = [\"localhost\"]")
-            .replace("[store]\n", &url_file);
-        std::fs::write(&config, text).unwrap();
+    /// Starts one in `state`, a folder that has keys and configuration.
+    fn start(state: &Path) -> Self {
         let process = Command::new(program())
             .args(["serve", "--config"])
-            .arg(&config)
+            .arg(state.join("attestor.toml"))
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let trust_domain = "example.org".parse().unwrap();
-        let authority = Authority::open(&state, &trust_domain, now()).unwrap();
+        let authority = Authority::open(state, &trust_domain, now()).unwrap();
         let root = authority.x509_authorities()[0].clone();
         let deadline = Instant::now() + PATIENCE;
         let address = loop {
@@ -74,6 +65,21 @@ impl Replica {
             process,
             door: Door { address, root },
         }
+    }
+
+    /// Starts one with the keys of `keys`, on the database whose URL is in `registry`.
+    fn beside(keys: &Path, state: &Path, registry: &Path) -> Self {
+        let copied = Command::new("cp").arg("-a").arg(keys).arg(state).status();
+        assert!(copied.unwrap().success());
+        let url_file = format!("[store]\npostgres-url-file = {registry:?}\n");
+        edit(
+            state,
+            &[
+                (keys.to_str().unwrap(), state.to_str().unwrap()),
+                ("[store]\n", &url_file),
+            ],
+        );
+        Self::start(state)
     }
 
     /// `kill -9`.
@@ -97,9 +103,53 @@ fn program() -> PathBuf {
     folder.join("holdfast-attestor")
 }
 
-fn copy(from: &Path, to: &Path) {
-    let copied = Command::new("cp").arg("-a").arg(from).arg(to).status();
-    assert!(copied.unwrap().success());
+/// A folder with keys and configuration, where `registry.sqlite` is still to come.
+fn init(state: &Path) {
+    let made = Command::new(program())
+        .args([
+            "init",
+            "--trust-domain",
+            "example.org",
+            "--listen",
+            "127.0.0.1:0",
+            "--state",
+        ])
+        .arg(state)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    edit(
+        state,
+        &[("server-names = []", "server-names = [\"localhost\"]")],
+    );
+}
+
+fn edit(state: &Path, replacements: &[(&str, &str)]) {
+    let config = state.join("attestor.toml");
+    let mut text = std::fs::read_to_string(&config).unwrap();
+    for (from, to) in replacements {
+        assert!(text.contains(from), "{from}");
+        text = text.replace(from, to);
+    }
+    std::fs::write(&config, text).unwrap();
+}
+
+/// `count` hosts that are enrolled.
+async fn fleet(store: &SqlStore, count: u16) -> Vec<Arc<Simulated>> {
+    let mut fleet = Vec::new();
+    for number in 0..count {
+        let mut bits = [0; 16];
+        bits[..2].copy_from_slice(&number.to_be_bytes());
+        let host = Simulated {
+            id: HostId::from_random(bits),
+            tpm: SoftwareTpm::new(),
+        };
+        let known = enrolled(&host.tpm, now());
+        let enrolling = store.enroll(&known, host.id, None, now()).await;
+        assert_eq!(enrolling.unwrap(), Enrolling::New(host.id));
+        fleet.push(Arc::new(host));
+    }
+    fleet
 }
 
 /// One host of the fleet, and what it was answered.
@@ -153,8 +203,6 @@ impl Simulated {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fleet_renews_while_one_of_two_attestors_is_killed() {
-    let long = std::env::var_os("HOLDFAST_TEST_LONG").is_some();
-    let hosts = if long { 500_u16 } else { 60 };
     let postgres = PrivatePostgres::start();
     let url = postgres.database().await;
     let home = Home::Postgres(url.parse().unwrap());
@@ -163,36 +211,12 @@ async fn a_fleet_renews_while_one_of_two_attestors_is_killed() {
     std::fs::write(&registry, url).unwrap();
     std::fs::set_permissions(&registry, Permissions::from_mode(0o600)).unwrap();
     let keys = folder.path().join("keys");
-    let made = Command::new(program())
-        .args([
-            "init",
-            "--trust-domain",
-            "example.org",
-            "--listen",
-            "127.0.0.1:0",
-            "--state",
-        ])
-        .arg(&keys)
-        .output()
-        .unwrap();
-    assert!(made.status.success(), "{made:?}");
+    init(&keys);
 
-    let mut mortal = Replica::start(&folder.path().join("mortal"), &keys, &registry);
-    let survivor = Replica::start(&folder.path().join("survivor"), &keys, &registry);
+    let mut mortal = Replica::beside(&keys, &folder.path().join("mortal"), &registry);
+    let survivor = Replica::beside(&keys, &folder.path().join("survivor"), &registry);
     let store = SqlStore::open(&home).await.unwrap();
-    let mut fleet = Vec::new();
-    for number in 0..hosts {
-        let mut bits = [0; 16];
-        bits[..2].copy_from_slice(&number.to_be_bytes());
-        let host = Simulated {
-            id: HostId::from_random(bits),
-            tpm: SoftwareTpm::new(),
-        };
-        let known = enrolled(&host.tpm, now());
-        let enrolling = store.enroll(&known, host.id, None, now()).await;
-        assert_eq!(enrolling.unwrap(), Enrolling::New(host.id));
-        fleet.push(Arc::new(host));
-    }
+    let fleet = fleet(&store, 500).await;
 
     let turns = Arc::new(Semaphore::new(AT_ONCE));
     let mut renewals = JoinSet::new();
@@ -220,7 +244,8 @@ async fn a_fleet_renews_while_one_of_two_attestors_is_killed() {
         }
     }
     println!(
-        "{hosts} hosts, {done} renewals, one of two attestors killed at {half}: {:?}",
+        "{} hosts, {done} renewals, one of two attestors killed at {half}: {:?}",
+        fleet.len(),
         started.elapsed()
     );
 
@@ -234,4 +259,41 @@ async fn a_fleet_renews_while_one_of_two_attestors_is_killed() {
         assert!(accepted >= ROUNDS, "{}: {accepted}", host.id);
     }
     store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_herd_that_comes_at_once_is_served_to_the_last() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    init(&state);
+    let replica = Replica::start(&state);
+    let store = SqlStore::open(&Home::Sqlite(state.join("registry.sqlite")))
+        .await
+        .unwrap();
+    let herd = fleet(&store, 2000).await;
+    store.close().await;
+
+    let started = Instant::now();
+    let mut renewals = JoinSet::new();
+    for host in herd {
+        let door = replica.door.clone();
+        // Each has one try: who is refused for load fails the test.
+        renewals.spawn(async move {
+            let mut client = door.try_connect(None).await?;
+            let svid = client.attest(&host.tpm, host.id).await;
+            svid.map_err(|status| status.to_string())?;
+            Ok::<_, String>(client.on_the_wire.load(Ordering::Relaxed))
+        });
+    }
+    let mut bytes = Vec::new();
+    while let Some(renewed) = renewals.join_next().await {
+        bytes.push(renewed.unwrap().unwrap());
+    }
+    println!(
+        "2000 hosts at once: {:?}; at most {} bytes each on the wire",
+        started.elapsed(),
+        bytes.iter().max().unwrap()
+    );
+    assert_eq!(bytes.len(), 2000);
+    assert!(bytes.iter().all(|bytes| *bytes <= 8 << 10), "{bytes:?}");
 }
