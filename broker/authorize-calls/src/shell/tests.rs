@@ -459,6 +459,21 @@ fn a_push_is_found_in_every_wrapping() {
 }
 
 #[test]
+fn a_here_document_without_a_tag_is_read_and_ends() {
+    for script in ["cat <<''", "cat <<'' ", "cat <<\"\" x", "echo $(cat <<'' )"] {
+        effects(script, Path::new(CWD), &world());
+    }
+    let push = "cat <<''\nbody\n\ngit push origin main";
+    let found = effects(push, Path::new(CWD), &world());
+    assert!(
+        found
+            .iter()
+            .any(|effect| matches!(effect, Effect::Pushes { .. })),
+        "{found:?}"
+    );
+}
+
+#[test]
 fn what_the_parser_breaks_on_is_uninspectable_and_harms_nobody() {
     let deep = format!("{}ls ~99999999999999999999", "{ ".repeat(40)) + &"; }".repeat(40);
     for script in [
@@ -468,6 +483,10 @@ fn what_the_parser_breaks_on_is_uninspectable_and_harms_nobody() {
         "ls ~99999999999999999999",
         "ls ~-99999999999999999999/x",
         "cat <<<~+99999999999999999999",
+        "cat <<\r ",
+        "cat <<-\x0c x",
+        "echo $(cat <<\r )",
+        "cat <<\r\nharmless\n\r\ngit push",
         deep.as_str(),
     ] {
         let found = effects(script, Path::new(CWD), &world());
