@@ -29,6 +29,9 @@ pub enum NotAnAttestationKey {
     /// It may sign with any scheme, with SHA-1, or with one that we do not verify.
     #[error("its signing scheme is not fixed to one that we accept")]
     Scheme,
+    /// Its name, or its ek's, is a SHA-1 digest: another public area could be made with the same one.
+    #[error("its name or its ek's is made with sha-1")]
+    Name,
 }
 
 /// A structure that the TPM should have signed, parsed but not believed.
@@ -86,6 +89,9 @@ impl AttestationKey {
         let attributes = ak.attributes();
         if !attributes.is_attestation_key() {
             return Err(NotAnAttestationKey::Attributes(attributes.bits()));
+        }
+        if ek.name_alg() == HashAlg::Sha1 || ak.name_alg() == HashAlg::Sha1 {
+            return Err(NotAnAttestationKey::Name);
         }
         let hash = match ak.kind() {
             KeyKind::Ecc {

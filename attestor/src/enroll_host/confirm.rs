@@ -5,7 +5,8 @@
 use holdfast_proof::evidence::{ChannelBinding, enroll_binding};
 use holdfast_proof::hash::sha256;
 use holdfast_proof::tpm::{
-    Attest, Attested, ClockInfo, MalformedStructure, NvAttributes, NvIndexType, NvPublic, Public,
+    Attest, Attested, ClockInfo, HashAlg, MalformedStructure, NvAttributes, NvIndexType, NvPublic,
+    Public,
 };
 use holdfast_protocol::evidence::Signed;
 use holdfast_protocol::words::with_causes;
@@ -123,6 +124,9 @@ fn checkpoint_key(bytes: &[u8], attest: &Attest) -> Result<Public, JoinRefused> 
             return Err(refused("what is signed is not a certification".to_owned()));
         }
     }
+    if key.name_alg() == HashAlg::Sha1 {
+        return Err(refused("its name is made with sha-1".to_owned()));
+    }
     if !key.attributes().is_bound_signing_key() {
         return Err(refused(format!(
             "attributes {:#010x} are not those of a signing key that stays in its TPM",
@@ -148,6 +152,9 @@ fn audit_counter(bytes: &[u8], attest: &Attest) -> Result<(NvPublic, u64), JoinR
             certified.index_name,
             index.name()
         )));
+    }
+    if index.name_alg == HashAlg::Sha1 {
+        return Err(refused("its name is made with sha-1".to_owned()));
     }
     let attributes = index.attributes;
     // An orderly counter jumps after an unclean stop, and evidence then has gaps.

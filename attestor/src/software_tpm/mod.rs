@@ -131,6 +131,11 @@ impl SoftwareTpm {
         sign(&self.ak, statement)
     }
 
+    /// Signs bytes that no TPM would make with the AK.
+    pub(crate) fn sign_bytes(&self, attest: Vec<u8>) -> Signed {
+        sign_bytes(&self.ak, attest)
+    }
+
     /// A checkpoint's signature by the checkpoint key: ECDSA-Sig-Value, DER.
     pub(crate) fn sign_checkpoint(&self, text: &str) -> Vec<u8> {
         let signature = self
@@ -179,7 +184,10 @@ impl Statement {
 
 /// Signs a statement with any P-256 key.
 pub(crate) fn sign(key: &EcdsaKeyPair, statement: &Statement) -> Signed {
-    let attest = statement.encode();
+    sign_bytes(key, statement.encode())
+}
+
+fn sign_bytes(key: &EcdsaKeyPair, attest: Vec<u8>) -> Signed {
     let signature = key.sign(&SystemRandom::new(), &attest).unwrap();
     let (r, s) = signature.as_ref().split_at(32);
     let signature = EcdsaSignature::new(HashAlg::Sha256, r, s).unwrap();

@@ -3,7 +3,7 @@
 //! A key must never be believed by what the host says of it, only by its public area as the TPM
 //! named it.
 
-use holdfast_proof::tpm::{Certified, EccCurve, Public, PublicKey};
+use holdfast_proof::tpm::{Certified, EccCurve, HashAlg, Public, PublicKey};
 use holdfast_protocol::evidence::Check;
 use holdfast_protocol::words::with_causes;
 
@@ -75,6 +75,10 @@ pub(super) fn node_key(
             Check::NodeKey,
             format!("certified is {}, shown is {name}", certified.name),
         ));
+    }
+    if node_key.name_alg() == HashAlg::Sha1 {
+        // The certification covers the name alone, and two public areas can be made to share one.
+        return Err(appraiser.refused(Check::NodeKey, "its name is made with sha-1"));
     }
     let attributes = node_key.attributes();
     if !attributes.is_bound_signing_key() {
