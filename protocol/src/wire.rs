@@ -26,8 +26,7 @@ pub const MAX_STRUCTURE: usize = 16 * 1024;
 /// The largest event log that we take.
 pub const MAX_EVENT_LOG: usize = 1 << 20;
 
-/// The most bytes of a measurement list in one attestation: some 20,000 entries, and with the event log below what
-/// gRPC takes in one message.
+/// The most bytes of a measurement list in one attestation: some 20,000 entries.
 pub const MAX_IMA_LIST: usize = 2 << 20;
 
 /// A peer's message is not what it should be.

@@ -25,7 +25,7 @@ use holdfast_protocol::wire::attestor::attestation_server::AttestationServer;
 use holdfast_protocol::wire::attestor::enrollment_server::EnrollmentServer;
 use holdfast_protocol::wire::attestor::host_server::HostServer;
 use holdfast_protocol::wire::attestor::mirror_server::MirrorServer;
-use holdfast_protocol::wire::{MAX_EVENT_LOG, MAX_STRUCTURE};
+use holdfast_protocol::wire::{MAX_EVENT_LOG, MAX_IMA_LIST, MAX_STRUCTURE};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -37,13 +37,21 @@ use crate::config::Explain;
 use crate::enroll_host::EnrollmentPolicy;
 use crate::mirror_audit::{Cosigner, Limits, Rates};
 use crate::store::Store;
-use crate::verify_host::EvidencePolicy;
+use crate::verify_host::{EvidencePolicy, ImaPolicy};
 
 /// What one request may take, TPM-side waits not included: they are between requests.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The largest message that we read: an event log and a handful of structures.
 const MAX_MESSAGE: usize = MAX_EVENT_LOG + 16 * MAX_STRUCTURE;
+
+/// The largest evidence: a measurement list besides, where one is asked for. Anybody may send as much.
+fn evidence_limit(ima: &ImaPolicy) -> usize {
+    match ima {
+        ImaPolicy::Off => MAX_MESSAGE,
+        ImaPolicy::Record(_) | ImaPolicy::Enforce(_) => MAX_MESSAGE + MAX_IMA_LIST,
+    }
+}
 
 /// How many streams one connection may have open: a broker asks for a few names at once.
 const MAX_STREAMS: u32 = 64;
@@ -219,7 +227,7 @@ async fn answer_requests<S: Store>(
         )
         .add_service(
             AttestationServer::new(attestation::Attestation(Arc::clone(&shared)))
-                .max_decoding_message_size(MAX_MESSAGE),
+                .max_decoding_message_size(evidence_limit(&shared.settings.evidence.ima)),
         )
         .add_service(
             HostServer::new(host::HostService(Arc::clone(&shared)))

@@ -13,6 +13,9 @@ use builder::{MeasuredList, sha256};
 use holdfast_hardware_tests::harness::{Scratch, Swtpm};
 use holdfast_hardware_tests::world::{Attestor, Broker, Ran};
 
+/// A measured buffer of which twenty fill an attestation.
+static LARGE: [u8; 100 << 10] = [7; 100 << 10];
+
 /// A host whose TPM a kernel measures into.
 struct Measured {
     broker: Broker,
@@ -25,14 +28,25 @@ struct Measured {
 impl Measured {
     /// An enrolled host that has measured this.
     fn boot(mode: &str, list: &MeasuredList) -> Self {
+        let host = Self::stranger(mode, list);
+        host.enroll().success();
+        host
+    }
+
+    /// A host that has measured this and is not enrolled.
+    fn stranger(mode: &str, list: &MeasuredList) -> Self {
         let scratch = Scratch::new();
-        let allowed: String = ["a", "b", "c"]
-            .map(|name| {
-                let digest = data_encoding::HEXLOWER.encode(&sha256(name.as_bytes()));
-                format!("{digest}  /usr/bin/{name}\n")
-            })
-            .concat();
-        let allow = scratch.write("allow", allowed);
+        let line = |path: &str, content: &[u8]| {
+            let digest = data_encoding::HEXLOWER.encode(&sha256(content));
+            format!("{digest}  {path}\n")
+        };
+        let allowed = [
+            line("/usr/bin/a", b"a"),
+            line("/usr/bin/b", b"b"),
+            line("/usr/bin/c", b"c"),
+            line("table", &LARGE),
+        ];
+        let allow = scratch.write("allow", allowed.concat());
         let attestor = Attestor::start_with(
             &scratch,
             &format!(
@@ -50,14 +64,6 @@ impl Measured {
         );
         let device = format!("swtpm:{}", tpm.ports().command());
         let broker = Broker::start_with(&scratch, &device, &more);
-        let token = scratch.write("token", attestor.token());
-        let enroll = [
-            "enroll",
-            &attestor.url(),
-            "--token-file",
-            token.to_str().unwrap(),
-        ];
-        broker.holdfast(&enroll).success();
         Self {
             broker,
             attestor,
@@ -65,6 +71,16 @@ impl Measured {
             list: path,
             scratch,
         }
+    }
+
+    fn enroll(&self) -> Ran {
+        let token = self.scratch.write("token", self.attestor.token());
+        self.broker.holdfast(&[
+            "enroll",
+            &self.attestor.url(),
+            "--token-file",
+            token.to_str().unwrap(),
+        ])
     }
 
     /// The host goes on: its PCR 10 is extended by this, and its list is that.
@@ -170,5 +186,26 @@ fn recording_tells_what_is_not_listed_and_lets_the_host_in() {
     assert!(
         shown.contains("ima-policy: entry 1, /opt/own, sha256:"),
         "{shown}"
+    );
+}
+
+#[test]
+fn a_list_longer_than_one_attestation_is_proven_before_the_host_gets_an_identity() {
+    let mut list = MeasuredList::new();
+    for _ in 0..24 {
+        list = list.buffer("table", &LARGE, &LARGE);
+    }
+    let host = Measured::stranger("enforce", &list.file("/usr/bin/a", b"a"));
+    refused(&host.enroll(), "ima-replay");
+    let shown = host.shown();
+    assert!(
+        shown.contains("0 entries verified") && shown.contains("20 sent and not proven yet"),
+        "{shown}"
+    );
+    host.broker.holdfast(&["status", "--renew"]).success();
+    assert!(
+        host.shown().contains("25 entries verified"),
+        "{}",
+        host.shown()
     );
 }
