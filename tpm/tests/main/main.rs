@@ -12,6 +12,7 @@ mod attestation;
 mod budget;
 mod bus;
 mod lease;
+mod peer;
 mod provisioning;
 mod straight;
 mod swtpm;
