@@ -19,7 +19,7 @@ use crate::wire::{Passed, Wire};
 async fn no_secret_crosses_the_bus_in_the_clear() {
     let owner_auth = [0x11; 32];
     let swtpm = Swtpm::start();
-    straight::set_owner_auth(&swtpm, &owner_auth);
+    straight::set_hierarchy_auth(&swtpm, holdfast_tpm::Hierarchy::Owner, &owner_auth);
     let wire = Wire::listen(&swtpm);
     let mut config = TpmConfig {
         transport: wire.transport(),

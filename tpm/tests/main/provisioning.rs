@@ -42,38 +42,39 @@ async fn another_tpm_is_refused() {
 }
 
 #[tokio::test]
-async fn a_set_owner_authorization_is_named() {
-    let host = Host::new().await;
-    host.provisioned.clone().deprovision().await.unwrap();
-    let Host {
-        mut swtpm,
-        provisioned,
-        owner,
-    } = host;
-    drop(provisioned);
-    owner.close();
-    swtpm.restart();
-    straight::set_owner_auth(&swtpm, b"secret");
+async fn a_set_authorization_is_named_and_then_works() {
+    for hierarchy in [Hierarchy::Owner, Hierarchy::Endorsement] {
+        let swtpm = Swtpm::start();
+        straight::set_hierarchy_auth(&swtpm, hierarchy, b"secret");
 
-    let (tpm, owner) = swtpm.open().await;
-    let refused = tpm.provision(None).await.unwrap_err();
-    let TpmError::HierarchyAuth { hierarchy, rc } = refused else {
-        panic!("{refused}");
-    };
-    assert_eq!(hierarchy, Hierarchy::Owner);
-    assert!(matches!(rc.value(), 0x9a2 | 0x98e), "{rc}");
-    owner.close();
+        let (tpm, owner) = swtpm.open().await;
+        let refused = tpm.provision(None).await.unwrap_err();
+        let TpmError::HierarchyAuth {
+            hierarchy: named,
+            rc,
+        } = refused
+        else {
+            panic!("{refused}");
+        };
+        assert_eq!(named, hierarchy);
+        assert!(matches!(rc.value(), 0x9a2 | 0x98e), "{rc}");
+        owner.close();
 
-    let mut config = swtpm.config();
-    config.auths.owner = AuthValue::new(Zeroizing::new(b"secret".to_vec())).unwrap();
-    let (tpm, owner) = Tpm::open(config).await.unwrap();
-    let provisioned = tpm.provision(None).await.unwrap();
-    let host = Host {
-        swtpm,
-        provisioned,
-        owner,
-    };
-    host.nothing_is_left().await;
+        let mut config = swtpm.config();
+        let auth = AuthValue::new(Zeroizing::new(b"secret".to_vec())).unwrap();
+        match hierarchy {
+            Hierarchy::Owner => config.auths.owner = auth,
+            Hierarchy::Endorsement => config.auths.endorsement = auth,
+        }
+        let (tpm, owner) = Tpm::open(config).await.unwrap();
+        let provisioned = tpm.provision(None).await.unwrap();
+        let host = Host {
+            swtpm,
+            provisioned,
+            owner,
+        };
+        host.nothing_is_left().await;
+    }
 }
 
 #[tokio::test]

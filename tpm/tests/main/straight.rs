@@ -4,7 +4,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use holdfast_proof::policy::{CommandCode, cp_hash};
 use holdfast_proof::tpm::{NvAttributes, NvIndexType, NvPublic};
 use holdfast_protocol::Sha256Digest;
-use holdfast_tpm::{ApproverState, STORAGE_ROOT};
+use holdfast_tpm::{ApproverState, Hierarchy, STORAGE_ROOT};
 use tss_esapi::Context;
 use tss_esapi::attributes::{NvIndexAttributes, SessionAttributesBuilder};
 use tss_esapi::constants::SessionType;
@@ -34,11 +34,15 @@ pub fn pin_auth(typed: &str) -> Auth {
     Auth::from_bytes(digest(&SHA256, &bytes).as_ref()).unwrap()
 }
 
-pub fn set_owner_auth(swtpm: &Swtpm, auth: &[u8]) {
+pub fn set_hierarchy_auth(swtpm: &Swtpm, hierarchy: Hierarchy, auth: &[u8]) {
+    let handle = match hierarchy {
+        Hierarchy::Owner => AuthHandle::Owner,
+        Hierarchy::Endorsement => AuthHandle::Endorsement,
+    };
     Straight::open(swtpm)
         .0
         .execute_with_session(PASSWORD, |context| {
-            context.hierarchy_change_auth(AuthHandle::Owner, Auth::from_bytes(auth).unwrap())
+            context.hierarchy_change_auth(handle, Auth::from_bytes(auth).unwrap())
         })
         .unwrap();
 }
