@@ -14,7 +14,11 @@ fuzz_target!(|text: &str| {
     let Ok(read) = Attributes::read(text) else {
         return;
     };
-    let places = [("protocol", read.protocol), ("host", read.host), ("path", read.path)];
+    let places = [
+        ("protocol", read.protocol),
+        ("host", read.host),
+        ("path", read.path),
+    ];
     for (key, value) in places {
         // Each is there once, as a line of its own, before the first empty one.
         let lines = text.split('\n').take_while(|line| !line.is_empty());
@@ -22,7 +26,13 @@ fuzz_target!(|text: &str| {
             .filter_map(|line| line.split_once('='))
             .filter(|(name, _)| *name == key)
             .collect();
-        assert_eq!(written, value.map(|value| (key, value)).into_iter().collect::<Vec<_>>());
+        assert_eq!(
+            written,
+            value
+                .map(|value| (key, value))
+                .into_iter()
+                .collect::<Vec<_>>()
+        );
         assert!(!value.is_some_and(|value| value.contains(char::is_control)));
     }
 });

@@ -25,7 +25,8 @@ fuzz_target!(|data: &[u8]| {
 
     let mut unreachable = PcrValues::new();
     for bank in BANKS {
-        let value = Digest::new(bank, &vec![0x5a; bank.digest_len()]).expect("as long as the bank's");
+        let value =
+            Digest::new(bank, &vec![0x5a; bank.digest_len()]).expect("as long as the bank's");
         assert!(unreachable.insert(PcrIndex::new(10).expect("a pcr"), value));
     }
     let whole = Replay::start(BANKS).replay(list(data, 0), &unreachable);

@@ -17,7 +17,12 @@ fuzz_target!(|data: &[u8]| {
     assert!(evidence.pcrs.len() <= MAX_PCRS);
     assert!(evidence.node_key.len() <= MAX_STRUCTURE);
     assert!(evidence.event_log.len() <= MAX_EVENT_LOG);
-    assert!(evidence.ima.as_ref().is_none_or(|ima| ima.entries.len() <= MAX_IMA_LIST));
+    assert!(
+        evidence
+            .ima
+            .as_ref()
+            .is_none_or(|ima| ima.entries.len() <= MAX_IMA_LIST)
+    );
     // Nothing that was sent is lost or changed on the way in.
     assert_eq!(back(host_id, evidence), message);
 });

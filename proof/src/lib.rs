@@ -8,6 +8,7 @@
 pub mod counter;
 pub mod credential;
 pub mod ek_certificate;
+pub mod event_log;
 pub mod evidence;
 pub mod hash;
 pub mod ima;

@@ -90,6 +90,10 @@ pub enum Check {
     PcrSelection,
     /// The PCR digest recomputes from the supplied values.
     PcrDigest,
+    /// The firmware's event log gives the quoted PCRs that firmware alone extends.
+    EventLog,
+    /// Secure Boot was on, where policy wants that.
+    SecureBoot,
     /// The measurement list is the one that went into the quoted PCR 10.
     ImaReplay,
     /// What was measured is listed or signed.
@@ -121,6 +125,8 @@ impl fmt::Display for Check {
             Self::Binding => "binding",
             Self::PcrSelection => "pcr-selection",
             Self::PcrDigest => "pcr-digest",
+            Self::EventLog => "event-log",
+            Self::SecureBoot => "secure-boot",
             Self::ImaReplay => "ima-replay",
             Self::ImaPolicy => "ima-policy",
             Self::PcrReference => "pcr-reference",

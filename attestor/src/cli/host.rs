@@ -192,11 +192,14 @@ fn told(verdict: &Verdict) -> String {
     }
 }
 
-/// What was noted of a host's measurement list.
+/// What was noted of a host's boot and of its measurement list.
 fn measured(appraisal: &Appraisal) -> impl Iterator<Item = &Checked> {
     appraisal.checks.iter().filter(|checked| {
         checked.finding == Finding::Noted
-            && matches!(checked.check, Check::ImaReplay | Check::ImaPolicy)
+            && matches!(
+                checked.check,
+                Check::SecureBoot | Check::ImaReplay | Check::ImaPolicy
+            )
     })
 }
 

@@ -21,7 +21,7 @@ use crate::enroll_host::EnrollmentPolicy;
 use crate::mirror_audit::Limits;
 use crate::registry::EkFingerprint;
 use crate::store::sql::Home;
-use crate::verify_host::EvidencePolicy;
+use crate::verify_host::{EventLogPolicy, EvidencePolicy, SecureBootPolicy};
 pub use ima::{ImaConfig, ImaMode};
 pub use load::ConfigError;
 pub use value::{
@@ -107,6 +107,10 @@ pub struct PolicyConfig {
     pub block: BlockingPcrs,
     /// Firmware that is refused.
     pub refused_firmware: Vec<FirmwareVersion>,
+    /// Whether hosts have to show their firmware's event log.
+    pub event_log: EventLogPolicy,
+    /// Whether Secure Boot has to be on.
+    pub secure_boot: SecureBootPolicy,
     /// What kernels may have measured.
     pub ima: ImaConfig,
 }
@@ -183,6 +187,8 @@ impl Config {
         let required = &self.policy.required_pcrs.0;
         Ok(EvidencePolicy {
             required: ima::required(required, &ima),
+            event_log: self.policy.event_log,
+            secure_boot: self.policy.secure_boot,
             ima,
             blocking: self.policy.block.0.clone(),
             refused_firmware: self

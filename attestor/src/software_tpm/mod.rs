@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod credential;
+pub(crate) mod firmware;
 mod scene;
 
 use aws_lc_rs::agreement::{self, ECDH_P256};
@@ -11,6 +12,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, UnparsedPublicKey,
 };
+use holdfast_proof::event_log;
 use holdfast_proof::tpm::{
     AsymmetricScheme, ClockInfo, Digest, EccCurve, EccPublicKey, EcdsaSignature, HashAlg,
     KdfScheme, KeyKind, Name, NvAttributes, NvIndex, NvIndexType, NvPublic, ObjectAttributes,
@@ -70,7 +72,12 @@ impl SoftwareTpm {
         let ak_public = signing_public(AK, ak.public_key().as_ref());
         let checkpoint_key = signing_public(SIGNING, checkpoint.public_key().as_ref());
         let mut pcrs = PcrValues::new();
-        for index in [0, 2, 4, 7, 9, 11] {
+        let by_firmware = event_log::replay(&firmware::event_log()).unwrap().values;
+        for index in [0, 2, 4, 7].map(pcr) {
+            let value = by_firmware.value(HashAlg::Sha256, index).unwrap();
+            assert!(pcrs.insert(index, value.clone()));
+        }
+        for index in [9, 11] {
             assert!(pcrs.insert(pcr(index), HashAlg::Sha256.digest(&[index])));
         }
         Self {

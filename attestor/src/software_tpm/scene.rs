@@ -10,11 +10,14 @@ use holdfast_protocol::grade::Grade;
 use holdfast_protocol::id::HostId;
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData};
 
-use super::{SIGNING, SoftwareTpm, Statement, pcr, signing_public};
+use super::{SIGNING, SoftwareTpm, Statement, firmware, pcr, signing_public};
 use crate::registry::{
     EkTrust, EnrolledHost, Host, NonceStanding, Observed, ReferencePcrs, Revision, Standing,
 };
-use crate::verify_host::{EvidencePolicy, Expectation, ImaPolicy, Refusal, Verified, verify};
+use crate::verify_host::{
+    EventLogPolicy, EvidencePolicy, Expectation, ImaPolicy, Refusal, SecureBootPolicy, Verified,
+    verify,
+};
 
 /// An enrolled host, and what its evidence is judged by.
 pub(crate) struct Scene {
@@ -100,7 +103,7 @@ impl Scene {
         node_key: &Public,
         csr: Vec<u8>,
     ) -> Parts {
-        let event_log = b"an event log".to_vec();
+        let event_log = firmware::event_log();
         let extra = evidence_binding(nonce, channel, &csr, &event_log);
         let extra = extra.as_bytes();
         Parts {
@@ -155,6 +158,8 @@ pub(crate) fn policy() -> EvidencePolicy {
         required: PcrSelection::of(holdfast_proof::tpm::HashAlg::Sha256, indices),
         blocking: BTreeSet::from([pcr(7)]),
         refused_firmware: BTreeSet::from([0xdead]),
+        event_log: EventLogPolicy::WhereThereIsOne,
+        secure_boot: SecureBootPolicy::Record,
         ima: ImaPolicy::Off,
     }
 }

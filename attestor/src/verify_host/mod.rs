@@ -5,6 +5,7 @@
 //! the [`Appraisal`].
 
 mod appraiser;
+mod event_log;
 mod freshness;
 mod ima;
 mod keys;
@@ -22,6 +23,7 @@ use holdfast_proof::ima::Policy as Measurable;
 use holdfast_proof::tpm::{PcrIndex, PcrSelection, PcrValues};
 use holdfast_protocol::Timestamp;
 use holdfast_protocol::evidence::{Appraisal, Check, Evidence};
+use serde::Deserialize;
 
 use crate::csr::Csr;
 use crate::registry::{Host, ImaState, NonceStanding, Observed};
@@ -37,8 +39,34 @@ pub struct EvidencePolicy {
     pub blocking: BTreeSet<PcrIndex>,
     /// Firmware versions that are refused.
     pub refused_firmware: BTreeSet<u64>,
+    /// Whether a host has to show its firmware's event log.
+    pub event_log: EventLogPolicy,
+    /// Whether Secure Boot has to be on.
+    pub secure_boot: SecureBootPolicy,
     /// What its kernel may have measured.
     pub ima: ImaPolicy,
+}
+
+/// Whether a host has to show its firmware's event log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EventLogPolicy {
+    /// A host without UEFI has none; one that is shown has to fit the quote.
+    #[default]
+    WhereThereIsOne,
+    /// A host without one is refused.
+    Require,
+}
+
+/// Whether Secure Boot has to be on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SecureBootPolicy {
+    /// That it is off is noted.
+    #[default]
+    Record,
+    /// A host is refused unless its log and its quote show that it is on.
+    Require,
 }
 
 /// What a host's measurement list means.
@@ -126,6 +154,13 @@ fn judge(
     freshness::binding(appraiser, evidence, &parsed, &nonce, &channel)?;
     pcrs::selection(appraiser, attested.quoted, &parsed.pcrs, &policy.required)?;
     pcrs::digest(appraiser, attested.quoted, &parsed.pcrs, ak.hash())?;
+    let log = event_log::replay(
+        appraiser,
+        &evidence.event_log,
+        &parsed.pcrs,
+        policy.event_log,
+    )?;
+    event_log::secure_boot(appraiser, log.as_ref(), &parsed.pcrs, policy.secure_boot)?;
     let replayed = ima::replay(appraiser, evidence, &parsed, policy, host.ima.as_ref())?;
     let ima = ima::policy(appraiser, replayed, &parsed, &policy.ima)?;
     let learned = pcrs::reference(appraiser, &parsed.pcrs, &host.reference, &policy.blocking)?;

@@ -3,6 +3,7 @@
 
 use holdfast_hardware_tests::harness::{Scratch, Swtpm};
 use holdfast_hardware_tests::world::Attestor;
+use holdfast_proof::event_log::EventLog;
 use holdfast_proof::tpm::HashAlg;
 use holdfast_protocol::evidence::Check;
 use holdfast_protocol::wire::attestor::{Evidence, NodeSvid, PcrValue};
@@ -25,9 +26,12 @@ impl Trial {
     }
 
     async fn under(tables: &str) -> Self {
+        Self::with(Swtpm::bare(), tables).await
+    }
+
+    async fn with(tpm: Swtpm, tables: &str) -> Self {
         let scratch = Scratch::new();
         let attestor = Attestor::start_as(&scratch, tables);
-        let tpm = Swtpm::bare();
         let prover = Prover::enrolled(&tpm, &attestor).await;
         Self {
             prover,
@@ -267,6 +271,62 @@ async fn an_event_log_changed_on_the_way_is_refused() {
     trial
         .refused(Check::Binding, visit.show(evidence).await)
         .await;
+}
+
+/// What the firmware of a virtual machine with Secure Boot wrote.
+const FIRMWARE: &[u8] = include_bytes!("../../../proof/testdata/event_log/ovmf-secure-boot.bin");
+
+#[tokio::test]
+async fn an_event_log_counts_only_as_far_as_the_quote_vouches_for_it() {
+    // A TPM that has measured what that machine's has.
+    let tpm = Swtpm::bare();
+    let events = EventLog::parse(FIRMWARE).unwrap().events();
+    for event in events.map(Result::unwrap) {
+        if let (Some(pcr), Some(digest)) = (event.pcr, event.digest(HashAlg::Sha256)) {
+            let digest = data_encoding::HEXLOWER.encode(digest);
+            let extension = format!("{}:sha256={digest}", pcr.get());
+            tpm.tools().run("pcrextend", [extension]);
+        }
+    }
+    let tables = "[enrollment]\naccept-simulated = true\n[policy]\nsecure-boot = \"require\"\n";
+    let trial = Trial::with(tpm, tables).await;
+    let show = async |event_log: &[u8]| {
+        let mut visit = trial.prover.visit().await.unwrap();
+        let draft = Draft {
+            event_log: event_log.to_vec(),
+            ..visit.draft.clone()
+        };
+        let evidence = trial.prover.evidence(&draft).await;
+        visit.show(evidence).await
+    };
+    show(FIRMWARE).await.unwrap();
+    let checks = &trial.record()["verdicts"][0]["judged"]["appraisal"]["checks"];
+    let said = |check: Check| {
+        let checks = checks.as_array().unwrap();
+        let found = checks
+            .iter()
+            .find(|checked| checked["check"] == serde_json::json!(check));
+        found.unwrap()["detail"].as_str().unwrap().to_owned()
+    };
+    assert!(said(Check::EventLog).contains("give the quoted pcrs 0,2,4,7"));
+    assert_eq!(said(Check::SecureBoot), "secure boot was on");
+
+    // Bound to the quote as it must be, and yet not what was measured; then none at all.
+    let measured = HashAlg::Sha256.digest(&[0; 4]);
+    let separator = FIRMWARE
+        .windows(32)
+        .position(|window| window == measured.as_bytes())
+        .unwrap();
+    let mut forged = FIRMWARE.to_vec();
+    forged[separator] ^= 1;
+    let refused = |check: Check, answer: Result<NodeSvid, Status>| {
+        let status = answer.unwrap_err();
+        assert_eq!(status.message(), format!("evidence refused: {check}"));
+        trial.recorded(check);
+    };
+    refused(Check::EventLog, show(&forged).await);
+    refused(Check::EventLog, show(&FIRMWARE[..FIRMWARE.len() - 1]).await);
+    refused(Check::SecureBoot, show(&[]).await);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
     reason = "tests"
 )]
 
+mod event_log;
 mod freshness;
 mod ima;
 mod pcrs;
@@ -83,6 +84,8 @@ fn good_evidence_passes_every_check_once() {
             Check::Binding,
             Check::PcrSelection,
             Check::PcrDigest,
+            Check::EventLog,
+            Check::SecureBoot,
             Check::PcrReference,
             Check::Csr,
             Check::NodeKey,

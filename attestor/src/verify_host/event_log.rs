@@ -1,0 +1,109 @@
+//! The firmware's event log: whether it gives the quoted PCRs, and whether Secure Boot was on.
+//!
+//! Only a log whose replay was quoted is asked anything. It is compared for the PCRs 0 to 7 alone: boot loaders, kernels
+//! and systemd go on with the others after the firmware, and keep no part of this log.
+
+use std::fmt::Write;
+
+use holdfast_proof::event_log::{self, Replayed, SecureBoot};
+use holdfast_proof::tpm::PcrValues;
+use holdfast_protocol::evidence::Check;
+
+use super::{Appraiser, EventLogPolicy, Refusal, SecureBootPolicy};
+
+/// The last PCR that firmware alone extends (TCG PC Client Platform Firmware Profile 1.06 §3.3.4).
+const LAST_OF_FIRMWARE: u8 = 7;
+
+/// The log is there where it has to be, and gives the quoted values.
+pub(super) fn replay(
+    appraiser: &mut Appraiser,
+    log: &[u8],
+    quoted: &PcrValues,
+    policy: EventLogPolicy,
+) -> Result<Option<Replayed>, Refusal> {
+    if log.is_empty() {
+        let absent = "the host sent none: it has no uefi, or its broker cannot read the log";
+        return match policy {
+            EventLogPolicy::Require => Err(appraiser.refused(Check::EventLog, absent)),
+            EventLogPolicy::WhereThereIsOne => {
+                appraiser.passed(Check::EventLog, absent);
+                Ok(None)
+            }
+        };
+    }
+    let replayed = match event_log::replay(log) {
+        Ok(replayed) => replayed,
+        Err(malformed) => return Err(appraiser.refused(Check::EventLog, malformed)),
+    };
+    let mut given = String::new();
+    let firmware = quoted
+        .iter()
+        .filter(|(index, _)| index.get() <= LAST_OF_FIRMWARE);
+    for (index, value) in firmware {
+        match replayed.values.value(value.alg(), index) {
+            Some(replayed) if replayed == value => {
+                let separator = if given.is_empty() { "" } else { "," };
+                // Writing to a string does not fail.
+                let _ = write!(given, "{separator}{}", index.get());
+            }
+            Some(_) => {
+                return Err(appraiser.refused(
+                    Check::EventLog,
+                    format!(
+                        "its {} events do not give the quoted pcr {} of {:?}",
+                        replayed.events,
+                        index.get(),
+                        value.alg()
+                    ),
+                ));
+            }
+            None => {
+                return Err(appraiser.refused(
+                    Check::EventLog,
+                    format!("it has no digests of the quoted bank {:?}", value.alg()),
+                ));
+            }
+        }
+    }
+    appraiser.passed(
+        Check::EventLog,
+        format!(
+            "its {} events give the quoted pcrs {given}",
+            replayed.events
+        ),
+    );
+    Ok(Some(replayed))
+}
+
+/// Secure Boot was on, or policy lets that pass.
+pub(super) fn secure_boot(
+    appraiser: &mut Appraiser,
+    replayed: Option<&Replayed>,
+    quoted: &PcrValues,
+    policy: SecureBootPolicy,
+) -> Result<(), Refusal> {
+    // Without PCR 7 in the quote nobody vouches for what the log says of it.
+    let vouched = quoted
+        .iter()
+        .any(|(index, _)| index.get() == LAST_OF_FIRMWARE);
+    let state = replayed
+        .filter(|_| vouched)
+        .map_or(SecureBoot::Unknown, |replayed| replayed.secure_boot);
+    let said = format!("secure boot was {state}");
+    match (state, policy) {
+        (SecureBoot::Enabled, SecureBootPolicy::Record | SecureBootPolicy::Require) => {
+            appraiser.passed(Check::SecureBoot, said);
+        }
+        (
+            SecureBoot::Disabled | SecureBoot::Unknown | SecureBoot::Contradictory,
+            SecureBootPolicy::Require,
+        ) => return Err(appraiser.refused(Check::SecureBoot, said)),
+        // A host without a log has nothing to say.
+        (SecureBoot::Unknown, SecureBootPolicy::Record) if replayed.is_none() => {}
+        (
+            SecureBoot::Disabled | SecureBoot::Unknown | SecureBoot::Contradictory,
+            SecureBootPolicy::Record,
+        ) => appraiser.noted(Check::SecureBoot, said),
+    }
+    Ok(())
+}
