@@ -148,7 +148,7 @@ async fn postgres(url: &PostgresUrl) -> Result<AnyPool, StoreError> {
         .after_connect(|connection, _| Box::pin(async move { wait_for_commits(connection).await }))
         .connect_with(options(&url.0)?)
         .await?;
-    let version: String = setting(&pool, "SELECT current_setting('server_version_num')").await?;
+    let version: String = setting(&pool, "server_version_num").await?;
     if version
         .parse::<i64>()
         .is_ok_and(|version| version < OLDEST_POSTGRES)
@@ -160,10 +160,7 @@ async fn postgres(url: &PostgresUrl) -> Result<AnyPool, StoreError> {
         });
     }
     for durable in ["fsync", "full_page_writes"] {
-        let value = match durable {
-            "fsync" => setting(&pool, "SELECT current_setting('fsync')").await?,
-            _ => setting(&pool, "SELECT current_setting('full_page_writes')").await?,
-        };
+        let value = setting(&pool, durable).await?;
         if value != "on" {
             return Err(StoreError::Unusable {
                 why: "the server runs with `fsync` or `full_page_writes` off, and so loses commits in a crash",
@@ -174,8 +171,11 @@ async fn postgres(url: &PostgresUrl) -> Result<AnyPool, StoreError> {
     Ok(pool)
 }
 
-async fn setting(pool: &AnyPool, query: &'static str) -> Result<String, StoreError> {
-    Ok(sqlx::query_scalar(query).fetch_one(pool).await?)
+async fn setting(pool: &AnyPool, name: &str) -> Result<String, StoreError> {
+    Ok(sqlx::query_scalar("SELECT current_setting($1)")
+        .bind(name)
+        .fetch_one(pool)
+        .await?)
 }
 
 /// A server may be told to answer before a commit is on its disk; not to us. Stricter settings stay.
