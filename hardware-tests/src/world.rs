@@ -7,13 +7,20 @@ mod attestor;
 mod broker;
 mod launcher;
 
+use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
-use crate::harness::{CountingProxy, DelayProfile, EkAuthority, EkKind, Scratch, Swtpm};
+use crate::harness::{
+    CountingProxy, DelayProfile, EkAuthority, EkKind, Scratch, Swtpm, skipped, wait_until,
+};
 
 pub use self::attestor::Attestor;
 pub use self::broker::{Broker, Ran};
 pub use self::launcher::Launcher;
+
+/// How long a host may take until it is attested, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Everything that one host and its attestor take. Dropped in the order of the fields.
 pub struct World {
@@ -53,7 +60,7 @@ impl World {
     /// As [`World::enrolled`], with a launcher; `None`, loudly, where nobody may make sessions.
     ///
     /// # Panics
-    /// When a part does not start.
+    /// When a part does not start, or where `CI` says that nothing may be left out.
     pub fn sealed() -> Option<Self> {
         let world = Self::sealed_stranger()?;
         world.enroll().success();
@@ -63,10 +70,10 @@ impl World {
     /// As [`World::sealed`], and not enrolled.
     ///
     /// # Panics
-    /// When a part does not start.
+    /// As [`World::sealed`].
     pub fn sealed_stranger() -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
-            eprintln!("SKIPPED: needs root: sealed sessions are made by root");
+            skipped("sealed sessions are made by root");
             return None;
         }
         Some(Self::assemble(
@@ -109,6 +116,30 @@ impl World {
         let world = Self::start();
         world.enroll().success();
         world
+    }
+
+    /// Starts the broker anew with this at its configuration's end, and waits until its host is attested again.
+    ///
+    /// # Panics
+    /// When it does not start, or its host is not attested in time.
+    pub fn declare(&mut self, more: &str) {
+        let config = self.broker.config().to_owned();
+        let text = fs::read_to_string(&config).expect("a configuration");
+        fs::write(&config, format!("{text}\n{more}\n")).expect("a configuration to be written");
+        self.broker.stop();
+        self.broker.resume(&self.scratch);
+        self.attested();
+    }
+
+    /// Waits until the host is attested.
+    ///
+    /// # Panics
+    /// When it is not in time.
+    pub fn attested(&self) {
+        wait_until(PATIENCE, "the host to be attested", || {
+            let status = self.broker.holdfast(&["status", "--json"]);
+            status.code == 0 && status.stdout.contains("\"attested\"")
+        });
     }
 
     /// Enrolls the host with a fresh token.

@@ -7,7 +7,7 @@
     reason = "a benchmark, run by people"
 )]
 
-#[path = "../tests/support/mod.rs"]
+#[path = "../tests/main/support/mod.rs"]
 mod support;
 
 use std::fmt::Write as _;

@@ -1,6 +1,8 @@
 //! The unit of cost is the TPM command: each operation keeps the budget of its design, the hot path costs none, and nothing
 //! is left in the TPM, whatever happened.
 
+mod sealed;
+
 use std::time::Duration;
 
 use holdfast_hardware_tests::harness::{
@@ -52,6 +54,7 @@ async fn every_operation_keeps_its_budget_of_tpm_commands() {
     let mut table = Table::default();
     each_operation(&mut table).await;
     the_broker(&mut table);
+    sealed::the_sessions(&mut table);
     // Printed before it is judged: who reads a failure wants all of it.
     println!("TPM commands as sent, of the budget\n{}", table.lines);
     assert!(table.broken.is_empty(), "{:?}", table.broken);
@@ -126,6 +129,11 @@ fn the_broker(table: &mut Table) {
     assert!(records(&world) > before);
     table.line(&world.proxy, "broker: audit append", 0);
 
+    nothing_is_left(world);
+}
+
+/// Stops the broker and asks the TPM itself: no transient object, no session.
+fn nothing_is_left(mut world: World) {
     world.broker.stop();
     for kind in ["handles-transient", "handles-loaded-session"] {
         assert_eq!(world.tpm.tools().text("getcap", [kind]), "", "{kind}");

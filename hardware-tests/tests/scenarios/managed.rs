@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use holdfast_hardware_tests::harness::{
-    CountingProxy, DelayProfile, EkAuthority, EkKind, Scratch, Swtpm, bin,
+    CountingProxy, DelayProfile, EkAuthority, EkKind, Scratch, Swtpm, bin, skipped,
 };
 use holdfast_hardware_tests::world::{Broker, World};
 
@@ -60,7 +60,7 @@ fn a_mistake_in_the_configuration_is_named_with_file_line_and_key() {
 fn a_stranger_may_not_manage_and_a_named_uid_may() {
     let mut world = World::enrolled();
     if !rustix::process::geteuid().is_root() {
-        eprintln!("SKIPPED: to be another uid needs root");
+        skipped("to be another uid needs root");
         return;
     }
     // What lies on the way to the socket may be passed; the folder of secrets stays shut.

@@ -96,7 +96,7 @@ fn verified(attestor: &Attestor) -> (i32, Value) {
 }
 
 /// Both sides have the same records, each once, and both find nothing wrong.
-fn agree(world: &World) {
+pub fn agree(world: &World) {
     current(&world.broker);
     let (attestors, hosts) = (shown(&world.attestor), exported(&world.broker));
     assert_eq!(attestors, hosts);
@@ -141,18 +141,16 @@ fn the_attestors_copy_is_the_hosts_log() {
 
 #[test]
 fn what_was_recorded_while_the_attestor_was_away_arrives_once() {
-    let mut world = World::sealed().unwrap_or_else(World::enrolled);
+    let Some(mut world) = World::sealed() else {
+        return;
+    };
     current(&world.broker);
     world.attestor.kill();
     for _ in 0..300 {
         ask(world.broker.socket(), &Request::Attest).unwrap();
     }
-    if world.launcher.is_some() {
-        let project = world.scratch.join("project");
-        std::fs::create_dir(&project).unwrap();
-        let ran = world.broker.run(&project, &["/bin/true"]);
-        assert_eq!(ran.code, 0, "{ran:#?}");
-    }
+    let project = world.scratch.folder("project");
+    world.broker.run(&project, &["/bin/true"]).success();
     world.broker.holdfast(&["audit", "checkpoint"]).success();
     let behind = mirror(&world.broker);
     assert_eq!(behind["mirror"], "behind", "{behind}");

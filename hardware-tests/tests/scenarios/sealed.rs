@@ -4,12 +4,14 @@ mod handed_on;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use holdfast_hardware_tests::harness::wait_until;
 use holdfast_hardware_tests::world::World;
+
+use crate::support::install_spiffe;
 
 /// Fetches both kinds of SVID with Python's `spiffe`, unmodified, and prints what it got.
 const CLIENT: &str = "
@@ -30,30 +32,6 @@ fn project(world: &World) -> PathBuf {
     let project = world.scratch.folder("project");
     fs::write(project.join("client.py"), CLIENT).unwrap();
     project
-}
-
-/// Python's `spiffe`, installed once, beside the project's other build products.
-fn install_spiffe(into: &Path) -> bool {
-    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("spiffe-site-0.3.2");
-    if !cache.join("spiffe").exists() {
-        let fresh = cache.with_extension(std::process::id().to_string());
-        let installed = Command::new("/usr/bin/python3")
-            .args(["-m", "pip", "install", "--quiet", "--target"])
-            .arg(&fresh)
-            .arg("spiffe==0.3.2")
-            .status()
-            .unwrap();
-        if !installed.success() {
-            eprintln!("SKIPPED: pip cannot install spiffe 0.3.2");
-            return false;
-        }
-        // Another test may have been faster: its copy serves as well.
-        if fs::rename(&fresh, &cache).is_err() {
-            fs::remove_dir_all(&fresh).unwrap();
-        }
-    }
-    let copied = Command::new("cp").arg("-r").arg(&cache).arg(into).status();
-    copied.unwrap().success()
 }
 
 #[test]
@@ -170,7 +148,9 @@ with WorkloadApiClient() as client:
     try:
         print('GOT', client.fetch_x509_svid().spiffe_id)
     except Exception as error:
-        print('REFUSED', error, repr(error.__cause__))
+        while error and not hasattr(error, 'code'):
+            said, error = error, error.__cause__ or error.__context__
+        print('REFUSED', error and error.code().name, said)
 ",
         ])
         .current_dir(&project)
@@ -181,7 +161,7 @@ with WorkloadApiClient() as client:
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&outside.stdout);
-    assert!(said.starts_with("REFUSED"), "{said}");
+    assert!(said.starts_with("REFUSED PERMISSION_DENIED"), "{said}");
     assert!(said.contains("no identity issued"), "{said}");
 
     // Without the command that keeps it, the session is gone at once, and so is all it held.

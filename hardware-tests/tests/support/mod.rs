@@ -3,9 +3,11 @@
 mod chip;
 mod node;
 mod prover;
+mod spiffe;
 mod straight;
 
 pub use chip::{Chip, pcr, pcrs};
 pub use node::Node;
 pub use prover::{Draft, Prover, join, request, request_by, signed};
-pub use straight::{Straight, pin_auth};
+pub use spiffe::install_spiffe;
+pub use straight::{Conditions, Stolen, Straight, pin_auth};

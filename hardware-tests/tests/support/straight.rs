@@ -3,6 +3,8 @@
 //!
 //! Every authorization is a password: the same policies, without a line of the product's session code.
 
+mod lease;
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
@@ -12,6 +14,8 @@ use holdfast_proof::policy::{CommandCode, cp_hash};
 use holdfast_proof::tpm::{NvPublic, Signature};
 use holdfast_protocol::Sha256Digest;
 use holdfast_tpm::{ApproverState, STORAGE_ROOT};
+
+pub use lease::{Conditions, Stolen};
 
 const OWNER: u32 = 0x4000_0001;
 const NULL: u32 = 0x4000_0007;
@@ -39,7 +43,7 @@ impl Straight {
         bound: Sha256Digest,
         signed: Sha256Digest,
     ) -> Result<Signature, u32> {
-        let key = self.load(approver);
+        let key = self.load(approver.key().private(), approver.public().as_bytes());
         let session = self.policy_session();
         let name = approver.public().name();
         let bound = cp_hash(CommandCode::SIGN, &[&name], &sign_parameters(bound));
@@ -59,7 +63,7 @@ impl Straight {
         pin: &[u8],
         signed: Sha256Digest,
     ) -> Result<Signature, u32> {
-        let key = self.load(approver);
+        let key = self.load(approver.key().private(), approver.public().as_bytes());
         let session = self.policy_session();
         let result = self
             .policy_password(session)
@@ -88,10 +92,9 @@ impl Straight {
             .map(drop)
     }
 
-    fn load(&mut self, approver: &ApproverState) -> u32 {
+    fn load(&mut self, private: &[u8], public: &[u8]) -> u32 {
         const LOAD: u32 = 0x157;
-        let mut parameters = sized(approver.key().private());
-        parameters.extend(sized(approver.public().as_bytes()));
+        let parameters = [sized(private), sized(public)].concat();
         let loaded = self
             .send(LOAD, &[STORAGE_ROOT], Some((PASSWORD, b"")), &parameters)
             .unwrap();

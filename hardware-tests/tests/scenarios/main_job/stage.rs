@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use holdfast_hardware_tests::harness::{
-    GitRemote, Guarded, ModelServer, Turn, Window, bin, claude, git, skipped, wait_until,
+    GitRemote, Guarded, ModelServer, Turn, Window, bin, claude, git, wait_until,
 };
 use holdfast_hardware_tests::world::{Ran, World};
 use serde_json::Value;
@@ -36,10 +36,7 @@ impl Stage {
     /// Sets it up; `None`, loudly, without root or without the agent.
     pub fn set(script: &[Turn]) -> Option<Self> {
         let claude = claude()?;
-        let Some(world) = World::sealed() else {
-            skipped("sealed sessions are made by root");
-            return None;
-        };
+        let world = World::sealed()?;
         let secrets = Secrets::random();
         let model = ModelServer::start(&secrets.key, script);
         let remote = GitRemote::start(&world.scratch, USER, &secrets.token, Guarded::Everything);
@@ -174,15 +171,7 @@ impl Stage {
 
     /// Declares that a window may take PINs on X11.
     pub fn take_pins_on_x11(&mut self) {
-        let config = self.world.broker.config().to_owned();
-        let text = fs::read_to_string(&config).unwrap();
-        fs::write(&config, text + "\n[approvals]\npin-on-x11 = \"allow\"\n").unwrap();
-        self.world.broker.stop();
-        self.world.broker.resume(&self.world.scratch);
-        wait_until(PATIENCE, "the host is attested again", || {
-            let status = self.holdfast(&["status", "--json"]);
-            status.code == 0 && status.stdout.contains("\"attested\"")
-        });
+        self.world.declare("[approvals]\npin-on-x11 = \"allow\"");
     }
 
     /// Says yes in the window.

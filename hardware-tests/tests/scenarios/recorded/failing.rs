@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use holdfast_hardware_tests::harness::wait_until;
+use holdfast_hardware_tests::harness::{skipped, wait_until};
 use holdfast_hardware_tests::world::World;
 
 use super::database::{Copy, folder};
@@ -60,7 +60,7 @@ fn a_full_disk_refuses_and_loses_nothing() {
     let mut world = world("");
     world.broker.stop();
     let Some(disk) = SmallDisk::under(&folder(&world.broker)) else {
-        eprintln!("SKIPPED: a disk that is full needs root, to mount a small one");
+        skipped("a disk that is full needs root, to mount a small one");
         return;
     };
     world.broker.resume(&world.scratch);

@@ -1,12 +1,4 @@
 //! The running log: what it acknowledges, freezes, refuses, and takes up again.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "tests"
-)]
-
-mod support;
 
 use std::fs;
 use std::time::Duration;
@@ -17,7 +9,9 @@ use holdfast_protocol::id::CallId;
 use holdfast_protocol::receipt::{Consent, ConsentFormat, ConsentProof, Receipt};
 use holdfast_protocol::{Sha256Digest, Timestamp};
 use holdfast_record_audit::{AuditError, DuePolicy, LastStop, StoreError, verify_folder};
-use support::{FIRST, Fault, Running, SoftTpm, event, open, open_with, record, try_open};
+
+use crate::support;
+use crate::support::{FIRST, Fault, Running, SoftTpm, event, open, open_with, record, try_open};
 
 #[tokio::test]
 async fn records_get_contiguous_indices_and_keep_their_bytes() {

@@ -1,12 +1,4 @@
 //! Exports, read back without any code of the log's: by ct-merkle and by the tlog-tiles specification.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "tests"
-)]
-
-mod support;
 
 use std::fs;
 use std::path::Path;
@@ -17,7 +9,9 @@ use holdfast_proof::note::SignedNote;
 use holdfast_record_audit::export::{self, ExportError};
 use holdfast_record_audit::store::Reader;
 use sha2::{Digest as _, Sha256};
-use support::{SoftTpm, event, open, record, second_connection};
+
+use crate::support;
+use crate::support::{SoftTpm, event, open, record, second_connection};
 
 /// The entries of all bundles, by the specification of tlog-tiles.
 fn entries(folder: &Path, size: u64) -> Vec<Vec<u8>> {

@@ -6,12 +6,13 @@ use std::process::Output;
 use std::sync::Arc;
 use std::time::Duration;
 
-use holdfast_issue_credentials::bridge::{credential, environment};
+use holdfast_issue_credentials::bridge::{Upstream, credential, environment};
 use holdfast_protocol::call::{Effect, History};
 use holdfast_protocol::session::{
     GitCredentialOperation, GitCredentialRequest, GitCredentialResponse,
 };
 use rustix::process::{Pid, Signal, kill_process_group};
+use rustls::RootCertStore;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
@@ -35,7 +36,7 @@ struct Session {
 impl Session {
     async fn start(below: &str, rule: fn(&str) -> Rule) -> Self {
         let service = GitService::start().await;
-        let granted = vec![git("hub", &format!("http://{}{below}", service.address))];
+        let granted = vec![git("hub", &format!("{}{below}", service.url))];
         let world = World::start(granted, plain(), move |asked| rule(asked.tool)).await;
         Self::of(world, service).await
     }
@@ -56,7 +57,7 @@ impl Session {
 
     /// The remote, as a person writes it.
     fn remote(&self) -> String {
-        format!("http://{}/org/repo.git", self.service.address)
+        format!("{}/org/repo.git", self.service.url)
     }
 
     async fn git(&self, arguments: &[&str]) -> Output {
@@ -175,6 +176,34 @@ fn said(output: &Output) -> String {
 
 fn allow(_tool: &str) -> Rule {
     Rule::Allow
+}
+
+#[tokio::test]
+async fn over_tls_a_push_arrives_at_whom_the_host_trusts_and_at_nobody_else() {
+    let (service, certificate) = GitService::with_tls().await;
+    let mut trusted = RootCertStore::empty();
+    trusted.add(certificate).unwrap();
+    let granted = vec![git("hub", &format!("{}/org", service.url))];
+    let upstream = Upstream::trusting(trusted).unwrap();
+    let world = World::start(granted, upstream, |_| Rule::Allow).await;
+    let session = Session::of(world, service).await;
+    assert!(session.remote().starts_with("https://localhost:"));
+    session.cloned().await;
+    session.commit().await;
+    done(&session.push(&["origin", "main"]).await);
+    let head = session.head().await;
+    assert_eq!(session.service.names("refs/heads/main"), Some(head));
+    let asked = session.world.asked();
+    let pushed = asked.iter().filter(|asked| asked.tool == "git-push");
+    assert_eq!(pushed.count(), 1);
+
+    // The same service, to a host that does not trust it: the token stays here.
+    let (stranger, _) = GitService::with_tls().await;
+    let granted = vec![git("hub", &format!("{}/org", stranger.url))];
+    let session = Session::of(World::allowing(granted).await, stranger).await;
+    let output = session.git(&["ls-remote", &session.remote()]).await;
+    assert!(!output.status.success(), "{}", said(&output));
+    assert!(session.service.shown().is_empty());
 }
 
 fn no_push(tool: &str) -> Rule {
@@ -392,7 +421,7 @@ async fn without_the_placeholder_there_is_no_token() {
 #[tokio::test]
 async fn a_push_waits_for_its_human_and_is_given_up_with_its_git() {
     let service = GitService::start().await;
-    let granted = vec![git("hub", &format!("http://{}/org", service.address))];
+    let granted = vec![git("hub", &format!("{}/org", service.url))];
     let human = Arc::new(Notify::new());
     let held = human.clone();
     let world = World::start(granted, plain(), move |asked| match asked.tool {

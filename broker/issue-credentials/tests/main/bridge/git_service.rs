@@ -1,6 +1,6 @@
 //! A git service that wants basic authentication: git's own `http-backend` behind HTTP.
 
-use std::net::SocketAddr;
+use std::future::ready;
 use std::path::{Path, PathBuf};
 use std::process::{Command as StdCommand, Stdio};
 use std::sync::{Arc, Mutex};
@@ -13,17 +13,20 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use rustls::pki_types::CertificateDer;
 use tempfile::TempDir;
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 use tokio::task::JoinSet;
 
+use super::servers::acceptor;
 use super::world::TOKEN;
 
 /// A service with one repository, `org/repo.git`, which has one commit on `main`.
 pub struct GitService {
-    pub address: SocketAddr,
+    /// Its address, as a person writes it.
+    pub url: String,
     root: TempDir,
     /// The passwords that it was shown.
     shown: Arc<Mutex<Vec<String>>>,
@@ -33,11 +36,40 @@ pub struct GitService {
 
 impl GitService {
     pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        Self::at(url, listener, |stream| ready(Some(stream)))
+    }
+
+    /// As [`GitService::start`], on TLS with a certificate for `localhost`, which is returned.
+    pub async fn with_tls() -> (Self, CertificateDer<'static>) {
+        let (acceptor, certificate) = acceptor();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!(
+            "https://localhost:{}",
+            listener.local_addr().unwrap().port()
+        );
+        let secure = move |stream| {
+            let accepting = acceptor.accept(stream);
+            async move { accepting.await.ok() }
+        };
+        (Self::at(url, listener, secure), certificate)
+    }
+
+    /// Serves what `secure` makes of each connection.
+    fn at<S, F>(
+        url: String,
+        listener: TcpListener,
+        secure: impl Fn(TcpStream) -> F + Send + 'static,
+    ) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        F: Future<Output = Option<S>> + Send,
+    {
         let root = tempfile::tempdir().unwrap();
         make_repository(root.path());
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut service = Self {
-            address: listener.local_addr().unwrap(),
+            url,
             shown: Arc::default(),
             tasks: JoinSet::new(),
             root,
@@ -47,7 +79,9 @@ impl GitService {
             let mut connections = JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                connections.spawn(serve(TokioIo::new(stream), projects.clone(), shown.clone()));
+                if let Some(stream) = secure(stream).await {
+                    connections.spawn(serve(TokioIo::new(stream), projects.clone(), shown.clone()));
+                }
             }
         });
         service
@@ -95,8 +129,8 @@ fn make_repository(root: &Path) {
     assert!(made.status.success(), "{made:?}");
 }
 
-async fn serve(
-    stream: TokioIo<tokio::net::TcpStream>,
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: TokioIo<S>,
     projects: PathBuf,
     shown: Arc<Mutex<Vec<String>>>,
 ) {

@@ -1,16 +1,6 @@
 //! The Workload API as clients meet it: the Rust `spiffe` crate, and a raw client for what no
 //! conforming client does.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "tests"
-)]
-
-mod support;
-
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -19,8 +9,9 @@ use holdfast_issue_credentials::workload::MAX_STREAMS;
 use holdfast_issue_credentials::workload::api;
 use holdfast_protocol::audit::What;
 use spiffe::{JwtSvid, WorkloadApiError};
-use support::{Conduct, Door, Served, SoftwareAuthority, TRUST_DOMAIN, secured};
 use tonic::{Code, Request, Status};
+
+use crate::support::{Conduct, Door, Served, SoftwareAuthority, TRUST_DOMAIN, secured};
 
 #[tokio::test]
 async fn an_x509_svid_comes_with_its_key_and_bundle() {

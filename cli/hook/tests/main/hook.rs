@@ -1,12 +1,4 @@
 //! The hook binary against a real socket: what it sends, what it prints, and that every failure is a denial.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
-
-mod support;
 
 use std::io::Write;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -16,7 +8,9 @@ use holdfast_protocol::frame;
 use holdfast_protocol::hook::{Dialect, HookExit, HookRequest, HookResponse};
 use holdfast_protocol::session::SessionRequest;
 use serde_json::{Value, json};
-use support::{answer, read_request, shim};
+
+use crate::support;
+use crate::support::{answer, read_request, shim};
 
 const CALL: &str =
     r#"{"hook_event_name":"PreToolUse","tool_name":"Bash","tool_input":{"command":"ls"}}"#;

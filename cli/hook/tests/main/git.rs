@@ -1,13 +1,5 @@
 //! The credential helper against a real socket, asked by hand and by git itself: what git reads, and that no failure lets
 //! it look elsewhere.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
-
-mod support;
 
 use std::io::Write;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -18,8 +10,10 @@ use holdfast_protocol::secret::Secret;
 use holdfast_protocol::session::{
     GitCredentialOperation, GitCredentialRequest, GitCredentialResponse, SessionRequest,
 };
-use support::{answer, read_request, shim};
 use zeroize::Zeroizing;
+
+use crate::support;
+use crate::support::{answer, read_request, shim};
 
 const ASKED: &[u8] = b"protocol=https\nhost=git.example\npath=org/repo.git\n\n";
 

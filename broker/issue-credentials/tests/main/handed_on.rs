@@ -3,15 +3,6 @@
 //! The stranger is `cat` as another user, whose standard output is the session's connection. That
 //! takes root; without it these tests say so loudly and show nothing, but for the first.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests"
-)]
-
-mod support;
-
 use std::io::{IoSlice, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
@@ -24,10 +15,12 @@ use std::time::Duration;
 use holdfast_issue_credentials::workload::api;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use spiffe::WorkloadApiError;
-use support::pen::{Hand, Pen, channel};
-use support::{Door, Served, SoftwareAuthority, TRUST_DOMAIN, secured};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tonic::Code;
+
+use crate::support;
+use crate::support::pen::{Hand, Pen, channel};
+use crate::support::{Door, Served, SoftwareAuthority, TRUST_DOMAIN, secured, skipped};
 
 /// `nobody`.
 const STRANGER: u32 = 65534;
@@ -40,7 +33,7 @@ const FRAME: &[u8] = b"\0\0\0\x02{}";
 fn is_root() -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
-        eprintln!("SKIPPED: needs root: a stranger is another user's process");
+        skipped("a stranger is another user's process, which takes root");
     }
     root
 }

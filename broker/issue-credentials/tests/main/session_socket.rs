@@ -1,25 +1,18 @@
 //! The socket itself: who is let in, what is told apart, and that it ends with everything in it.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests"
-)]
-
-mod support;
-
 use std::time::Duration;
 
 use futures::StreamExt;
 use holdfast_issue_credentials::MAX_CONNECTIONS;
 use holdfast_issue_credentials::workload::api;
 use spiffe::WorkloadApiError;
-use support::{Door, Served, SoftwareAuthority, TRUST_DOMAIN, secured};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::runtime::Handle;
 use tonic::Code;
+
+use crate::support;
+use crate::support::{Door, Served, SoftwareAuthority, TRUST_DOMAIN, secured};
 
 /// What comes back until the server closes.
 async fn answer(stream: &mut UnixStream) -> Vec<u8> {

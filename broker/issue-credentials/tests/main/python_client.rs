@@ -3,33 +3,31 @@
 //! The package is installed once into a virtual environment below the target folder. Where that
 //! cannot be done, the tests say so loudly and show nothing.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests"
-)]
-
-mod support;
-
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command as Run, Stdio};
 use std::time::Duration;
 
-use support::{Door, Served, SoftwareAuthority, TRUST_DOMAIN};
+use holdfast_proof::hash::sha256;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 
-const PACKAGE: &str = "spiffe==0.3.2";
+use crate::support::{Door, Served, SoftwareAuthority, TRUST_DOMAIN, skipped};
+
+/// The package and all that it needs, each by its digest.
+const SPIFFE: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../packaging/python/spiffe.txt"
+);
 const SCRIPT: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
-    "/tests/third_party/workload_client.py"
+    "/tests/main/third_party/workload_client.py"
 );
 
 /// The environment's Python; `None`, after saying so, where it cannot be made.
 fn python() -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("spiffe-python-0.3.2");
+    let pinned = sha256(&fs::read(SPIFFE).unwrap());
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("spiffe-python-{pinned}"));
     // Tests that begin together make it once.
     let lock = File::create(folder.with_extension("lock")).unwrap();
     lock.lock().unwrap();
@@ -40,16 +38,23 @@ fn python() -> Option<PathBuf> {
     }
     let _ = fs::remove_dir_all(&folder);
     let folder_text = folder.to_str().unwrap();
+    let install = [
+        &["-m", "pip", "install", "--quiet"],
+        &["--require-hashes", "--only-binary", ":all:"][..],
+        &["--requirement", SPIFFE],
+    ]
+    .concat();
     let steps: [(&Path, &[&str]); 2] = [
         (Path::new("python3"), &["-m", "venv", folder_text]),
-        (&python, &["-m", "pip", "install", "--quiet", PACKAGE]),
+        (&python, &install),
     ];
     for (program, arguments) in steps {
         match Run::new(program).args(arguments).output() {
             Ok(output) if output.status.success() => {}
             failed => {
-                eprintln!("SKIPPED: no independent Python client: {program:?} {arguments:?}");
-                eprintln!("SKIPPED: {failed:?}");
+                skipped(&format!(
+                    "no independent Python client: {program:?} {arguments:?}: {failed:?}"
+                ));
                 return None;
             }
         }

@@ -1,13 +1,5 @@
 //! Kills a broker's worth of log with SIGKILL at random moments: nothing that was acknowledged may be lost, and the log that
 //! is left verifies, its counter included.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "tests"
-)]
-
-mod support;
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -15,8 +7,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use holdfast_record_audit::{DuePolicy, LastStop};
-use support::{Running, SoftTpm, event, open_with, try_open};
 use tokio::task::JoinSet;
+
+use crate::support::{Running, SoftTpm, event, open_with, try_open};
 
 const FOLDER: &str = "HOLDFAST_TEST_CRASH_FOLDER";
 const KILLS: u32 = 20;
@@ -71,7 +64,7 @@ async fn no_acknowledged_record_is_lost_to_a_kill() {
     println!("seed {seed}");
     for kill in 0..KILLS {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "appender", "--ignored", "--nocapture"])
+            .args(["--exact", "crash::appender", "--ignored", "--nocapture"])
             .env(FOLDER, folder.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())

@@ -1,12 +1,4 @@
 //! What someone with write access to the database can do to a log, and how each of it is named.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "tests"
-)]
-
-mod support;
 
 use std::fs;
 use std::path::Path;
@@ -15,8 +7,10 @@ use std::sync::Arc;
 use holdfast_proof::merkle::{Frontier, leaf_hash};
 use holdfast_record_audit::store::Reader;
 use holdfast_record_audit::{AuditError, DuePolicy, verify_folder};
-use support::{FIRST, SoftTpm, open, record, second_connection, try_open};
 use tempfile::TempDir;
+
+use crate::support;
+use crate::support::{FIRST, SoftTpm, open, record, second_connection, try_open};
 
 /// A closed log of 30 records with checkpoints over 10, 20 and 30.
 async fn log_of_30() -> (TempDir, Arc<SoftTpm>) {

@@ -12,7 +12,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
-use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -55,18 +55,8 @@ impl Server {
     /// A server on TLS with a certificate for `localhost`, which is returned.
     pub async fn with_tls(
         answer: impl Fn(&Request<Bytes>) -> Response<Body> + Clone + Send + Sync + 'static,
-    ) -> (Self, rustls::pki_types::CertificateDer<'static>) {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let certificate = made.cert.der().clone();
-        let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.clone()], key)
-            .unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+    ) -> (Self, CertificateDer<'static>) {
+        let (acceptor, certificate) = acceptor();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut server = Self::at(&listener);
         let seen = server.seen.clone();
@@ -89,6 +79,21 @@ impl Server {
             tasks: JoinSet::new(),
         }
     }
+}
+
+/// What makes TLS of connections, and its fresh certificate for `localhost`.
+pub fn acceptor() -> (TlsAcceptor, CertificateDer<'static>) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let certificate = made.cert.der().clone();
+    let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.clone()], key)
+        .unwrap();
+    (TlsAcceptor::from(Arc::new(config)), certificate)
 }
 
 async fn serve<S, A>(stream: S, seen: Arc<Mutex<Vec<Request<Bytes>>>>, answer: A)
