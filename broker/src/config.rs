@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
+use holdfast_protocol::approval::PinOnX11;
 use holdfast_tpm::EndorsementKey;
 use serde::Deserialize;
 
@@ -107,17 +108,6 @@ pub struct ManagementConfig {
 pub struct ApprovalsConfig {
     /// Whether a window on X11 may take a PIN.
     pub pin_on_x11: PinOnX11,
-}
-
-/// Whether a PIN may be typed where every other program can watch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PinOnX11 {
-    /// No.
-    #[default]
-    Refuse,
-    /// Yes: somebody has declared it, and each use is recorded.
-    Allow,
 }
 
 /// When checkpoints are made.

@@ -298,6 +298,7 @@ pub fn printable(text: &str) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use holdfast_protocol::Sha256Digest;
+    use holdfast_protocol::approval::PinOnX11;
     use holdfast_protocol::call::HumanUid;
     use holdfast_protocol::grade::Tier;
     use holdfast_protocol::id::{CallId, SessionId};
@@ -376,6 +377,7 @@ mod tests {
             waits: Waits::Until {
                 deadline: Timestamp::from_secs(1_800_000_000),
             },
+            pin_on_x11: PinOnX11::Refuse,
         }));
     }
 

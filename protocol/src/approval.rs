@@ -40,6 +40,20 @@ pub struct Question {
     pub position: usize,
     /// Whether the agent still waits.
     pub waits: Waits,
+    /// What this host declares of PINs that are typed into a window on X11.
+    #[serde(default)]
+    pub pin_on_x11: PinOnX11,
+}
+
+/// Whether a PIN may be typed where every other program can watch: what the host's configuration declares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PinOnX11 {
+    /// No.
+    #[default]
+    Refuse,
+    /// Yes: somebody has declared it, and each use is recorded.
+    Allow,
 }
 
 /// A call in the agent's own words.

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use holdfast_protocol::Timestamp;
-use holdfast_protocol::approval::{Question, Surface, Waits};
+use holdfast_protocol::approval::{PinOnX11, Question, Surface, Waits};
 use holdfast_protocol::grade::Tier;
 use serde::Serialize;
 
@@ -129,8 +129,10 @@ pub enum Approval {
     Click,
     /// With a PIN that only this window sees.
     Pin,
-    /// With a PIN that every program of the desktop can watch (X11).
+    /// With a PIN that every program of the desktop can watch (X11), which this host declares to be right.
     WatchedPin,
+    /// With a PIN, in a terminal: every program of this desktop could watch it here (X11).
+    InTerminal,
     /// Not here.
     Elsewhere,
 }
@@ -223,7 +225,10 @@ impl QuestionView {
             },
             approval: match (question.tier, surface) {
                 (Tier::R0 | Tier::R1, _) => Approval::Click,
-                (Tier::R2, Surface::X11Window) => Approval::WatchedPin,
+                (Tier::R2, Surface::X11Window) => match question.pin_on_x11 {
+                    PinOnX11::Allow => Approval::WatchedPin,
+                    PinOnX11::Refuse => Approval::InTerminal,
+                },
                 (Tier::R2, Surface::WaylandWindow | Surface::Terminal | Surface::File) => {
                     Approval::Pin
                 }

@@ -15,7 +15,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use holdfast_protocol::approval::{HumanAnswer, Question, Quoted, Surface, Waits};
+use holdfast_protocol::approval::{HumanAnswer, PinOnX11, Question, Quoted, Surface, Waits};
 use holdfast_protocol::call::HumanUid;
 use holdfast_protocol::grade::Tier;
 use holdfast_protocol::id::{CallId, SessionId};
@@ -50,6 +50,7 @@ fn question(tier: Tier) -> Question {
         waits: Waits::Late {
             gone: Timestamp::from_secs(1),
         },
+        pin_on_x11: PinOnX11::Refuse,
     }
 }
 

@@ -114,7 +114,7 @@ arguments: Array<Piece>,
  */
 omitted: number, };
 
-export type Approval = "click" | "pin" | "watched-pin" | "elsewhere";
+export type Approval = "click" | "pin" | "watched-pin" | "in-terminal" | "elsewhere";
 
 export type ActView = { "is": "waiting" } | { "is": "approving" } | { "is": "denying" } | { "is": "refused", 
 /**

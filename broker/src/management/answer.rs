@@ -72,10 +72,11 @@ impl Answers {
             Request::ControlSession { session, act } => self.control(session, act, caller).await,
             Request::Approvals => Ok(Response::Approvals(approvals::list(
                 &self.authorizer,
+                &self.approvals,
                 caller,
             ))),
             Request::AwaitApprovals { known } => Ok(Response::Approvals(
-                approvals::changed(&self.authorizer, caller, &known).await,
+                approvals::changed(&self.authorizer, &self.approvals, caller, &known).await,
             )),
             Request::AnswerCall { call, answer } => approvals::answer(
                 &self.authorizer,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use holdfast_authorize_calls::card::{ApprovalCard, Waiting};
 use holdfast_authorize_calls::state::{Answer, AnswerRefused};
 use holdfast_authorize_calls::task::Authorizer;
-use holdfast_protocol::approval::{HumanAnswer, Question, Surface, Waits};
+use holdfast_protocol::approval::{HumanAnswer, PinOnX11, Question, Surface, Waits};
 use holdfast_protocol::audit::What;
 use holdfast_protocol::call::HumanUid;
 use holdfast_protocol::id::CallId;
@@ -19,17 +19,17 @@ use holdfast_protocol::words::with_causes;
 use holdfast_tpm::TpmError;
 
 use crate::approvers::{ApproverError, Approvers};
-use crate::config::{ApprovalsConfig, PinOnX11};
+use crate::config::ApprovalsConfig;
 
 /// How long a window is kept waiting for news before it asks again; shorter than its own patience.
 const LONGEST_WATCH: Duration = Duration::from_secs(25);
 
 /// The questions that wait for `caller`.
-pub fn list(authorizer: &Authorizer, caller: HumanUid) -> Vec<Question> {
+pub fn list(authorizer: &Authorizer, rules: &ApprovalsConfig, caller: HumanUid) -> Vec<Question> {
     let cards = authorizer.pending().into_iter();
     cards
         .filter(|card| card.human == caller)
-        .map(question)
+        .map(|card| question(card, rules))
         .collect()
 }
 
@@ -92,7 +92,12 @@ async fn typed(
 }
 
 /// Waits until the questions for `caller` are other than `known`, or until a while has passed.
-pub async fn changed(authorizer: &Authorizer, caller: HumanUid, known: &[CallId]) -> Vec<Question> {
+pub async fn changed(
+    authorizer: &Authorizer,
+    rules: &ApprovalsConfig,
+    caller: HumanUid,
+    known: &[CallId],
+) -> Vec<Question> {
     let mut cards = authorizer.cards();
     let differs = cards.wait_for(|cards| {
         let own = cards.iter().filter(|card| card.human == caller);
@@ -100,7 +105,7 @@ pub async fn changed(authorizer: &Authorizer, caller: HumanUid, known: &[CallId]
     });
     // Neither the end of the wait nor that of the job changes what there is to say.
     let _ = tokio::time::timeout(LONGEST_WATCH, differs).await;
-    list(authorizer, caller)
+    list(authorizer, rules, caller)
 }
 
 /// Makes an approval key for `caller`.
@@ -115,7 +120,7 @@ pub async fn enroll(
         .map_err(|error| not_proven(&error))
 }
 
-fn question(card: ApprovalCard) -> Question {
+fn question(card: ApprovalCard, rules: &ApprovalsConfig) -> Question {
     Question {
         call: card.call,
         session: card.session,
@@ -133,6 +138,7 @@ fn question(card: ApprovalCard) -> Question {
             Waiting::Until { deadline } => Waits::Until { deadline },
             Waiting::Late { gone } => Waits::Late { gone },
         },
+        pin_on_x11: rules.pin_on_x11,
     }
 }
 

@@ -73,6 +73,15 @@ pub enum RunError {
     /// The record could not be written, so nothing runs.
     #[error(transparent)]
     NotRecorded(#[from] holdfast_protocol::record::NotRecorded),
+    /// A part of our own that every session is shown is gone from this host.
+    #[error("`{}` is not there, and without it no session could ask", .path.display())]
+    Own {
+        /// Which part.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// The host fails us.
     #[error("the session's sockets cannot be made")]
     Host(#[source] std::io::Error),

@@ -57,7 +57,10 @@ impl Own {
             .into_iter()
             .map(|(path, place)| {
                 Ok(Tree {
-                    source: open(path).map_err(RunError::Host)?,
+                    source: open(path).map_err(|source| RunError::Own {
+                        path: path.clone(),
+                        source,
+                    })?,
                     place: Place::parse(place)?,
                     access: Access::Public,
                 })

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use self::secrets::{Swept, USER};
 use self::stage::{Stage, said};
+use super::mirrored;
 
 /// A hook that lets everything through, and yet brings git its placeholder.
 const OWN_SHIM: &str = include_str!("main_job/own_shim.py");
@@ -32,7 +33,7 @@ fn end() -> Turn {
 #[test]
 fn a_real_agent_works_asks_before_it_pushes_and_never_holds_a_secret() {
     let harmless = "echo kelp > note && git add note && git commit -qm Note && cat note";
-    let Some(stage) = Stage::set(&[
+    let Some(mut stage) = Stage::set(&[
         bash(harmless),
         bash(FORBIDDEN),
         bash("git push origin main"),
@@ -41,6 +42,8 @@ fn a_real_agent_works_asks_before_it_pushes_and_never_holds_a_secret() {
     ]) else {
         return;
     };
+    // From here to the end nobody hears of it elsewhere: the attestor is away, and the job goes on.
+    stage.world.attestor.kill();
     let mut session = stage.claude(&[]);
 
     // Only the push is asked about, and it has not happened.
@@ -89,6 +92,11 @@ fn a_real_agent_works_asks_before_it_pushes_and_never_holds_a_secret() {
         swept.places("prompt").iter().any(transcript),
         "its transcript was read"
     );
+    let memory = |place: &&str| place.ends_with("/mem");
+    assert!(
+        swept.places("prompt").iter().any(memory),
+        "its own memory was read"
+    );
     the_real_ones_arrived(&stage);
     nothing_of_them_stayed(&stage, &said);
 
@@ -102,6 +110,11 @@ fn a_real_agent_works_asks_before_it_pushes_and_never_holds_a_secret() {
     for event in ["denied by policy", &format!("approved call {call}")] {
         assert!(record.contains(event), "{event} is missing:\n{record}");
     }
+    the_harmless_call_is_on_record(&stage, harmless);
+
+    // All of it arrives, once, when the attestor is back.
+    stage.world.attestor.resume(&stage.world.scratch);
+    mirrored::agree(&stage.world);
 }
 
 #[test]
@@ -263,10 +276,36 @@ fn an_agent_whose_hook_was_replaced_pushes_nothing() {
     );
     the_real_ones_arrived(&stage);
 
-    // Without any hook's program no session begins.
+    // Without any hook's program no session begins: neither the agent's nor the push's own.
     fs::remove_file(hook).unwrap();
-    let output = stage.session(&["true"]).wait_with_output().unwrap();
-    assert!(!output.status.success(), "{output:#?}");
+    let before = stage.remote.requests().len();
+    let push = ["git", "push", "origin", "main"];
+    for session in [stage.claude(&unasked), stage.session(&push)] {
+        let output = session.wait_with_output().unwrap();
+        let words = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "{output:#?}");
+        assert!(
+            words.contains("holdfast-hook"),
+            "the reason is named: {words}"
+        );
+    }
+    assert!(stage.remote.refs().is_empty());
+    assert_eq!(stage.remote.requests().len(), before);
+}
+
+/// That the exported record has this command, and that it was allowed.
+fn the_harmless_call_is_on_record(stage: &Stage, command: &str) {
+    let exported = fs::read_to_string(stage.world.scratch.join("log.jsonl")).unwrap();
+    let told = serde_json::to_string(command).unwrap();
+    let told = told.trim_matches('"');
+    let decided = exported
+        .lines()
+        .filter(|line| line.contains(told) || line.contains(&told.replace('"', "\\\"")));
+    let decided: Vec<&str> = decided.collect();
+    assert!(
+        decided.iter().any(|line| line.contains("allow")),
+        "{decided:#?}\n{exported}"
+    );
 }
 
 /// That model and git service were shown the real secrets, and nothing else.
@@ -278,6 +317,8 @@ fn the_real_ones_arrived(stage: &Stage) {
             "{request:#?}"
         );
         assert!(!format!("{request:?}").contains("hf_"), "{}", request.line);
+        let told = request.body.to_string();
+        stage.secrets.are_not_in("what the model was told", &told);
     }
     let credential = format!("{USER}:{}", stage.secrets.token);
     let requests = stage.remote.requests();

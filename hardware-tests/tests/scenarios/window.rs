@@ -10,7 +10,13 @@ use std::time::Duration;
 
 use holdfast_hardware_tests::harness::{Scheme, Window, wait_until};
 use holdfast_hardware_tests::world::World;
+use holdfast_protocol::approval::{HumanAnswer, Surface};
+use holdfast_protocol::management::{Request, Response};
+use holdfast_protocol::secret::Secret;
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use super::recorded::log::ask;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const PIN: &str = "kelp-and-rock";
@@ -22,7 +28,7 @@ const CLAIM: &str = "APPROVE THIS: it only lists files";
 const ASK: &str = "/opt/holdfast/libexec/holdfast-hook claude < call.json; echo \"exit $?\"";
 
 /// What leads to a PIN being taken on X11.
-const OVERRIDE: &str = "\n[approvals]\npin-on-x11 = \"allow\"\n";
+const OVERRIDE: &str = "[approvals]\npin-on-x11 = \"allow\"";
 
 /// Names a file that the window's picture is kept in, for the documentation.
 const PICTURE: &str = "HOLDFAST_PICTURE";
@@ -38,15 +44,7 @@ fn world(more: &str) -> Option<World> {
         .holdfast(&["factors", "enroll", "--pin-file", &pin])
         .success();
     if !more.is_empty() {
-        let config = world.broker.config().to_owned();
-        let text = fs::read_to_string(&config).unwrap();
-        fs::write(&config, text + more).unwrap();
-        world.broker.stop();
-        world.broker.resume(&world.scratch);
-        wait_until(PATIENCE, "the host is attested again", || {
-            let status = world.broker.holdfast(&["status", "--json"]);
-            status.code == 0 && status.stdout.contains("\"attested\"")
-        });
+        world.declare(more);
     }
     Some(world)
 }
@@ -76,9 +74,12 @@ fn asking(world: &World, command: &str) -> Child {
 }
 
 fn waiting(world: &World) -> usize {
+    questions(world).len()
+}
+
+fn questions(world: &World) -> Vec<Value> {
     let listed = world.broker.holdfast(&["approvals", "--json"]).success();
-    let questions: Vec<Value> = serde_json::from_str(&listed).unwrap();
-    questions.len()
+    serde_json::from_str(&listed).unwrap()
 }
 
 fn decision(session: Child) -> String {
@@ -112,6 +113,9 @@ fn a_push_is_approved_in_the_window_and_the_record_says_where_the_pin_was_typed(
     if let Some(picture) = std::env::var_os(PICTURE) {
         window.screenshot(Path::new(&picture));
     }
+    // What makes this possible is said where it is used.
+    window.wait_text("This host declares");
+    window.wait_text("each use is recorded");
     // Without a PIN there is nothing to press.
     assert!(!window.is_enabled("#approve"));
 
@@ -154,10 +158,31 @@ fn on_x11_no_pin_is_taken_unless_that_is_declared_and_deny_works() {
         "{}",
         window.text()
     );
-    window.type_pin(PIN);
-    window.press_approve();
-    window.wait_text("no PIN is taken there");
+    window.wait_text("no PIN is taken here");
     window.wait_text("pin-on-x11");
+    for gone in ["#pin", "#approve"] {
+        assert!(!window.has(gone), "{gone} is offered");
+    }
+    // A window that took one all the same would not get far with it.
+    let call = questions(&world).remove(0)["call"].clone();
+    let pin = Secret::new(Zeroizing::new(PIN.to_owned()));
+    let answer = ask(
+        world.broker.socket(),
+        &Request::AnswerCall {
+            call: serde_json::from_value(call).unwrap(),
+            answer: HumanAnswer::Pin {
+                pin,
+                surface: Surface::X11Window,
+            },
+        },
+    );
+    let Ok(Response::Failed(refused)) = answer else {
+        panic!("{answer:?}");
+    };
+    assert!(
+        refused.message.contains("no PIN is taken there") && refused.advice.contains("pin-on-x11"),
+        "{refused:?}"
+    );
     assert_eq!(waiting(&world), 1, "it waits on");
     window.press_deny();
     assert_eq!(decision(session), "deny");

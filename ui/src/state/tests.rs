@@ -5,7 +5,7 @@
     reason = "tests"
 )]
 use holdfast_protocol::Sha256Digest;
-use holdfast_protocol::approval::{Quoted, Waits};
+use holdfast_protocol::approval::{PinOnX11, Quoted, Waits};
 use holdfast_protocol::call::HumanUid;
 use holdfast_protocol::grade::Tier;
 use proptest::prelude::*;
@@ -37,6 +37,7 @@ pub(crate) fn question(number: u8) -> Question {
         waits: Waits::Until {
             deadline: NOW + Duration::from_secs(90),
         },
+        pin_on_x11: PinOnX11::Refuse,
     }
 }
 

@@ -58,7 +58,7 @@ fn the_types_of_the_front_end_are_current() {
 fn the_tier_and_the_desktop_say_how_it_is_approved() {
     for (tier, surface, approval) in [
         (Tier::R1, Surface::X11Window, Approval::Click),
-        (Tier::R2, Surface::X11Window, Approval::WatchedPin),
+        (Tier::R2, Surface::X11Window, Approval::InTerminal),
         (Tier::R2, Surface::WaylandWindow, Approval::Pin),
         (Tier::R3, Surface::WaylandWindow, Approval::Elsewhere),
     ] {
@@ -68,6 +68,12 @@ fn the_tier_and_the_desktop_say_how_it_is_approved() {
         };
         assert_eq!(shown(&showing(asked), surface).approval, approval);
     }
+    let declared = Question {
+        pin_on_x11: PinOnX11::Allow,
+        ..question(1)
+    };
+    let shown = shown(&showing(declared), Surface::X11Window);
+    assert_eq!(shown.approval, Approval::WatchedPin);
 }
 
 #[test]

@@ -173,9 +173,17 @@ describe("a question", () => {
 
   test("warns on X11, of what is uninspectable, and of what comes late", () => {
     show(question({ approval: "watched-pin", sight: "uninspectable", waits: { is: "late", left: 840_000 } }));
-    for (const words of ["X11", "cannot see through", "told no already", "14 min"]) {
+    for (const words of ["X11", "is taken here all the same", "cannot see through", "told no already", "14 min"]) {
       expect(document.body.textContent).toContain(words);
     }
+    expect(pin()).not.toBeNull();
+  });
+
+  test("takes no PIN on X11 where the host does not declare that it may", () => {
+    show(question({ approval: "in-terminal" }));
+    expect(document.body.textContent).toContain("holdfast-approve");
+    expect(document.querySelector("#pin")).toBeNull();
+    expect(document.querySelector("#approve")).toBeNull();
   });
 
   test("announces the time at a few marks only", () => {
