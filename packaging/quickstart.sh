@@ -3,6 +3,8 @@
 #
 #   packaging/quickstart.sh           runs the story and leaves nothing running
 #   packaging/quickstart.sh --stay    keeps broker and attestor running until Ctrl-C
+#
+# HOLDFAST_AGENT=scripted takes the story's own small agent, even where Claude Code is installed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -10,8 +12,8 @@ stay=
 case ${1:-} in
     '') ;;
     --stay) stay=1 ;;
-    -h | --help) sed -n '2,5s/^# \{0,1\}//p' "$0"; exit 0 ;;
-    *) sed -n '2,5s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    -h | --help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    *) sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
 
 # --- telling the story -------------------------------------------------------------------------
@@ -189,9 +191,10 @@ step "Enroll your approval: a key in the TPM, behind a PIN whose wrong guesses t
 holdfast factors enroll --pin-file "$world/pin" | head -n 1 | show
 done_step
 
-# A real coding agent where there is one; the story's own small one where there is none.
-claude=$(ls "${HOLDFAST_AGENTS:-/opt/holdfast/agents}"/node_modules/@anthropic-ai/claude-code-linux-*/claude 2>/dev/null | head -n 1 || true)
-claude=${claude:-$(command -v claude || true)}
+# A real coding agent where there is one; the story's own small one where there is none, or where it is asked for.
+claude=
+[ "${HOLDFAST_AGENT:-}" = scripted ] || claude=$(ls "${HOLDFAST_AGENTS:-/opt/holdfast/agents}"/node_modules/@anthropic-ai/claude-code-linux-*/claude 2>/dev/null | head -n 1 || true)
+[ "${HOLDFAST_AGENT:-}" = scripted ] || claude=${claude:-$(command -v claude || true)}
 if [ -n "$claude" ]; then
     agent=("$claude" -p "Begin the project and push it" --output-format json)
     step "Let Claude Code work, sealed: it asks before each call; what matters waits for you"

@@ -12,8 +12,9 @@ set -euo pipefail
 HOLDFAST_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # The private prefix of the TPM software stack; kept between runs.
 HOLDFAST_TSS_PREFIX=${HOLDFAST_TSS_PREFIX:-/opt/holdfast/tss}
-HOLDFAST_TSS_VERSION=4.1.3
+# The binding is made for these releases.
 HOLDFAST_TSS_MINIMUM=4.1.3
+HOLDFAST_TSS_LIMIT=4.2.0
 # A newer Node.js, where the distribution's is too old; and the real agents of the scenarios.
 HOLDFAST_NODE=${HOLDFAST_NODE:-/opt/holdfast/node}
 HOLDFAST_NODE_MINIMUM=20.19.0
@@ -38,6 +39,8 @@ setup_packages() {
     # The build, the simulator, and the independent tools that the tests hold us against.
     local wanted=(build-essential pkg-config ca-certificates curl git cmake clang libclang-dev
         swtpm swtpm-tools tpm2-tools openssl sqlite3 jq python3 python3-pip python3-venv iproute2 procps
+        # What memory is measured beside, and what speaks to it.
+        openssh-client
         # The approval window, and what shows and drives it where there is no screen.
         libwebkit2gtk-4.1-dev librsvg2-dev webkit2gtk-driver xvfb dbus
         # A keyring, for the vault's share.
@@ -74,17 +77,22 @@ setup_rust() {
     fi
 }
 
+# fits_tss VERSION: whether this release of tpm2-tss is one that the build takes.
+fits_tss() {
+    dpkg --validate-version "${1:-}" >/dev/null 2>&1 && at_least "$1" "$HOLDFAST_TSS_MINIMUM" && ! at_least "$1" "$HOLDFAST_TSS_LIMIT"
+}
+
 # Builds tpm2-tss from a later release's source package of the machine's own distribution.
 build_tss() {
     local tools=(autoconf automake libtool autoconf-archive libltdl-dev libssl-dev dpkg-dev)
-    say "setup: building tpm2-tss $HOLDFAST_TSS_VERSION into $HOLDFAST_TSS_PREFIX (about a minute)"
+    say "setup: building tpm2-tss into $HOLDFAST_TSS_PREFIX (about a minute)"
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${tools[@]}" >/dev/null
-    local suite mirror work
+    local suite mirror work version
     # shellcheck disable=SC1091
     case "$(. /etc/os-release && echo "$ID")" in
         debian) suite=trixie ;;
         ubuntu) suite=resolute ;;
-        *) die "no known source of tpm2-tss $HOLDFAST_TSS_VERSION for this distribution; install it and set PKG_CONFIG_PATH" ;;
+        *) die "no known source of tpm2-tss $HOLDFAST_TSS_MINIMUM for this distribution; install it and set PKG_CONFIG_PATH" ;;
     esac
     mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Component: main' | grep -v security | head -n 1)
     [ -n "$mirror" ] || die "apt has no package source configured"
@@ -100,13 +108,15 @@ build_tss() {
     local tarball
     tarball=$(find "$work/src" -name 'tpm2-tss_*.orig.tar.*' ! -name '*.asc' | head -n 1)
     [ -n "$tarball" ] || die "the source package of tpm2-tss did not arrive"
+    version=$(basename "$tarball" | sed -n 's/^tpm2-tss_\([0-9.]*[0-9]\).*\.orig\.tar\..*/\1/p')
+    fits_tss "$version" || die "the source package of tpm2-tss in $suite is $version; $HOLDFAST_TSS_MINIMUM or later below $HOLDFAST_TSS_LIMIT is needed"
     tar -xf "$tarball" -C "$work"
     (
         cd "$(find "$work" -maxdepth 1 -type d -name 'tpm2-tss*' | head -n 1)"
-        # ./bootstrap asks git for the version.
+        # ./bootstrap asks git for the version; it is the tarball's own.
         git init -q . && git add -A >/dev/null 2>&1
         git -c user.name=setup -c user.email=setup@localhost commit -qm import
-        git tag "$HOLDFAST_TSS_VERSION"
+        git tag "$version"
         ./bootstrap >/dev/null 2>&1
         ./configure -q --prefix="$HOLDFAST_TSS_PREFIX" --disable-fapi --disable-policy --disable-doxygen-doc \
             --disable-tcti-libtpms --disable-tcti-mssim --disable-tcti-spi-helper --disable-tcti-i2c-helper \
@@ -120,9 +130,14 @@ build_tss() {
 }
 
 setup_tss() {
-    local installed
+    local installed candidate
     installed=$(pkg-config --modversion tss2-esys 2>/dev/null || echo 0)
-    if at_least "$installed" "$HOLDFAST_TSS_MINIMUM" && ! at_least "$installed" 4.2.0; then
+    if fits_tss "$installed"; then return; fi
+    # The distribution's own, where it is recent enough (Debian 13).
+    candidate=$(LC_ALL=C apt-cache policy libtss2-dev 2>/dev/null | sed -n 's/^ *Candidate: *//p')
+    if fits_tss "${candidate%-*}"; then
+        say "setup: installing libtss2-dev"
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends libtss2-dev >/dev/null
         return
     fi
     [ -f "$HOLDFAST_TSS_PREFIX/lib/pkgconfig/tss2-esys.pc" ] || build_tss
