@@ -88,7 +88,7 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
         tpm.provisioned.clone(),
         Arc::clone(&record),
     )?;
-    let vaults = vault::open(state, tpm.provisioned.clone(), Arc::clone(&record))?;
+    let vaults = vault::open(state, tpm.provisioned.clone(), Arc::clone(&record)).await?;
     let calls = Calls::new(tpm.grade, Arc::clone(&record), approvers.clone())?;
     let launcher = Launcher::find(&config.launcher)?;
     // A simulated TPM has not measured this machine's boot.

@@ -26,11 +26,14 @@ use crate::state_folder::{StateFolder, make_private};
 /// The PCR that roots and leases are bound to: the state of Secure Boot (TCG PC Client Platform Firmware Profile §3.3.4).
 const BOUND_TO: u8 = 7;
 
+/// The bank that is taken, the first that the TPM has: firmware fills SHA-256 nearly everywhere.
+const BANKS: [HashAlg; 3] = [HashAlg::Sha256, HashAlg::Sha384, HashAlg::Sha512];
+
 /// TPM_RC_INTEGRITY without its parameter's number (Part 2 §6.6.3): wrapped by another TPM's storage root key.
 const INTEGRITY: u32 = 0x09f;
 
 /// The vaults that are kept in `state`.
-pub fn open(
+pub async fn open(
     state: &StateFolder,
     tpm: Provisioned,
     record: Arc<dyn Record>,
@@ -38,7 +41,12 @@ pub fn open(
     let folder = state.join("vaults");
     make_private(&folder).with_context(|| format!("`{}` cannot be made", folder.display()))?;
     let pcr = PcrIndex::new(BOUND_TO).context("a TPM has no such PCR")?;
-    let pcrs = PcrSelection::of(HashAlg::Sha256, [pcr]);
+    let banks = tpm.tpm().banks_of(pcr).await?;
+    let bank = BANKS.into_iter().find(|bank| banks.contains(bank));
+    let bank = bank.with_context(|| {
+        format!("PCR {BOUND_TO} of this TPM is in no bank of SHA-256, SHA-384 or SHA-512; activate one in the firmware's setup")
+    })?;
+    let pcrs = PcrSelection::of(bank, [pcr]);
     Ok(Vaults::new(
         Arc::new(Files(folder)),
         Arc::new(TpmSealer { tpm, pcrs }),

@@ -54,7 +54,19 @@ impl World {
     /// # Panics
     /// When one of the programs does not start.
     pub fn start_under(attestor: impl FnOnce(&Scratch, &Swtpm, &EkAuthority) -> Attestor) -> Self {
-        Self::assemble(attestor, |_, _| None)
+        Self::assemble(rsa, attestor, |_, _| None, "")
+    }
+
+    /// As [`World::start_under`], on a TPM that is made by `tpm`, with more lines for the broker's `[tpm]` table.
+    ///
+    /// # Panics
+    /// When one of the programs does not start.
+    pub fn start_on(
+        tpm: impl FnOnce(&EkAuthority) -> Swtpm,
+        lines: &str,
+        attestor: impl FnOnce(&Scratch, &Swtpm, &EkAuthority) -> Attestor,
+    ) -> Self {
+        Self::assemble(tpm, attestor, |_, _| None, lines)
     }
 
     /// As [`World::enrolled`], with a launcher; `None`, loudly, where nobody may make sessions.
@@ -77,25 +89,29 @@ impl World {
             return None;
         }
         Some(Self::assemble(
+            rsa,
             |scratch, _, _| Attestor::start(scratch),
             |scratch, socket| Some(Launcher::start(scratch, socket)),
+            "",
         ))
     }
 
     fn assemble(
+        tpm: impl FnOnce(&EkAuthority) -> Swtpm,
         attestor: impl FnOnce(&Scratch, &Swtpm, &EkAuthority) -> Attestor,
         launcher: impl FnOnce(&Scratch, &Path) -> Option<Launcher>,
+        lines: &str,
     ) -> Self {
         let scratch = Scratch::new();
         let ek_authority = EkAuthority::new();
-        let tpm = Swtpm::with_ek(EkKind::Rsa2048, &ek_authority);
+        let tpm = tpm(&ek_authority);
         let attestor = attestor(&scratch, &tpm, &ek_authority);
         let proxy = CountingProxy::start(&tpm, DelayProfile::None);
         let device = format!("swtpm:{}", proxy.ports().command());
         // Before the broker, which looks for it once.
         let socket = scratch.socket_dir().join("launcher.sock");
         let launcher = launcher(&scratch, &socket);
-        let more = format!("[launcher]\nsocket = \"{}\"\n", socket.display());
+        let more = format!("{lines}\n[launcher]\nsocket = \"{}\"\n", socket.display());
         let broker = Broker::start_with(&scratch, &device, &more);
         Self {
             broker,
@@ -152,4 +168,9 @@ impl World {
             &token.display().to_string(),
         ])
     }
+}
+
+/// The usual TPM.
+fn rsa(authority: &EkAuthority) -> Swtpm {
+    Swtpm::with_ek(EkKind::Rsa2048, authority)
 }

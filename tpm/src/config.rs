@@ -134,7 +134,7 @@ impl fmt::Display for Hierarchy {
     }
 }
 
-/// A standard EK (TCG EK Credential Profile 2.5, B.3).
+/// A standard EK (TCG EK Credential Profile 2.5, B.3 and B.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EndorsementKey {
@@ -142,6 +142,28 @@ pub enum EndorsementKey {
     Rsa2048,
     /// Template L-2.
     EccP256,
+    /// Template H-6.
+    Rsa3072,
+    /// Template H-3.
+    EccP384,
+}
+
+/// How an EK is authorized, which its template's range decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EkRange {
+    /// By its policy alone: the endorsement hierarchy's authorization.
+    Low,
+    /// By its own authorization too, which is empty.
+    High,
+}
+
+impl EndorsementKey {
+    pub(crate) fn range(self) -> EkRange {
+        match self {
+            Self::Rsa2048 | Self::EccP256 => EkRange::Low,
+            Self::Rsa3072 | Self::EccP384 => EkRange::High,
+        }
+    }
 }
 
 /// The kind of the attestation key.

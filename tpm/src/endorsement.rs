@@ -15,7 +15,7 @@ use tss_esapi::structures::{
 };
 use zeroize::Zeroizing;
 
-use crate::config::Hierarchy;
+use crate::config::{EkRange, Hierarchy};
 use crate::engine::{Cipher, Engine, Session, public};
 use crate::error::{At as _, TpmError};
 use crate::places;
@@ -68,7 +68,7 @@ impl Provisioned {
                 let srk = engine.srk(&state)?;
                 let ak = engine.ak(&state)?;
                 engine.with_ek(Some(srk), |engine, ek, _| {
-                    engine.with_ek_policy(srk, |engine, session| {
+                    engine.with_ek_auth(srk, |engine, session| {
                         engine.encrypt(session, Cipher::Response)?;
                         engine.end_with_next(session)?;
                         let sessions = (Some(AuthSession::Password), Some(session.auth()), None);
@@ -119,24 +119,31 @@ impl Engine {
         })
     }
 
-    /// Runs `body` in a policy session in which the EK's policy holds: the endorsement hierarchy's authorization.
-    pub(crate) fn with_ek_policy<T>(
+    /// Runs `body` in a session that authorizes the EK: by its policy, which is the endorsement hierarchy's authorization, or
+    /// in the high range by its own, which is empty.
+    pub(crate) fn with_ek_auth<T>(
         &mut self,
         srk: KeyHandle,
         body: impl FnOnce(&mut Self, &mut Session) -> Result<T, TpmError>,
     ) -> Result<T, TpmError> {
-        self.with_policy_session(srk, |engine, session| {
-            engine.satisfy_ek_policy(srk, session)?;
-            body(engine, session)
-        })
+        match self.config.endorsement_key.range() {
+            EkRange::Low => self.with_policy_session(srk, |engine, session| {
+                engine.renew_ek_auth(srk, session)?;
+                body(engine, session)
+            }),
+            EkRange::High => self.with_hmac_session(Some(srk), body),
+        }
     }
 
-    /// Makes the EK's policy hold in a session that is new or was just used.
-    pub(crate) fn satisfy_ek_policy(
+    /// Makes a session authorize the EK that is new or was just used.
+    pub(crate) fn renew_ek_auth(
         &mut self,
         srk: KeyHandle,
         session: &Session,
     ) -> Result<(), TpmError> {
+        if self.config.endorsement_key.range() == EkRange::High {
+            return Ok(());
+        }
         let policy = session.policy()?;
         self.with_hierarchy(
             Hierarchy::Endorsement,

@@ -164,6 +164,12 @@ impl ResponseCode {
     pub const BAD_AUTH: Self = Self(0x0a2);
     /// TPM_RC_AUTH_UNAVAILABLE.
     pub const AUTH_UNAVAILABLE: Self = Self(0x12f);
+    /// TPM_RC_CURVE: it does not have this one.
+    pub const CURVE: Self = Self(0x0a6);
+    /// TPM_RC_ASYMMETRIC: it does not have this algorithm.
+    pub const ASYMMETRIC: Self = Self(0x081);
+    /// TPM_RC_TYPE.
+    pub const TYPE: Self = Self(0x08a);
     /// TPM_RC_VALUE.
     pub const VALUE: Self = Self(0x084);
     /// TPM_RC_HANDLE.

@@ -3,14 +3,19 @@
 //! Holdfast only reads PCRs; it extends one where a caller measures something itself, and resets none.
 
 use holdfast_proof::tpm::{Digest, HashAlg, PcrIndex, PcrSelection, PcrValues};
+use tss_esapi::constants::CapabilityType;
 use tss_esapi::handles::PcrHandle;
 use tss_esapi::interface_types::algorithm::HashingAlgorithm;
-use tss_esapi::structures::{Digest as EsapiDigest, DigestValues};
+use tss_esapi::structures::{CapabilityData, Digest as EsapiDigest, DigestValues};
 
-use crate::engine::{Engine, pcr_selection, pcr_values};
+use crate::engine::{Engine, banks_with, pcr_selection, pcr_values};
 use crate::error::{At as _, TpmError};
 use crate::owner::Tpm;
 use crate::queue::Priority;
+
+/// Said of a selection that the TPM cannot serve whole.
+pub(crate) const NOT_EVERY_PCR: &str =
+    "it does not keep every PCR that is asked for; the bank may be off in the firmware's setup";
 
 impl Tpm {
     /// The values of the selected PCRs. One command for every 8.
@@ -20,6 +25,28 @@ impl Tpm {
     pub async fn read_pcrs(&self, selection: PcrSelection) -> Result<PcrValues, TpmError> {
         self.run(Priority::Background, move |engine| {
             engine.read_pcrs(&selection)
+        })
+        .await
+    }
+
+    /// The banks in which this PCR is kept, of those that Holdfast knows. 1 command.
+    ///
+    /// # Errors
+    /// As the TPM refuses.
+    pub async fn banks_of(&self, index: PcrIndex) -> Result<Vec<HashAlg>, TpmError> {
+        self.run(Priority::Background, move |engine| {
+            let (answer, _) = engine
+                .context
+                .execute_without_session(|context| {
+                    context.get_capability(CapabilityType::AssignedPcr, 0, 1)
+                })
+                .at("TPM2_GetCapability")?;
+            let CapabilityData::AssignedPcr(banks) = answer else {
+                return Err(TpmError::Unsupported {
+                    what: "it answers TPM2_GetCapability with something else",
+                });
+            };
+            Ok(banks_with(banks, index))
         })
         .await
     }
@@ -71,7 +98,7 @@ impl Engine {
             }
             if missing.len() == before {
                 return Err(TpmError::Unsupported {
-                    what: "it does not have every selected PCR",
+                    what: NOT_EVERY_PCR,
                 });
             }
         }

@@ -21,6 +21,8 @@ pub(crate) fn endorsement_key(kind: EndorsementKey) -> u32 {
     match kind {
         EndorsementKey::Rsa2048 => 0x8101_0001,
         EndorsementKey::EccP256 => 0x8101_0002,
+        EndorsementKey::Rsa3072 => 0x8101_001c,
+        EndorsementKey::EccP384 => 0x8101_0016,
     }
 }
 
@@ -29,6 +31,8 @@ pub(crate) fn endorsement_certificate(kind: EndorsementKey) -> u32 {
     match kind {
         EndorsementKey::Rsa2048 => 0x01c0_0002,
         EndorsementKey::EccP256 => 0x01c0_000a,
+        EndorsementKey::Rsa3072 => 0x01c0_001c,
+        EndorsementKey::EccP384 => 0x01c0_0016,
     }
 }
 

@@ -20,7 +20,7 @@ use tss_esapi::structures::{Digest, NvPublic as EsapiNvPublic};
 
 use crate::config::Hierarchy;
 use crate::engine::{Engine, public};
-use crate::error::{At as _, TpmError};
+use crate::error::{At as _, ResponseCode, TpmError};
 use crate::owner::Tpm;
 use crate::places;
 use crate::queue::Priority;
@@ -156,8 +156,8 @@ impl Engine {
             };
         }
         let template = templates::storage_root().at("TPM2_CreatePrimary")?;
-        let created =
-            self.with_hierarchy(Hierarchy::Owner, None, "TPM2_CreatePrimary", |engine| {
+        let created = self
+            .with_hierarchy(Hierarchy::Owner, None, "TPM2_CreatePrimary", |engine| {
                 engine.context.create_primary(
                     EsapiHierarchy::Owner,
                     template,
@@ -166,7 +166,8 @@ impl Engine {
                     None,
                     None,
                 )
-            })?;
+            })
+            .map_err(without_p256)?;
         self.with_transient(created.key_handle, |engine, key| {
             engine.make_persistent(None, key, handle)
         })
@@ -179,7 +180,7 @@ impl Engine {
         }
         let template = templates::attestation_key(self.config.attestation_key).at("TPM2_Create")?;
         self.with_ek(Some(srk), |engine, ek, ek_public| {
-            let (blob, ak) = engine.with_ek_policy(srk, |engine, session| {
+            let (blob, ak) = engine.with_ek_auth(srk, |engine, session| {
                 let created = engine
                     .context
                     .execute_with_session(Some(session.auth()), |context| {
@@ -187,7 +188,7 @@ impl Engine {
                     })
                     .at("TPM2_Create")?;
                 // Using a policy session starts its policy over.
-                engine.satisfy_ek_policy(srk, session)?;
+                engine.renew_ek_auth(srk, session)?;
                 engine.end_with_next(session)?;
                 let ak_public = public(&created.out_public)?;
                 let ak = engine
@@ -218,9 +219,9 @@ impl Engine {
         let ak_public = public(&area)?;
         let qualified = Name::parse(qualified.value()).at("TPM2_ReadPublic")?;
         let ek_public = self.with_ek(Some(srk), |_, _, area| Ok(area))?;
-        let ek_qualified = qualify(&Name::endorsement(), &ek_public.name());
+        let ek_qualified = qualify(&Name::endorsement(), &ek_public);
         let ours = ak_public.attributes().is_attestation_key()
-            && qualified == qualify(&ek_qualified, &ak_public.name());
+            && qualified == qualify(&ek_qualified, &ak_public);
         if ours {
             Ok((ek_public, ak_public))
         } else {
@@ -332,6 +333,16 @@ impl Engine {
     }
 }
 
+/// The first key that is made tells what a TPM cannot: every key of Holdfast's but EK and AK is on P-256.
+fn without_p256(error: TpmError) -> TpmError {
+    error.blame(|_, rc| {
+        let lacking = [ResponseCode::CURVE, ResponseCode::ASYMMETRIC, ResponseCode::TYPE];
+        lacking.contains(&rc.base()).then_some(TpmError::Unsupported {
+            what: "it has no elliptic curve P-256, which Holdfast's keys are on; TPMs made before 2016 or so may lack it",
+        })
+    })
+}
+
 /// The public area as the software stack takes it.
 pub(crate) fn nv_definition(area: &NvPublic) -> Result<EsapiNvPublic, TpmError> {
     const COMMAND: &str = "TPM2_NV_DefineSpace";
@@ -378,10 +389,9 @@ fn counter_word(role: CounterRole) -> &'static str {
     }
 }
 
-/// A qualified name: the hash of the parent's qualified name and the object's name (Part 1 §16.5).
-fn qualify(parent: &Name, name: &Name) -> Name {
-    Name::of_public(
-        HashAlg::Sha256,
-        &[parent.as_bytes(), name.as_bytes()].concat(),
-    )
+/// A qualified name: the hash, by the object's own algorithm, of the parent's qualified name and the object's name (Part 1
+/// §16.5).
+fn qualify(parent: &Name, object: &Public) -> Name {
+    let names = [parent.as_bytes(), object.name().as_bytes()].concat();
+    Name::of_public(object.name_alg(), &names)
 }

@@ -14,11 +14,11 @@ use tss_esapi::structures::{
     SymmetricDefinitionObject,
 };
 
-use crate::config::{AttestationKey, EndorsementKey};
+use crate::config::{AttestationKey, EkRange, EndorsementKey};
 
 type Template = tss_esapi::Result<Public>;
 
-/// An EK (TCG EK Credential Profile 2.5, templates L-1 and L-2).
+/// An EK (TCG EK Credential Profile 2.5, templates L-1, L-2, H-3 and H-6).
 pub(crate) fn endorsement_key(kind: EndorsementKey) -> Template {
     // PolicySecret(TPM_RH_ENDORSEMENT), §B.6.2.
     const POLICY_A: [u8; 32] = [
@@ -26,33 +26,49 @@ pub(crate) fn endorsement_key(kind: EndorsementKey) -> Template {
         0x24, 0xfd, 0x52, 0xd7, 0x6e, 0x06, 0x52, 0x0b, 0x64, 0xf2, 0xa1, 0xda, 0x1b, 0x33, 0x14,
         0x69, 0xaa,
     ];
+    // PolicyOR of that and of an authorization by an NV index, with SHA-384, §B.6.5.
+    const POLICY_B: [u8; 48] = [
+        0xb2, 0x6e, 0x7d, 0x28, 0xd1, 0x1a, 0x50, 0xbc, 0x53, 0xd8, 0x82, 0xbc, 0xf5, 0xfd, 0x3a,
+        0x1a, 0x07, 0x41, 0x48, 0xbb, 0x35, 0xd3, 0xb4, 0xe4, 0xcb, 0x1c, 0x0a, 0xd9, 0xbd, 0xe4,
+        0x19, 0xca, 0xcb, 0x47, 0xba, 0x09, 0x69, 0x96, 0x46, 0x15, 0x0f, 0x9f, 0xc0, 0x00, 0xf3,
+        0xf8, 0x0e, 0x12,
+    ];
+    let range = kind.range();
     let attributes = bound()
         .with_sensitive_data_origin(true)
+        .with_user_with_auth(range == EkRange::High)
         .with_admin_with_policy(true)
         .with_restricted(true)
         .with_decrypt(true)
         .build()?;
-    let policy = Digest::from(POLICY_A);
+    let (hash, policy, cipher) = match range {
+        EkRange::Low => (
+            HashingAlgorithm::Sha256,
+            Digest::from(POLICY_A),
+            SymmetricDefinitionObject::AES_128_CFB,
+        ),
+        EkRange::High => (
+            HashingAlgorithm::Sha384,
+            Digest::from(POLICY_B),
+            SymmetricDefinitionObject::AES_256_CFB,
+        ),
+    };
+    let common = Common {
+        hash,
+        attributes,
+        policy,
+    };
+    let with_bits = |bits| {
+        let exponent = RsaExponent::default();
+        PublicRsaParametersBuilder::new_restricted_decryption_key(cipher, bits, exponent)
+    };
+    let on_curve = |curve| PublicEccParametersBuilder::new_restricted_decryption_key(cipher, curve);
+    // The low range has a unique value of zeros, the high range an empty one.
     match kind {
-        EndorsementKey::Rsa2048 => rsa(
-            attributes,
-            policy,
-            PublicRsaParametersBuilder::new_restricted_decryption_key(
-                SymmetricDefinitionObject::AES_128_CFB,
-                RsaKeyBits::Rsa2048,
-                RsaExponent::default(),
-            ),
-            &[0; 256],
-        ),
-        EndorsementKey::EccP256 => ecc(
-            attributes,
-            policy,
-            PublicEccParametersBuilder::new_restricted_decryption_key(
-                SymmetricDefinitionObject::AES_128_CFB,
-                EccCurve::NistP256,
-            ),
-            &[0; 32],
-        ),
+        EndorsementKey::Rsa2048 => rsa(common, with_bits(RsaKeyBits::Rsa2048), &[0; 256]),
+        EndorsementKey::EccP256 => ecc(common, on_curve(EccCurve::NistP256), &[0; 32]),
+        EndorsementKey::Rsa3072 => rsa(common, with_bits(RsaKeyBits::Rsa3072), &[]),
+        EndorsementKey::EccP384 => ecc(common, on_curve(EccCurve::NistP384), &[]),
     }
 }
 
@@ -66,8 +82,7 @@ pub(crate) fn storage_root() -> Template {
         .with_decrypt(true)
         .build()?;
     ecc(
-        attributes,
-        Digest::default(),
+        Common::named_by_sha256(attributes, Digest::default()),
         PublicEccParametersBuilder::new_restricted_decryption_key(
             SymmetricDefinitionObject::AES_128_CFB,
             EccCurve::NistP256,
@@ -88,8 +103,7 @@ pub(crate) fn attestation_key(kind: AttestationKey) -> Template {
         .build()?;
     match kind {
         AttestationKey::EccP256 => ecc(
-            attributes,
-            Digest::default(),
+            Common::named_by_sha256(attributes, Digest::default()),
             PublicEccParametersBuilder::new()
                 .with_ecc_scheme(ecdsa())
                 .with_curve(EccCurve::NistP256)
@@ -99,8 +113,7 @@ pub(crate) fn attestation_key(kind: AttestationKey) -> Template {
             &[],
         ),
         AttestationKey::Rsa2048 => rsa(
-            attributes,
-            Digest::default(),
+            Common::named_by_sha256(attributes, Digest::default()),
             PublicRsaParametersBuilder::new()
                 .with_scheme(RsaScheme::RsaSsa(sha256()))
                 .with_key_bits(RsaKeyBits::Rsa2048)
@@ -120,7 +133,11 @@ pub(crate) fn signing_key() -> Template {
         .with_no_da(true)
         .with_sign_encrypt(true)
         .build()?;
-    ecc(attributes, Digest::default(), signing_p256(), &[])
+    ecc(
+        Common::named_by_sha256(attributes, Digest::default()),
+        signing_p256(),
+        &[],
+    )
 }
 
 /// A P-256 key that signs only where `policy` holds. Its own authorization never suffices, and guesses at it are limited by
@@ -132,8 +149,7 @@ pub(crate) fn approval_key(policy: &Sha256Digest) -> Template {
         .with_sign_encrypt(true)
         .build()?;
     ecc(
-        attributes,
-        super::engine::digest(policy),
+        Common::named_by_sha256(attributes, super::engine::digest(policy)),
         signing_p256(),
         &[],
     )
@@ -229,13 +245,9 @@ fn signing_p256() -> PublicEccParametersBuilder {
     PublicEccParametersBuilder::new_unrestricted_signing_key(ecdsa(), EccCurve::NistP256)
 }
 
-fn ecc(
-    attributes: ObjectAttributes,
-    policy: Digest,
-    parameters: PublicEccParametersBuilder,
-    unique: &[u8],
-) -> Template {
-    base(PublicAlgorithm::Ecc, attributes, policy)
+fn ecc(common: Common, parameters: PublicEccParametersBuilder, unique: &[u8]) -> Template {
+    common
+        .of(PublicAlgorithm::Ecc)
         .with_ecc_parameters(parameters.build()?)
         .with_ecc_unique_identifier(EccPoint::new(
             EccParameter::from_bytes(unique)?,
@@ -244,29 +256,43 @@ fn ecc(
         .build()
 }
 
-fn rsa(
-    attributes: ObjectAttributes,
-    policy: Digest,
-    parameters: PublicRsaParametersBuilder,
-    unique: &[u8],
-) -> Template {
-    base(PublicAlgorithm::Rsa, attributes, policy)
+fn rsa(common: Common, parameters: PublicRsaParametersBuilder, unique: &[u8]) -> Template {
+    common
+        .of(PublicAlgorithm::Rsa)
         .with_rsa_parameters(parameters.build()?)
         .with_rsa_unique_identifier(PublicKeyRsa::from_bytes(unique)?)
         .build()
 }
 
 fn keyed_hash(attributes: ObjectAttributes, policy: Digest) -> Template {
-    base(PublicAlgorithm::KeyedHash, attributes, policy)
+    Common::named_by_sha256(attributes, policy)
+        .of(PublicAlgorithm::KeyedHash)
         .with_keyed_hash_parameters(PublicKeyedHashParameters::new(KeyedHashScheme::Null))
         .with_keyed_hash_unique_identifier(Digest::default())
         .build()
 }
 
-fn base(algorithm: PublicAlgorithm, attributes: ObjectAttributes, policy: Digest) -> PublicBuilder {
-    PublicBuilder::new()
-        .with_public_algorithm(algorithm)
-        .with_name_hashing_algorithm(HashingAlgorithm::Sha256)
-        .with_object_attributes(attributes)
-        .with_auth_policy(policy)
+/// What every public area has.
+struct Common {
+    hash: HashingAlgorithm,
+    attributes: ObjectAttributes,
+    policy: Digest,
+}
+
+impl Common {
+    fn named_by_sha256(attributes: ObjectAttributes, policy: Digest) -> Self {
+        Self {
+            hash: HashingAlgorithm::Sha256,
+            attributes,
+            policy,
+        }
+    }
+
+    fn of(self, algorithm: PublicAlgorithm) -> PublicBuilder {
+        PublicBuilder::new()
+            .with_public_algorithm(algorithm)
+            .with_name_hashing_algorithm(self.hash)
+            .with_object_attributes(self.attributes)
+            .with_auth_policy(self.policy)
+    }
 }

@@ -21,6 +21,19 @@ pub enum EkKind {
     Rsa2048,
     /// Template L-2, with its certificate in NV 0x01c0000a and nothing persistent.
     P256,
+    /// Template H-6: persistent at 0x8101001c, certificate in NV 0x01c0001c. swtpm's tools add P-384 here, too.
+    Rsa3072,
+    /// Template H-3: persistent at 0x81010016, certificate in NV 0x01c00016; beside an RSA-2048 key.
+    P384,
+}
+
+/// Which PCR banks a TPM leaves the factory with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Banks {
+    /// Every one that it knows: as a TPM is that no tool has touched.
+    All,
+    /// SHA-384 alone.
+    Sha384,
 }
 
 impl EkKind {
@@ -29,12 +42,14 @@ impl EkKind {
         match self {
             Self::Rsa2048 => 0x01c0_0002,
             Self::P256 => 0x01c0_000a,
+            Self::Rsa3072 => 0x01c0_001c,
+            Self::P384 => 0x01c0_0016,
         }
     }
 }
 
-/// Fills an empty state folder with a TPM that has an RSA-2048 and a P-384 endorsement key, both certified.
-pub(super) fn rsa_state(state: &Path, authority: &EkAuthority) {
+/// Fills an empty state folder with a TPM that has an RSA key of so many bits and a P-384 endorsement key, both certified.
+pub(super) fn rsa_state(state: &Path, authority: &EkAuthority, bits: &str, banks: Banks) {
     run(
         "swtpm_setup",
         [
@@ -42,9 +57,14 @@ pub(super) fn rsa_state(state: &Path, authority: &EkAuthority) {
             OsStr::new("--tpm-state"),
             state.as_os_str(),
             OsStr::new("--create-ek-cert"),
+            OsStr::new("--rsa-keysize"),
+            OsStr::new(bits),
             OsStr::new("--pcr-banks"),
-            // As the other kinds of TPM here, which no tool has touched: all banks.
-            OsStr::new("-"),
+            OsStr::new(match banks {
+                // As it is without a word.
+                Banks::All => "-",
+                Banks::Sha384 => "sha384",
+            }),
             OsStr::new("--config"),
             authority.setup_conf().as_os_str(),
         ],

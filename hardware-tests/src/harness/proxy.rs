@@ -8,7 +8,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::command::CommandCode;
 use super::delay::DelayProfile;
@@ -65,6 +65,7 @@ struct Shared {
 struct Tally {
     counts: BTreeMap<CommandCode, u64>,
     context_commands: u64,
+    time: Duration,
     profile: DelayProfile,
     trace: Option<Vec<Exchange>>,
 }
@@ -161,11 +162,17 @@ impl CountingProxy {
         self.shared.tally().context_commands
     }
 
+    /// How long the chip of this profile takes for these commands: by its published figures, whatever this machine took.
+    pub fn time(&self) -> Duration {
+        self.shared.tally().time
+    }
+
     /// Counts from zero again, and forgets the trace.
     pub fn reset(&self) {
         let mut tally = self.shared.tally();
         tally.counts.clear();
         tally.context_commands = 0;
+        tally.time = Duration::ZERO;
         if let Some(trace) = &mut tally.trace {
             trace.clear();
         }
@@ -314,7 +321,7 @@ impl Tally {
         context_commands: u64,
         command: &[u8],
         answer: &[u8],
-    ) -> std::time::Duration {
+    ) -> Duration {
         self.context_commands += context_commands;
         if let Some(trace) = &mut self.trace {
             assert!(
@@ -327,7 +334,9 @@ impl Tally {
                 response: answer.to_vec(),
             });
         }
-        self.profile.time(request, response, context_commands)
+        let time = self.profile.time(request, response, context_commands);
+        self.time += time;
+        time
     }
 }
 

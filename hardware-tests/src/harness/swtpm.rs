@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::manufacture::{self, EkKind};
+use super::manufacture::{self, Banks, EkKind};
 use super::ports::PortPair;
 use super::tools::Tools;
 use super::{EkAuthority, Scratch};
@@ -66,10 +66,23 @@ impl Swtpm {
     /// # Panics
     /// When swtpm, swtpm-tools or tpm2-tools are not installed or fail.
     pub fn with_ek(kind: EkKind, authority: &EkAuthority) -> Self {
+        Self::made(kind, Banks::All, authority)
+    }
+
+    /// As [`Swtpm::with_ek`], with these PCR banks; a P-256 key comes with all of them alone.
+    ///
+    /// # Panics
+    /// As [`Swtpm::with_ek`].
+    pub fn made(kind: EkKind, banks: Banks, authority: &EkAuthority) -> Self {
         let scratch = Scratch::new();
+        let state = scratch.folder("state");
         match kind {
-            EkKind::Rsa2048 => {
-                manufacture::rsa_state(&scratch.folder("state"), authority);
+            EkKind::Rsa2048 | EkKind::P384 => {
+                manufacture::rsa_state(&state, authority, "2048", banks);
+                Self::power_on(scratch)
+            }
+            EkKind::Rsa3072 => {
+                manufacture::rsa_state(&state, authority, "3072", banks);
                 Self::power_on(scratch)
             }
             EkKind::P256 => {

@@ -204,12 +204,17 @@ fn refused(answer: Result<String, Status>, reason: &str) {
 }
 
 /// An attestor that trusts one TPM vendor.
-fn by_vendor(scratch: &Scratch, vendor: &EkAuthority) -> Attestor {
+pub fn by_vendor(scratch: &Scratch, vendor: &EkAuthority) -> Attestor {
+    by_vendor_with(scratch, vendor, "")
+}
+
+/// The same, with more configuration (TOML tables of their own).
+pub fn by_vendor_with(scratch: &Scratch, vendor: &EkAuthority, tables: &str) -> Attestor {
     let (roots, issuers) = (scratch.folder("ek-roots"), scratch.folder("ek-issuers"));
     std::fs::write(roots.join("root.der"), vendor.root_der()).unwrap();
     std::fs::write(issuers.join("issuer.der"), vendor.issuer_der()).unwrap();
     let more = format!(
-        "ek-roots = \"{}\"\nek-intermediates = \"{}\"\n",
+        "ek-roots = \"{}\"\nek-intermediates = \"{}\"\n{tables}",
         roots.display(),
         issuers.display()
     );
@@ -232,7 +237,7 @@ fn allowing(scratch: &Scratch, tpm: &Swtpm) -> Attestor {
 }
 
 /// Enrolls the host by what its EK is alone.
-fn enroll_by_authority(world: &World) -> Ran {
+pub fn enroll_by_authority(world: &World) -> Ran {
     let bundle = world.attestor.run(&["bundle", "show"]);
     let bundle = world.scratch.write("authority.pem", bundle);
     let bundle = bundle.display().to_string();
@@ -242,6 +247,6 @@ fn enroll_by_authority(world: &World) -> Ran {
         .holdfast(&["enroll", &url, "--authority", &bundle])
 }
 
-fn hosts(world: &World) -> Vec<serde_json::Value> {
+pub fn hosts(world: &World) -> Vec<serde_json::Value> {
     serde_json::from_str(&world.attestor.run(&["host", "list", "--json"])).unwrap()
 }

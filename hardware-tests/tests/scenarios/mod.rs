@@ -3,6 +3,7 @@
 mod asked;
 mod attestation_refused;
 mod attested;
+mod chips;
 mod cost;
 mod leases;
 mod main_job;

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::straight;
 use crate::swtpm::{Host, Swtpm};
+use crate::wire::Wire;
 
 #[tokio::test]
 async fn provisioning_twice_finds_what_the_first_run_made() {
@@ -82,6 +83,8 @@ async fn every_kind_of_ek_and_ak_opens_its_challenge_and_no_other() {
     for (endorsement_key, attestation_key) in [
         (EndorsementKey::EccP256, AttestationKey::EccP256),
         (EndorsementKey::Rsa2048, AttestationKey::Rsa2048),
+        (EndorsementKey::EccP384, AttestationKey::EccP256),
+        (EndorsementKey::Rsa3072, AttestationKey::Rsa2048),
     ] {
         let swtpm = Swtpm::start();
         let (tpm, owner) = Tpm::open(TpmConfig {
@@ -111,6 +114,9 @@ async fn every_kind_of_ek_and_ak_opens_its_challenge_and_no_other() {
             .await
             .unwrap();
         assert_eq!(opened.as_slice(), secret);
+        // An AK that an earlier run left is known again as a child of this EK.
+        let again = host.tpm().clone().provision(None).await.unwrap();
+        assert_eq!(again.state().attestation_key.name(), ak);
 
         let stranger = host.provisioned.state().checkpoint_key.public().name();
         let challenge = make_credential(&ek.public, &stranger, &secret).unwrap();
@@ -197,4 +203,40 @@ async fn a_closed_tpm_refuses_and_its_thread_ends() {
         .await
         .unwrap_err();
     assert!(matches!(refused, TpmError::Closed));
+}
+
+#[tokio::test]
+async fn a_tpm_without_p256_is_refused_in_words() {
+    let swtpm = Swtpm::start();
+    // As a TPM answers that knows no such curve: TPM_RC_CURVE for the template (parameter 2), or TPM_RC_ASYMMETRIC.
+    for code in [0x2e6_u32, 0x2c1] {
+        let folder = swtpm.folder().join("wire");
+        let _ = std::fs::remove_file(folder.with_extension("ctrl"));
+        let _ = std::fs::remove_file(folder);
+        let wire = Wire::tamper(
+            &swtpm,
+            Box::new(move |passed, _| {
+                const CREATE_PRIMARY: u32 = 0x131;
+                if passed.code() == CREATE_PRIMARY {
+                    passed.response =
+                        [&[0x80, 0x01, 0, 0, 0, 10][..], &code.to_be_bytes()].concat();
+                }
+            }),
+        );
+        let config = TpmConfig {
+            transport: wire.transport(),
+            ..swtpm.config()
+        };
+        let (tpm, owner) = Tpm::open(config).await.unwrap();
+        let refused = tpm.provision(None).await.unwrap_err();
+        assert!(
+            matches!(refused, TpmError::Unsupported { .. }),
+            "{refused:?}"
+        );
+        assert!(
+            refused.to_string().contains("no elliptic curve P-256"),
+            "{refused}"
+        );
+        owner.close();
+    }
 }
