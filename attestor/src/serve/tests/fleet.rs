@@ -36,14 +36,14 @@ const AT_ONCE: usize = 32;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running attestor.
-struct Replica {
+pub(super) struct Replica {
     process: Child,
-    door: Door,
+    pub(super) door: Door,
 }
 
 impl Replica {
     /// Starts one in `state`, a folder that has keys and configuration.
-    fn start(state: &Path) -> Self {
+    pub(super) fn start(state: &Path) -> Self {
         let process = Command::new(program())
             .args(["serve", "--config"])
             .arg(state.join("attestor.toml"))
@@ -82,6 +82,11 @@ impl Replica {
         Self::start(state)
     }
 
+    /// Its process.
+    pub(super) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     /// `kill -9`.
     fn kill(&mut self) {
         self.process.kill().unwrap();
@@ -104,7 +109,7 @@ fn program() -> PathBuf {
 }
 
 /// A folder with keys and configuration, where `registry.sqlite` is still to come.
-fn init(state: &Path) {
+pub(super) fn init(state: &Path) {
     let made = Command::new(program())
         .args([
             "init",

@@ -9,6 +9,7 @@
 mod client;
 mod fixture;
 mod fleet;
+mod load;
 mod mirror;
 
 use holdfast_proof::svid::Svid;

@@ -10,7 +10,7 @@ use crate::software_tpm::{Parts, Scene, pcr};
 use crate::verify_host::{EventLogPolicy, SecureBootPolicy};
 
 /// Good evidence of a host that shows `log`, bound as a host would bind it.
-fn showing(scene: &Scene, log: Vec<u8>) -> Parts {
+pub(super) fn showing(scene: &Scene, log: Vec<u8>) -> Parts {
     let mut parts = scene.parts();
     let extra = evidence_binding(&scene.nonce, &scene.channel, &parts.csr, &log);
     for statement in [

@@ -2,7 +2,7 @@
 
 #[allow(dead_code, reason = "what only the tests of `proof` make")]
 #[path = "../../../../proof/src/ima/tests/builder.rs"]
-mod builder;
+pub(super) mod builder;
 
 use std::sync::Arc;
 

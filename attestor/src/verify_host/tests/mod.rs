@@ -10,6 +10,7 @@ mod event_log;
 mod freshness;
 mod ima;
 mod pcrs;
+mod rate;
 mod tampered;
 
 use holdfast_protocol::evidence::{Check, Evidence, Finding, PcrValue};
