@@ -1,7 +1,6 @@
-//! Files that are made once: keys and the authority's certificate.
+//! Files that are made once: keys and the authority's certificate; and the one that tells which of them are used.
 //!
-//! A file here is either wholly there or not at all, is never overwritten, and of two that make it
-//! at once one wins. A key open to others than its owner is refused, not repaired: it may have been
+//! A file here is either wholly there or not at all. A key is never overwritten, and of two that make it at once one wins. A key open to others than its owner is refused, not repaired: it may have been
 //! read.
 
 use std::fs::{File, OpenOptions};
@@ -49,7 +48,22 @@ pub(crate) fn load_or_make(
     })
 }
 
-fn load(path: &Path, access: Access) -> Result<Option<Zeroizing<String>>, CertifyError> {
+/// Replaces a file, so that a crash leaves either the old one or the new one, whole.
+pub(crate) fn replace(path: &Path, access: Access, text: &str) -> Result<(), CertifyError> {
+    let draft = u64::from_ne_bytes(random::bytes()?);
+    let draft = path.with_extension(format!("{draft:016x}.draft"));
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let result = write(&draft, access, text)
+        .and_then(|()| std::fs::rename(&draft, path))
+        .and_then(|()| File::open(folder)?.sync_all());
+    result.map_err(|source| CertifyError::File {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// The content of a file, if there is one.
+pub(crate) fn load(path: &Path, access: Access) -> Result<Option<Zeroizing<String>>, CertifyError> {
     let failed = |source| CertifyError::File {
         path: path.to_owned(),
         source,
@@ -77,24 +91,26 @@ fn load(path: &Path, access: Access) -> Result<Option<Zeroizing<String>>, Certif
 /// Writes the file under another name, makes it durable, and gives it its name if that is still free.
 fn publish(path: &Path, draft: &Path, access: Access, text: &str) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
+    let result = write(draft, access, text).and_then(|()| match std::fs::hard_link(draft, path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    });
+    let _ = std::fs::remove_file(draft);
+    result?;
+    File::open(folder)?.sync_all()
+}
+
+/// Writes a new file, durably.
+fn write(path: &Path, access: Access, text: &str) -> std::io::Result<()> {
     let mode = match access {
         Access::Owner => 0o600,
         Access::Everybody => 0o644,
     };
-    let result = OpenOptions::new()
+    let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(mode)
-        .open(draft)
-        .and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
-            file.sync_all()
-        })
-        .and_then(|()| match std::fs::hard_link(draft, path) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-            other => other,
-        });
-    let _ = std::fs::remove_file(draft);
-    result?;
-    File::open(folder)?.sync_all()
+        .open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
 }

@@ -2,7 +2,7 @@
 //!
 //! Their key is another than the authority's, so that neither signs the other's kind of thing.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aws_lc_rs::rand::SystemRandom;
@@ -15,9 +15,8 @@ use serde::Serialize;
 
 use super::CertifyError;
 use super::files::{Access, load_or_make};
+use super::generations::Number;
 use super::root;
-
-const KEY_FILE: &str = "jwt.key.pem";
 
 /// How many receivers one JWT-SVID may name.
 const MAX_AUDIENCE: usize = 8;
@@ -94,8 +93,8 @@ struct Claims<'a> {
 
 impl JwtKey {
     /// Opens the key, and makes it where it is not there.
-    pub(super) fn open(state: &Path) -> Result<Self, CertifyError> {
-        let path = state.join(KEY_FILE);
+    pub(super) fn open(state: &Path, number: Number) -> Result<Self, CertifyError> {
+        let path = Self::file(state, number);
         let pem = load_or_make(&path, Access::Owner, root::generate)?;
         let key = EcdsaKeyPair::from_pkcs8(
             &ECDSA_P256_SHA256_FIXED_SIGNING,
@@ -107,6 +106,11 @@ impl JwtKey {
         })?;
         let kid = thumbprint(key.public_key().as_ref());
         Ok(Self { key, kid })
+    }
+
+    /// Where the key of a generation is.
+    pub(super) fn file(state: &Path, number: Number) -> PathBuf {
+        state.join(format!("jwt{}.key.pem", number.infix()))
     }
 
     pub(super) fn sign(

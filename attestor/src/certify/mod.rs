@@ -5,7 +5,9 @@
 //! it has not seen used. The authority's keys leave this module in no form.
 
 pub(crate) mod files;
+mod generations;
 mod jwt;
+mod keys;
 mod leaf;
 mod name;
 mod root;
@@ -13,7 +15,7 @@ mod root;
 mod tests;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use holdfast_proof::hash::sha256;
@@ -22,10 +24,13 @@ use holdfast_protocol::id::{HostId, SpiffeId, TrustDomain};
 use holdfast_protocol::{Sha256Digest, Timestamp};
 use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
+use serde::Serialize;
 
 use crate::csr::Csr;
 use crate::random::NoRandomness;
+pub use generations::{Generation, Generations, Haste, NotNow, Number, Role};
 pub use jwt::{Audience, InvalidAudience, JwtSvid};
+use keys::Keys;
 pub use leaf::{InvalidServerName, ServerName};
 pub use name::{AgentId, NotBelow};
 pub(crate) use root::{ed25519_key, pkcs8};
@@ -34,8 +39,21 @@ pub(crate) use root::{ed25519_key, pkcs8};
 #[derive(Debug)]
 pub struct Authority {
     trust_domain: TrustDomain,
-    root: root::Root,
-    jwt: jwt::JwtKey,
+    state: PathBuf,
+    /// Read once, and again when the file beside it tells of a change.
+    keys: RwLock<Arc<Keys>>,
+}
+
+/// A generation, for the operator.
+#[derive(Clone, Debug, Serialize)]
+pub struct Told {
+    /// Its number and what it is for.
+    #[serde(flatten)]
+    pub generation: Generation,
+    /// SHA-256 over its certificate.
+    pub fingerprint: Sha256Digest,
+    /// When its certificate ends.
+    pub not_after: Timestamp,
 }
 
 /// An X.509-SVID that was just signed.
@@ -92,6 +110,26 @@ pub enum CertifyError {
     Expired,
 }
 
+/// Whether keys changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// No.
+    None,
+    /// Yes.
+    Some,
+}
+
+/// A step from generation to generation was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum RotateError {
+    /// It is not to be made now.
+    #[error(transparent)]
+    NotNow(#[from] NotNow),
+    /// It cannot be made.
+    #[error(transparent)]
+    Certify(#[from] CertifyError),
+}
+
 impl Authority {
     /// Opens the authority in a state folder, and makes it there where it is not.
     ///
@@ -102,11 +140,75 @@ impl Authority {
         trust_domain: &TrustDomain,
         now: Timestamp,
     ) -> Result<Self, CertifyError> {
+        let keys = Keys::open(state, trust_domain, now)?;
         Ok(Self {
             trust_domain: trust_domain.clone(),
-            root: root::Root::open(state, trust_domain, now)?,
-            jwt: jwt::JwtKey::open(state)?,
+            state: state.to_owned(),
+            keys: RwLock::new(Arc::new(keys)),
         })
+    }
+
+    /// Reads the keys anew where their generations have changed, by another process perhaps.
+    ///
+    /// # Errors
+    /// [`CertifyError`] if that cannot be done; the keys are then those of before.
+    pub fn refresh(&self, now: Timestamp) -> Result<Change, CertifyError> {
+        if Keys::generations(&self.state)? == self.keys().generations {
+            return Ok(Change::None);
+        }
+        let keys = Keys::open(&self.state, &self.trust_domain, now)?;
+        self.replace(keys);
+        Ok(Change::Some)
+    }
+
+    /// Takes one step from generation to generation, makes the keys that it wants and deletes those that it leaves.
+    ///
+    /// # Errors
+    /// [`RotateError::NotNow`] if it is not to be made now; then nothing is changed.
+    pub fn rotate(
+        &self,
+        step: impl FnOnce(&mut Generations) -> Result<(), NotNow>,
+        now: Timestamp,
+    ) -> Result<(), RotateError> {
+        let before = Keys::generations(&self.state)?;
+        let mut generations = before.clone();
+        step(&mut generations)?;
+        // Before the file names them: whoever reads it finds them all.
+        let keys = Keys::of(&self.state, generations, &self.trust_domain, now)?;
+        keys.publish(&self.state)?;
+        let kept = keys.generations.clone();
+        self.replace(keys);
+        for left in before.all() {
+            if !kept.all().iter().any(|there| there.number == left.number) {
+                Keys::delete(&self.state, left.number)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Its generations, for the operator: the one that signs first.
+    pub fn tell(&self) -> Vec<Told> {
+        let keys = self.keys();
+        let told = keys.by_use().map(|pair| Told {
+            generation: pair.generation,
+            fingerprint: sha256(pair.root.certificate()),
+            not_after: pair.root.not_after(),
+        });
+        told.collect()
+    }
+
+    /// How often its keys have changed, from 1.
+    pub fn sequence(&self) -> u64 {
+        self.keys().generations.sequence()
+    }
+
+    // The lock only ever guards an assignment, so a poisoned one holds a whole value.
+    fn keys(&self) -> Arc<Keys> {
+        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn replace(&self, keys: Keys) {
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
     }
 
     /// The trust domain that it speaks for.
@@ -114,14 +216,16 @@ impl Authority {
         &self.trust_domain
     }
 
-    /// Its certificates, DER: what everybody in the trust domain verifies against.
+    /// Its certificates, DER: what everybody in the trust domain verifies against. The first is the one that signs.
     pub fn x509_authorities(&self) -> Vec<CertificateDer<'static>> {
-        vec![self.root.certificate().clone()]
+        let keys = self.keys();
+        let roots = keys.by_use().map(|pair| pair.root.certificate().clone());
+        roots.collect()
     }
 
-    /// SHA-256 over its certificate: what a token pins.
+    /// SHA-256 over the certificate that signs: what a token pins.
     pub fn fingerprint(&self) -> Sha256Digest {
-        sha256(self.root.certificate())
+        sha256(self.keys().signing.root.certificate())
     }
 
     /// Signs a host's own SVID.
@@ -136,7 +240,14 @@ impl Authority {
         now: Timestamp,
     ) -> Result<X509Svid, CertifyError> {
         let id = SpiffeId::host(&self.trust_domain, host);
-        leaf::sign(&self.root, &id, &[], &csr.spki_der(), ttl, now)
+        leaf::sign(
+            &self.keys().signing.root,
+            &id,
+            &[],
+            &csr.spki_der(),
+            ttl,
+            now,
+        )
     }
 
     /// Signs an agent's X.509-SVID.
@@ -150,7 +261,14 @@ impl Authority {
         ttl: Duration,
         now: Timestamp,
     ) -> Result<X509Svid, CertifyError> {
-        leaf::sign(&self.root, agent.id(), &[], &csr.spki_der(), ttl, now)
+        leaf::sign(
+            &self.keys().signing.root,
+            agent.id(),
+            &[],
+            &csr.spki_der(),
+            ttl,
+            now,
+        )
     }
 
     /// Signs an agent's JWT-SVID.
@@ -164,7 +282,8 @@ impl Authority {
         ttl: Duration,
         now: Timestamp,
     ) -> Result<JwtSvid, CertifyError> {
-        self.jwt.sign(agent.id(), audience, ttl, now)
+        let keys = self.keys();
+        keys.signing.jwt.sign(agent.id(), audience, ttl, now)
     }
 
     /// Makes a key for the attestor's own TLS and certifies it for these names. The chain that a
@@ -178,26 +297,32 @@ impl Authority {
         ttl: Duration,
         now: Timestamp,
     ) -> Result<Arc<CertifiedKey>, CertifyError> {
-        leaf::server_identity(&self.root, &self.trust_domain, names, ttl, now)
+        let keys = self.keys();
+        leaf::server_identity(&keys.signing.root, &self.trust_domain, names, ttl, now)
     }
 
     /// The keys that verify JWT-SVIDs, as a JWK set (RFC 7517).
     pub fn jwks(&self) -> String {
-        serde_json::json!({ "keys": [self.jwt.jwk()] }).to_string()
+        let keys: Vec<_> = self.keys().by_use().map(|pair| pair.jwt.jwk()).collect();
+        serde_json::json!({ "keys": keys }).to_string()
     }
 
     /// The trust domain's bundle (SPIFFE Trust Domain and Bundle §4).
     pub fn bundle(&self) -> serde_json::Value {
+        let held = self.keys();
+        let roots = held.by_use().map(|pair| pair.root.jwk());
+        let keys: Vec<_> = roots
+            .chain(held.by_use().map(|pair| pair.jwt.jwk()))
+            .collect();
         serde_json::json!({
-            "keys": [self.root.jwk(), self.jwt.jwk()],
-            // The keys are made once, so there has only ever been the first content.
-            "spiffe_sequence": 1,
+            "keys": keys,
+            "spiffe_sequence": held.generations.sequence(),
             "spiffe_refresh_hint": 300,
         })
     }
 
     /// Its certificates as PEM.
     pub fn bundle_pem(&self) -> String {
-        self.root.pem()
+        self.keys().by_use().map(|pair| pair.root.pem()).collect()
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The certificate carries the trust domain's ID and may sign leaves only (SPIFFE X509-SVID §3, §4).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use data_encoding::{BASE64, BASE64URL_NOPAD};
@@ -21,12 +21,10 @@ use x509_cert::ext::pkix::name::GeneralName;
 use zeroize::Zeroizing;
 
 use super::files::{Access, load_or_make};
+use super::generations::Number;
 use super::{CertifyError, leaf};
 
-const KEY_FILE: &str = "ca.key.pem";
-const CERTIFICATE_FILE: &str = "ca.cert.pem";
-
-/// How long the authority's certificate lives: ten years. Hosts pin it, and it is not yet rotated.
+/// How long an authority's certificate lives: ten years. An operator rotates when they want to.
 const LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// The authority's key with its certificate.
@@ -41,15 +39,15 @@ impl Root {
     /// Opens both, and makes what is not there.
     pub(super) fn open(
         state: &Path,
+        number: Number,
         trust_domain: &TrustDomain,
         now: Timestamp,
     ) -> Result<Self, CertifyError> {
-        let key_path = state.join(KEY_FILE);
+        let [key_path, path] = Self::files(state, number);
         let key = load_or_make(&key_path, Access::Owner, generate)?;
         let key = parse_key(&key_path, &key)?;
-        let path = state.join(CERTIFICATE_FILE);
         let pem = load_or_make(&path, Access::Everybody, || {
-            self_sign(&key, trust_domain, now)
+            self_sign(&key, number, trust_domain, now)
         })?;
         let unusable = |problem| CertifyError::Unusable {
             path: path.clone(),
@@ -85,6 +83,11 @@ impl Root {
             certificate,
             not_after: Timestamp::from_secs(ends),
         })
+    }
+
+    /// Where key and certificate of a generation are.
+    pub(super) fn files(state: &Path, number: Number) -> [PathBuf; 2] {
+        ["key", "cert"].map(|what| state.join(format!("ca{}.{what}.pem", number.infix())))
     }
 
     pub(super) fn issuer(&self) -> &Issuer<'static, KeyPair> {
@@ -161,6 +164,7 @@ fn parse_key(path: &Path, pem: &str) -> Result<KeyPair, CertifyError> {
 
 fn self_sign(
     key: &KeyPair,
+    number: Number,
     trust_domain: &TrustDomain,
     now: Timestamp,
 ) -> Result<Zeroizing<String>, CertifyError> {
@@ -169,9 +173,12 @@ fn self_sign(
     params
         .distinguished_name
         .push(DnType::OrganizationName, "Holdfast");
-    // A name of its own, so that authorities of two trust domains cannot be taken for each other;
-    // 64 characters are what X.520 allows.
-    let name: String = trust_domain.as_str().chars().take(64).collect();
+    // A name of its own, so that neither authorities of two trust domains nor two generations of one can be taken for
+    // each other; 64 characters are what X.520 allows.
+    let generation = number.infix();
+    let room = 64 - generation.len();
+    let name: String = trust_domain.as_str().chars().take(room).collect();
+    let name = name + &generation;
     params.distinguished_name.push(DnType::CommonName, name);
     params.subject_alt_names = vec![SanType::URI(trust_domain.id().try_into()?)];
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));

@@ -22,7 +22,9 @@ use x509_cert::ext::pkix::{
     SubjectKeyIdentifier,
 };
 
-use super::{AgentId, Audience, Authority, CertifyError, NotBelow};
+use super::{
+    AgentId, Audience, Authority, CertifyError, Change, Haste, NotBelow, NotNow, RotateError,
+};
 use crate::csr::Csr;
 use crate::software_tpm::key_with_request;
 
@@ -311,4 +313,89 @@ fn nothing_outlives_the_authority() {
     let late = NOW + Duration::from_secs(10 * 365 * 24 * 3600);
     let signed = authority.sign_node(HostId::from_random([1; 16]), &csr, HOUR, late);
     assert!(matches!(signed, Err(CertifyError::Expired)));
+}
+
+/// Every SVID that was signed stays verifiable from the first generation's end to the last, and no longer.
+#[test]
+fn keys_change_with_an_overlap() {
+    let (folder, authority) = authority();
+    let host = HostId::from_random([1; 16]);
+    let sign = |at| {
+        let (_, request) = key_with_request();
+        let csr = Csr::parse(&request).unwrap();
+        authority.sign_node(host, &csr, HOUR, at).unwrap()
+    };
+    let kids = || {
+        let jwks: Value = serde_json::from_str(&authority.jwks()).unwrap();
+        jwks["keys"].as_array().unwrap().len()
+    };
+    // As another process sees it: a running attestor, while the operator's command changes the keys.
+    let running = Authority::open(folder.path(), &trust_domain(), NOW).unwrap();
+    let first = sign(NOW);
+    let (first_pin, first_root) = (
+        authority.fingerprint(),
+        authority.x509_authorities()[0].clone(),
+    );
+
+    authority
+        .rotate(|keys| keys.prepare(NOW).map(drop), NOW)
+        .unwrap();
+    assert_eq!((authority.x509_authorities().len(), kids()), (2, 2));
+    assert_eq!(authority.fingerprint(), first_pin, "it does not sign yet");
+    assert_eq!(running.refresh(NOW).unwrap(), Change::Some);
+    assert_eq!(running.refresh(NOW).unwrap(), Change::None);
+    assert_eq!(running.bundle(), authority.bundle());
+    assert_eq!(running.bundle()["spiffe_sequence"], 2);
+
+    let activate =
+        |at| authority.rotate(|keys| keys.activate(at, HOUR, Haste::Overlap).map(drop), at);
+    assert!(matches!(
+        activate(NOW),
+        Err(RotateError::NotNow(NotNow::TooEarly { .. }))
+    ));
+    let later = NOW + HOUR;
+    let last_of_first = sign(later);
+    activate(later).unwrap();
+    assert_ne!(authority.fingerprint(), first_pin);
+    let second = sign(later);
+    for svid in [&last_of_first, &second] {
+        verify_with_webpki(&authority, &svid.chain[0], later).unwrap();
+    }
+    assert_eq!(running.refresh(later).unwrap(), Change::Some);
+    assert_eq!(running.fingerprint(), authority.fingerprint());
+
+    let retire = |at| authority.rotate(|keys| keys.retire(at, Haste::Overlap).map(drop), at);
+    assert!(matches!(
+        retire(later),
+        Err(RotateError::NotNow(NotNow::StillValid { .. }))
+    ));
+    let last = later + HOUR;
+    retire(last).unwrap();
+    assert_eq!((authority.x509_authorities().len(), kids()), (1, 1));
+    assert!(!authority.x509_authorities().contains(&first_root));
+    assert!(verify_with_webpki(&authority, &first.chain[0], NOW).is_err());
+    assert!(
+        !folder.path().join("ca.key.pem").exists(),
+        "the key is gone"
+    );
+    assert!(matches!(
+        retire(last),
+        Err(RotateError::NotNow(NotNow::NothingOld))
+    ));
+
+    // And so it is opened again.
+    let again = Authority::open(folder.path(), &trust_domain(), last).unwrap();
+    assert_eq!(again.bundle(), authority.bundle());
+    std::fs::write(
+        folder.path().join("authorities.json"),
+        "{\"sequence\":1,\"generations\":[]}",
+    )
+    .unwrap();
+    let refused = Authority::open(folder.path(), &trust_domain(), last).unwrap_err();
+    assert!(
+        refused
+            .to_string()
+            .contains("does not tell which keys there are"),
+        "{refused}"
+    );
 }

@@ -4,6 +4,7 @@
 //! running attestor, which sees what they wrote at its next request.
 
 mod audit;
+mod authority;
 mod bundle;
 mod host;
 mod init;
@@ -70,6 +71,9 @@ pub enum Command {
     /// The audit logs that hosts have sent.
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// The keys that sign, and their rotation.
+    #[command(subcommand)]
+    Authority(authority::Authority),
     /// The trust domain's bundle: what verifies its SVIDs.
     #[command(subcommand)]
     Bundle(bundle::Bundle),
@@ -98,6 +102,7 @@ impl Args {
             Command::Host(command) => host::run(&command, &config, form).await,
             Command::Token(command) => token::run(&command, &config, form).await,
             Command::Audit(command) => audit::run(&command, &config, form).await,
+            Command::Authority(command) => authority::run(&command, &config, form),
             Command::Bundle(bundle::Bundle::Show) => bundle::show(&config, form),
         }
     }

@@ -63,7 +63,7 @@ const BACKLOG: usize = 32;
 const GRACE: Duration = Duration::from_secs(5);
 
 /// How long the attestor's own TLS certificate lives; it is made anew at half of that.
-const SERVER_TTL: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const SERVER_TTL: Duration = Duration::from_secs(24 * 3600);
 
 /// What the services are told; everything is checked before.
 #[derive(Debug)]
@@ -186,6 +186,7 @@ impl<S: Store> Server<S> {
         let mut tasks = JoinSet::new();
         tasks.spawn({
             let stop = stop.clone();
+            let tls = Arc::clone(&tls);
             async move {
                 listener::accept(listener, tls, sender, stop).await;
                 Ok(())
@@ -193,8 +194,9 @@ impl<S: Store> Server<S> {
         });
         tasks.spawn({
             let stop = stop.clone();
+            let verifier = Arc::clone(&tls.verifier);
             async move {
-                tls::keep_fresh(identity, stop).await;
+                tls::keep_fresh(identity, verifier, stop).await;
                 Ok(())
             }
         });

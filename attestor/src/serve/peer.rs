@@ -3,12 +3,13 @@
 //! A client certificate that is not a host's own SVID ends the handshake; it must never be taken
 //! for no certificate. Whether the host was revoked is asked anew for every request.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use holdfast_proof::svid::{Svid, SvidError};
 use holdfast_protocol::Timestamp;
 use holdfast_protocol::id::{HostId, SpiffeId, TrustDomain};
 use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
@@ -65,30 +66,51 @@ impl NodePeer {
     }
 }
 
-/// Verifies client certificates, where one is shown, against our own authority.
+/// Verifies client certificates, where one is shown, against our own authority as it is at that moment.
 #[derive(Debug)]
 pub(super) struct NodeVerifier {
-    webpki: Arc<dyn ClientCertVerifier>,
+    webpki: RwLock<Arc<dyn ClientCertVerifier>>,
+    provider: Arc<CryptoProvider>,
     trust_domain: TrustDomain,
 }
 
 impl NodeVerifier {
     pub(super) fn new(
         authority: &Authority,
-        provider: Arc<rustls::crypto::CryptoProvider>,
+        provider: Arc<CryptoProvider>,
     ) -> Result<Self, ServeError> {
-        let mut roots = RootCertStore::empty();
-        for certificate in authority.x509_authorities() {
-            roots.add(certificate)?;
-        }
-        let webpki = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-            .allow_unauthenticated()
-            .build()?;
         Ok(Self {
-            webpki,
+            webpki: RwLock::new(verifier(authority, Arc::clone(&provider))?),
+            provider,
             trust_domain: authority.trust_domain().clone(),
         })
     }
+
+    /// Takes the authority's keys as they are now.
+    pub(super) fn renew(&self, authority: &Authority) -> Result<(), ServeError> {
+        let fresh = verifier(authority, Arc::clone(&self.provider))?;
+        // The lock only ever guards this assignment, so a poisoned one holds a whole value.
+        *self.webpki.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(())
+    }
+
+    fn webpki(&self) -> Arc<dyn ClientCertVerifier> {
+        Arc::clone(&self.webpki.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn verifier(
+    authority: &Authority,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, ServeError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in authority.x509_authorities() {
+        roots.add(certificate)?;
+    }
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+        .allow_unauthenticated()
+        .build()?;
+    Ok(verifier)
 }
 
 impl ClientCertVerifier for NodeVerifier {
@@ -97,7 +119,8 @@ impl ClientCertVerifier for NodeVerifier {
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.webpki.root_hint_subjects()
+        // None: they change with the authority's keys, and a host has one certificate to show.
+        &[]
     }
 
     fn verify_client_cert(
@@ -107,7 +130,7 @@ impl ClientCertVerifier for NodeVerifier {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         let verified = self
-            .webpki
+            .webpki()
             .verify_client_cert(end_entity, intermediates, now)?;
         match NodePeer::of(end_entity, &self.trust_domain) {
             Ok(_) => Ok(verified),
@@ -123,7 +146,7 @@ impl ClientCertVerifier for NodeVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.webpki.verify_tls12_signature(message, cert, dss)
+        self.webpki().verify_tls12_signature(message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -132,10 +155,10 @@ impl ClientCertVerifier for NodeVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.webpki.verify_tls13_signature(message, cert, dss)
+        self.webpki().verify_tls13_signature(message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.webpki.supported_verify_schemes()
+        self.webpki().supported_verify_schemes()
     }
 }

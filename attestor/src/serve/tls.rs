@@ -3,21 +3,25 @@
 //! No session is ever resumed: a resumed one would skip the certificate that a request stands on.
 
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use holdfast_protocol::Timestamp;
 use holdfast_protocol::id::TrustDomain;
 use holdfast_protocol::words::with_causes;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio_util::sync::CancellationToken;
 
 use super::peer::NodeVerifier;
 use super::{ServeError, now};
-use crate::certify::{Authority, CertifyError, ServerName};
+use crate::certify::{Authority, CertifyError, Change, ServerName};
 
 /// How long to wait after the certificate could not be renewed; half its life is left by then.
 const RETRY: Duration = Duration::from_secs(60);
+
+/// How often to look whether the authority's keys were changed: a small file is read.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// The attestor's TLS key and certificate, which are made anew while it runs.
 #[derive(Debug)]
@@ -64,6 +68,8 @@ impl ResolvesServerCert for Identity {
 pub(super) struct Config {
     /// For the handshake.
     pub(super) rustls: Arc<rustls::ServerConfig>,
+    /// Who verifies client certificates.
+    pub(super) verifier: Arc<NodeVerifier>,
     /// Whose hosts may show a certificate.
     pub(super) trust_domain: TrustDomain,
 }
@@ -73,37 +79,69 @@ pub(super) fn server_config(
     identity: Arc<Identity>,
 ) -> Result<Config, ServeError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let verifier = NodeVerifier::new(authority, Arc::clone(&provider))?;
+    let verifier = Arc::new(NodeVerifier::new(authority, Arc::clone(&provider))?);
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
-        .with_client_cert_verifier(Arc::new(verifier))
+        .with_client_cert_verifier(Arc::clone(&verifier) as Arc<dyn ClientCertVerifier>)
         .with_cert_resolver(identity);
     config.alpn_protocols = vec![b"h2".to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(Config {
         rustls: Arc::new(config),
+        verifier,
         trust_domain: authority.trust_domain().clone(),
     })
 }
 
-/// Renews the certificate at half its life until `stop`.
-pub(super) async fn keep_fresh(identity: Arc<Identity>, stop: CancellationToken) {
-    let mut wait = identity.ttl / 2;
+/// Renews the certificate at half its life, and all that hangs on the authority's keys when those change, until `stop`.
+pub(super) async fn keep_fresh(
+    identity: Arc<Identity>,
+    verifier: Arc<NodeVerifier>,
+    stop: CancellationToken,
+) {
+    let mut renew_at = Instant::now() + identity.ttl / 2;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(wait) => {}
+            () = tokio::time::sleep(LOOK) => {}
         }
-        wait = match identity.renew(now()) {
-            Ok(()) => identity.ttl / 2,
+        let changed = match refresh(&identity.authority, &verifier) {
+            Ok(change) => change,
             Err(error) => {
                 tracing::error!(
                     error = with_causes(&error),
-                    "the tls certificate was not renewed"
+                    "the authority's keys were not read anew"
                 );
-                RETRY
+                Change::None
             }
         };
+        if changed == Change::None && Instant::now() < renew_at {
+            continue;
+        }
+        renew_at = Instant::now()
+            + match identity.renew(now()) {
+                Ok(()) => identity.ttl / 2,
+                Err(error) => {
+                    tracing::error!(
+                        error = with_causes(&error),
+                        "the tls certificate was not renewed"
+                    );
+                    RETRY
+                }
+            };
     }
+}
+
+/// Takes the authority's keys as another process has left them.
+fn refresh(authority: &Authority, verifier: &NodeVerifier) -> Result<Change, ServeError> {
+    let change = authority.refresh(now())?;
+    if change == Change::Some {
+        verifier.renew(authority)?;
+        tracing::info!(
+            sequence = authority.sequence(),
+            "the authority's keys have changed"
+        );
+    }
+    Ok(change)
 }

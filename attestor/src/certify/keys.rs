@@ -1,0 +1,115 @@
+//! All keys of the authority as they are at one moment: one generation that signs, and those that are published beside it.
+//!
+//! It must never leave a generation's keys behind that the file of generations does not name any more.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use holdfast_protocol::Timestamp;
+use holdfast_protocol::id::TrustDomain;
+
+use super::CertifyError;
+use super::files::{self, Access};
+use super::generations::{Generation, Generations, Number};
+use super::jwt::JwtKey;
+use super::root::Root;
+
+/// The file that tells which generations of keys there are, and what for. Without it there is the first alone.
+const GENERATIONS_FILE: &str = "authorities.json";
+
+/// All keys.
+#[derive(Debug)]
+pub(super) struct Keys {
+    pub(super) generations: Generations,
+    /// Those that sign.
+    pub(super) signing: KeyPair,
+    /// Those that are published beside them, by number.
+    others: Vec<KeyPair>,
+}
+
+/// One generation's keys.
+#[derive(Debug)]
+pub(super) struct KeyPair {
+    pub(super) generation: Generation,
+    pub(super) root: Root,
+    pub(super) jwt: JwtKey,
+}
+
+impl Keys {
+    /// Opens the keys of all generations in a state folder, and makes what is not there.
+    pub(super) fn open(
+        state: &Path,
+        trust_domain: &TrustDomain,
+        now: Timestamp,
+    ) -> Result<Self, CertifyError> {
+        Self::of(state, Self::generations(state)?, trust_domain, now)
+    }
+
+    /// As [`Keys::open`], for these generations.
+    pub(super) fn of(
+        state: &Path,
+        generations: Generations,
+        trust_domain: &TrustDomain,
+        now: Timestamp,
+    ) -> Result<Self, CertifyError> {
+        let open = |generation: Generation| {
+            Ok::<_, CertifyError>(KeyPair {
+                generation,
+                root: Root::open(state, generation.number, trust_domain, now)?,
+                jwt: JwtKey::open(state, generation.number)?,
+            })
+        };
+        let signing = open(generations.active())?;
+        let others = generations.all().iter();
+        let others = others
+            .filter(|other| other.number != signing.generation.number)
+            .map(|other| open(*other))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            generations,
+            signing,
+            others,
+        })
+    }
+
+    /// What the state folder's file tells.
+    pub(super) fn generations(state: &Path) -> Result<Generations, CertifyError> {
+        let path = state.join(GENERATIONS_FILE);
+        let Some(text) = files::load(&path, Access::Everybody)? else {
+            return Ok(Generations::first());
+        };
+        serde_json::from_str::<Generations>(&text)
+            .ok()
+            .filter(Generations::are_sound)
+            .ok_or(CertifyError::Unusable {
+                path,
+                problem: "does not tell which keys there are",
+            })
+    }
+
+    /// Tells everybody who opens the state folder from now on.
+    pub(super) fn publish(&self, state: &Path) -> Result<(), CertifyError> {
+        let text = serde_json::to_string_pretty(&self.generations)
+            .map_err(|_| CertifyError::Crypto("encoding the generations"))?;
+        files::replace(&state.join(GENERATIONS_FILE), Access::Everybody, &text)
+    }
+
+    /// Deletes a generation's keys.
+    pub(super) fn delete(state: &Path, number: Number) -> Result<(), CertifyError> {
+        let [key, certificate] = Root::files(state, number);
+        for path in [key, JwtKey::file(state, number), certificate] {
+            match std::fs::remove_file(&path) {
+                Err(source) if source.kind() != ErrorKind::NotFound => {
+                    return Err(CertifyError::File { path, source });
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Those that sign, then the others.
+    pub(super) fn by_use(&self) -> impl Iterator<Item = &KeyPair> {
+        std::iter::once(&self.signing).chain(&self.others)
+    }
+}
