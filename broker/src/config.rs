@@ -309,7 +309,7 @@ mod tests {
           |
         2 | ek = "rsa"
           |      ^^^^^
-        unknown variant `rsa`, expected `rsa2048` or `ecc-p256`
+        unknown variant `rsa`, expected one of `rsa2048`, `ecc-p256`, `rsa3072`, `ecc-p384`
         "#);
     }
 }
