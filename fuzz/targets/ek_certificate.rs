@@ -1,7 +1,7 @@
 //! EK certificates: read loosely, believed strictly. The input stands in for the leaf and for the intermediate of a real path.
 #![no_main]
 
-use holdfast_proof::ek_certificate::{Certificate, verify};
+use holdfast_proof::ek_certificate::{Certificate, Revocation, verify};
 use holdfast_proof::tpm::Public;
 use holdfast_protocol::Timestamp;
 use libfuzzer_sys::fuzz_target;
@@ -30,6 +30,7 @@ fuzz_target!(|data: &[u8]| {
             &ek,
             std::slice::from_ref(issuer),
             std::slice::from_ref(&root),
+            &Revocation::Off,
             NOW,
         )
         .is_ok()

@@ -1,16 +1,19 @@
 //! EK certificates: that a TPM's maker vouches for the EK (TCG EK Credential Profile 2.x; RFC 5280 §6).
 //!
 //! Tolerant of the form of real certificates (bytes after the end, a TCG header, critical SAN, sets out of order), never of
-//! their substance: signatures, validity, CA constraints and the key itself are always checked. Revocation needs
-//! fetched lists and is the caller's.
+//! their substance: signatures, validity, CA constraints and the key itself are always checked. Revocation
+//! lists are files that the caller has; none is fetched.
 
 mod error;
 mod path;
+mod revocation;
 mod signature;
+mod signed;
 mod x509;
 
 pub use error::EkCertificateError;
 pub use path::MAX_PATH;
+pub use revocation::{Revocation, RevocationList};
 pub use x509::Certificate;
 
 use holdfast_protocol::{Sha256Digest, Timestamp};
@@ -33,12 +36,13 @@ pub struct VouchedEk {
 }
 
 /// Checks that `certificate` is one of the key `ek`, and that a path leads from it through `intermediates` to one of the
-/// `roots`, all valid `now`.
+/// `roots`, all valid `now` and none of them revoked as far as `revocation` says.
 pub fn verify(
     certificate: &Certificate,
     ek: &Public,
     intermediates: &[Certificate],
     roots: &[Certificate],
+    revocation: &Revocation,
     now: Timestamp,
 ) -> Result<VouchedEk, EkCertificateError> {
     let key = ek
@@ -50,7 +54,7 @@ pub fn verify(
     }
     certificate.check_leaf(EK_USAGE)?;
     certificate.check_validity(now)?;
-    let path = path::find(certificate, intermediates, roots, now)?;
+    let path = path::find(certificate, intermediates, roots, revocation, now)?;
     Ok(VouchedEk {
         certificate: certificate.fingerprint(),
         root: path.root,

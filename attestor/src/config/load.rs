@@ -7,13 +7,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use holdfast_proof::ek_certificate::Certificate;
+use holdfast_proof::ek_certificate::{Certificate, EkCertificateError, Revocation, RevocationList};
 use holdfast_proof::ima::{InvalidKey, InvalidLine};
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use zeroize::Zeroizing;
 
-use super::{Config, EnrollmentConfig};
+use super::{Config, CrlMode, EnrollmentConfig};
 use crate::enroll_host::EnrollmentPolicy;
 use crate::store::sql::{InvalidPostgresUrl, PostgresUrl};
 
@@ -76,6 +76,15 @@ pub enum ConfigError {
     NoCertificate {
         /// The file.
         path: PathBuf,
+    },
+    /// A file that should hold revocation lists does not.
+    #[error("`{path}` is no revocation list that can be used")]
+    RevocationList {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: EkCertificateError,
     },
     /// A line of an allow list is not one.
     #[error("`{path}` is not an allow list")]
@@ -148,6 +157,13 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
             "names a PCR that `policy.required-pcrs` does not",
         ));
     }
+    let enrollment = &config.enrollment;
+    if enrollment.ek_crls.is_some() != (enrollment.crl != CrlMode::Off) {
+        return Err(value(
+            "enrollment.crl",
+            "needs the folder `enrollment.ek-crls`, and that folder needs a `crl` other than \"off\"",
+        ));
+    }
     tracing_subscriber::EnvFilter::try_new(&config.log.level)
         .map_err(|_| value("log.level", "is not a tracing filter"))?;
     Ok(config)
@@ -160,8 +176,40 @@ pub(super) fn enrollment_policy(
         simulated: config.accept_simulated.0,
         roots: certificates(config.ek_roots.as_deref())?,
         intermediates: certificates(config.ek_intermediates.as_deref())?,
+        revocation: revocation(config)?,
         allowed: config.ek_allow_list.iter().copied().collect(),
     })
+}
+
+/// The lists in the files of the configured folder.
+fn revocation(config: &EnrollmentConfig) -> Result<Revocation, ConfigError> {
+    let mut lists = Vec::new();
+    let folder = config.ek_crls.as_deref();
+    for (path, bytes) in folder.map(files).transpose()?.unwrap_or_default() {
+        let found = lists_of(&path, &bytes);
+        lists.extend(found.map_err(|source| ConfigError::RevocationList { path, source })?);
+    }
+    Ok(match config.crl {
+        CrlMode::Off => Revocation::Off,
+        CrlMode::WhereThereIsOne => Revocation::WhereThereIsOne(lists),
+        CrlMode::Require => Revocation::Require(lists),
+    })
+}
+
+/// One list in DER, or at least one in PEM.
+fn lists_of(path: &Path, bytes: &[u8]) -> Result<Vec<RevocationList>, EkCertificateError> {
+    let name = path.display().to_string();
+    if bytes.first() == Some(&0x30) {
+        return Ok(vec![RevocationList::parse(&name, bytes)?]);
+    }
+    let malformed = EkCertificateError::Malformed("pem");
+    let found: Vec<_> = CertificateRevocationListDer::pem_slice_iter(bytes)
+        .map(|der| RevocationList::parse(&name, der.as_ref().map_err(|_| malformed.clone())?))
+        .collect::<Result<_, _>>()?;
+    if found.is_empty() {
+        return Err(malformed);
+    }
+    Ok(found)
 }
 
 /// The URL in a file that others may not read.

@@ -25,8 +25,8 @@ use crate::verify_host::{EventLogPolicy, EvidencePolicy, SecureBootPolicy};
 pub use ima::{ImaConfig, ImaMode};
 pub use load::ConfigError;
 pub use value::{
-    BlockingPcrs, Explain, FirmwareVersion, InvalidValue, LogFormat, RequiredPcrs, SimulatedTpms,
-    Ttl,
+    BlockingPcrs, CrlMode, Explain, FirmwareVersion, InvalidValue, LogFormat, RequiredPcrs,
+    SimulatedTpms, Ttl,
 };
 
 /// The reference configuration.
@@ -83,6 +83,10 @@ pub struct EnrollmentConfig {
     pub ek_roots: Option<PathBuf>,
     /// The folder of the vendors' intermediates.
     pub ek_intermediates: Option<PathBuf>,
+    /// The folder of the vendors' revocation lists.
+    pub ek_crls: Option<PathBuf>,
+    /// What is asked of them.
+    pub crl: CrlMode,
     /// EKs that an operator listed.
     pub ek_allow_list: Vec<EkFingerprint>,
 }

@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use holdfast_proof::ek_certificate::Revocation;
+
 use super::load::parse;
 use super::{Config, ConfigError, REFERENCE};
 
@@ -81,6 +83,16 @@ fn values_that_contradict_are_refused() {
     insta::assert_snapshot!(with("[svid]\nx509-ttl = \"73h\""), @"`/etc/holdfast/attestor.toml`: `svid.x509-ttl` has to be from 1m to 72h");
     insta::assert_snapshot!(with("[svid]\njwt-ttl = \"30s\""), @"`/etc/holdfast/attestor.toml`: `svid.jwt-ttl` has to be from 1m to 1h");
     insta::assert_snapshot!(with("[policy]\nblock = [8]"), @"`/etc/holdfast/attestor.toml`: `policy.block` names a PCR that `policy.required-pcrs` does not");
+    insta::assert_snapshot!(with("[enrollment]\ncrl = \"require\""), @r#"`/etc/holdfast/attestor.toml`: `enrollment.crl` needs the folder `enrollment.ek-crls`, and that folder needs a `crl` other than "off""#);
+    insta::assert_snapshot!(with("[enrollment]\nek-crls = \"/etc/crls\""), @r#"`/etc/holdfast/attestor.toml`: `enrollment.crl` needs the folder `enrollment.ek-crls`, and that folder needs a `crl` other than "off""#);
+    insta::assert_snapshot!(with("[enrollment]\ncrl = \"maybe\""), @r#"
+    `/etc/holdfast/attestor.toml` is not a configuration of holdfast-attestor:
+    TOML parse error at line 3, column 7
+      |
+    3 | crl = "maybe"
+      |       ^^^^^^^
+    unknown variant `maybe`, expected one of `off`, `where-there-is-one`, `require`
+    "#);
     insta::assert_snapshot!(with("[log]\nlevel = \"a=b=c\""), @"`/etc/holdfast/attestor.toml`: `log.level` is not a tracing filter");
 }
 
@@ -107,6 +119,44 @@ fn a_folder_of_certificates_has_nothing_else() {
         config.enrollment_policy(),
         Err(ConfigError::NoCertificate { .. })
     ));
+}
+
+#[test]
+fn a_folder_of_revocation_lists_has_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = |mode: &str| {
+        let text = format!(
+            "trust-domain = \"a\"\n[enrollment]\ncrl = \"{mode}\"\nek-crls = \"{}\"",
+            folder.path().display()
+        );
+        load(&text).unwrap().enrollment_policy()
+    };
+    let count = |mode: &str| match policy(mode).unwrap().revocation {
+        Revocation::Require(lists) | Revocation::WhereThereIsOne(lists) => lists.len(),
+        Revocation::Off => panic!("{mode} is not off"),
+    };
+    assert_eq!(count("require"), 0);
+    let der = include_bytes!("../../../proof/testdata/ek/good.crl");
+    let pem = pem("X509 CRL", der);
+    std::fs::write(folder.path().join("a.crl"), der).unwrap();
+    std::fs::write(folder.path().join("b.pem"), pem.repeat(2)).unwrap();
+    assert_eq!((count("require"), count("where-there-is-one")), (3, 3));
+
+    // A list that cannot be read would be one that revokes nothing, so nothing starts.
+    for spoiled in ["notes".to_owned(), pem.replace("MII", "MIJ"), String::new()] {
+        std::fs::write(folder.path().join("c.pem"), spoiled).unwrap();
+        let error = policy("where-there-is-one").unwrap_err();
+        assert!(
+            matches!(&error, ConfigError::RevocationList { path, .. } if path.ends_with("c.pem")),
+            "{error}"
+        );
+    }
+}
+
+/// Bytes as a PEM block.
+fn pem(label: &str, der: &[u8]) -> String {
+    let body = data_encoding::BASE64.encode(der);
+    format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n")
 }
 
 #[test]

@@ -133,6 +133,19 @@ impl TryFrom<String> for FirmwareVersion {
     }
 }
 
+/// What is asked of revocation lists.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CrlMode {
+    /// Nothing.
+    #[default]
+    Off,
+    /// An issuer's lists count where it has some.
+    WhereThereIsOne,
+    /// Every issuer has to have one.
+    Require,
+}
+
 /// Whether a refused host learns which check refused it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(from = "bool")]

@@ -60,7 +60,14 @@ fn by_certificate(
     for bytes in &request.ek_intermediates {
         intermediates.push(Certificate::parse(bytes).map_err(untrusted)?);
     }
-    ek_certificate::verify(&certificate, ek, &intermediates, &policy.roots, now)
-        .map(|_| ())
-        .map_err(untrusted)
+    ek_certificate::verify(
+        &certificate,
+        ek,
+        &intermediates,
+        &policy.roots,
+        &policy.revocation,
+        now,
+    )
+    .map(|_| ())
+    .map_err(untrusted)
 }

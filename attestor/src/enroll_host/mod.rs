@@ -13,7 +13,7 @@ mod tests;
 use std::collections::BTreeSet;
 use std::fmt;
 
-use holdfast_proof::ek_certificate::Certificate;
+use holdfast_proof::ek_certificate::{Certificate, Revocation};
 use holdfast_proof::evidence::Nonce;
 use holdfast_proof::tpm::Public;
 use holdfast_protocol::evidence::Signed;
@@ -35,6 +35,8 @@ pub struct EnrollmentPolicy {
     pub roots: Vec<Certificate>,
     /// Vendors' intermediates, beside those that a host sends.
     pub intermediates: Vec<Certificate>,
+    /// The vendors' revocation lists.
+    pub revocation: Revocation,
     /// EKs that an operator listed.
     pub allowed: BTreeSet<EkFingerprint>,
 }

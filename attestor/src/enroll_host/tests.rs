@@ -31,6 +31,7 @@ fn policy() -> EnrollmentPolicy {
         simulated: Simulated::Refuse,
         roots: Vec::new(),
         intermediates: Vec::new(),
+        revocation: holdfast_proof::ek_certificate::Revocation::Off,
         allowed: BTreeSet::new(),
     }
 }

@@ -5,18 +5,30 @@
 use std::path::Path;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
+    IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevocationReason, RevokedCertParams, SerialNumber,
+    date_time_ymd,
 };
 
 use super::Scratch;
 
 /// A root and an issuing authority below it, both P-256, with files as `swtpm_localca` wants them. Several TPMs may
 /// share one: they are then chips of the same vendor. Two authorities do not trust each other.
-#[derive(Debug)]
 pub struct EkAuthority {
     scratch: Scratch,
-    root_der: Vec<u8>,
-    issuer_der: Vec<u8>,
+    root: Authority,
+    issuer: Authority,
+}
+
+type Authority = CertifiedIssuer<'static, KeyPair>;
+
+/// How long a revocation list is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListAge {
+    /// Now and for years.
+    Current,
+    /// It should have been followed by another long ago.
+    Expired,
 }
 
 impl EkAuthority {
@@ -59,20 +71,36 @@ impl EkAuthority {
             ),
         );
         Self {
-            root_der: root.der().to_vec(),
-            issuer_der: issuer.der().to_vec(),
             scratch,
+            root,
+            issuer,
         }
     }
 
     /// The root certificate, DER: what a verifier has to trust.
     pub fn root_der(&self) -> &[u8] {
-        &self.root_der
+        self.root.der()
     }
 
     /// The intermediate that signs EK certificates, DER: what a verifier has to find.
     pub fn issuer_der(&self) -> &[u8] {
-        &self.issuer_der
+        self.issuer.der()
+    }
+
+    /// The root's revocation list, DER: it names nobody.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn root_list(&self) -> Vec<u8> {
+        list(&self.root, &[], ListAge::Current)
+    }
+
+    /// The revocation list of the intermediate, DER, which names EK certificates by their serial numbers.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn issuer_list(&self, serials: &[Vec<u8>], age: ListAge) -> Vec<u8> {
+        list(&self.issuer, serials, age)
     }
 
     pub(super) fn setup_conf(&self) -> std::path::PathBuf {
@@ -97,6 +125,31 @@ impl Default for EkAuthority {
     fn default() -> Self {
         Self::new()
     }
+}
+
+fn list(authority: &Authority, serials: &[Vec<u8>], age: ListAge) -> Vec<u8> {
+    let named = |serial: &Vec<u8>| RevokedCertParams {
+        serial_number: SerialNumber::from_slice(serial),
+        revocation_time: date_time_ymd(2020, 1, 1),
+        reason_code: Some(RevocationReason::KeyCompromise),
+        invalidity_date: None,
+    };
+    let params = CertificateRevocationListParams {
+        this_update: date_time_ymd(2020, 1, 1),
+        next_update: match age {
+            ListAge::Current => date_time_ymd(2100, 1, 1),
+            ListAge::Expired => date_time_ymd(2020, 2, 1),
+        },
+        crl_number: 1_u64.into(),
+        issuing_distribution_point: None,
+        revoked_certs: serials.iter().map(named).collect(),
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    params
+        .signed_by(authority)
+        .expect("a revocation list")
+        .der()
+        .to_vec()
 }
 
 fn key() -> KeyPair {

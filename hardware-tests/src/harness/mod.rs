@@ -23,7 +23,7 @@ mod wait;
 mod window;
 mod wire;
 
-pub use self::authority::EkAuthority;
+pub use self::authority::{EkAuthority, ListAge};
 pub use self::claude::{bare_claude, claude};
 pub use self::command::CommandCode;
 pub use self::daemon::{Daemon, Ready, bin};

@@ -1,9 +1,10 @@
 //! Promise 1: no identity without a fresh, verified quote of this host.
 
-use std::process::Command;
+use std::io::Write;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use holdfast_hardware_tests::harness::{EkAuthority, EkKind, Scratch, Swtpm};
+use holdfast_hardware_tests::harness::{EkAuthority, EkKind, ListAge, Scratch, Swtpm};
 use holdfast_hardware_tests::world::{Attestor, Ran, World};
 use holdfast_proof::svid::Svid;
 use holdfast_protocol::wire::attestor::host_client::HostClient;
@@ -76,6 +77,71 @@ fn a_certificate_of_a_vendor_that_is_not_trusted_lets_nobody_join() {
     let log = world.attestor.log();
     assert!(log.contains("reason=ek-trust"), "{log}");
     assert!(hosts(&world).is_empty());
+}
+
+#[test]
+fn a_revoked_ek_certificate_lets_nobody_join() {
+    let of_tpm = |tpm: &Swtpm| ek_serial(tpm);
+    let other = |_: &Swtpm| vec![1, 2, 3];
+    // (whom the issuer's list names, how old it is, what is asked of lists, why the host is refused)
+    let revoked = "is revoked by the list";
+    let expired = "is outside its validity";
+    for (policy, age, named, why) in [
+        (
+            "where-there-is-one",
+            ListAge::Current,
+            of_tpm as fn(&Swtpm) -> Vec<u8>,
+            Some(revoked),
+        ),
+        ("require", ListAge::Expired, of_tpm, Some(revoked)),
+        ("require", ListAge::Expired, other, Some(expired)),
+        ("where-there-is-one", ListAge::Expired, other, Some(expired)),
+        ("require", ListAge::Current, other, None),
+    ] {
+        let world = World::start_under(|scratch, tpm, vendor| {
+            let lists = scratch.folder("ek-crls");
+            std::fs::write(lists.join("root.crl"), vendor.root_list()).unwrap();
+            let list = vendor.issuer_list(&[named(tpm)], age);
+            std::fs::write(lists.join("issuer.crl"), list).unwrap();
+            let more = format!("crl = \"{policy}\"\nek-crls = \"{}\"\n", lists.display());
+            by_vendor_with(scratch, vendor, &more)
+        });
+        let ran = enroll_by_authority(&world);
+        let log = world.attestor.log();
+        match why {
+            Some(why) => {
+                assert_ne!(ran.code, 0);
+                let told = "enrollment refused: ek-trust";
+                assert!(ran.stderr.contains(told), "{ran:#?}");
+                assert!(log.contains(why) && log.contains("issuer.crl"), "{log}");
+                assert!(hosts(&world).is_empty());
+            }
+            None => {
+                ran.success();
+                assert_eq!(hosts(&world)[0]["ek_trust"], "certificate");
+            }
+        }
+    }
+}
+
+#[test]
+fn where_every_issuer_needs_a_list_one_without_refuses() {
+    let world = World::start_under(|scratch, _, vendor| {
+        let lists = scratch.folder("ek-crls");
+        std::fs::write(lists.join("root.crl"), vendor.root_list()).unwrap();
+        let more = format!("crl = \"require\"\nek-crls = \"{}\"\n", lists.display());
+        by_vendor_with(scratch, vendor, &more)
+    });
+    let refused = enroll_by_authority(&world);
+    assert_ne!(refused.code, 0);
+    let log = world.attestor.log();
+    assert!(
+        log.contains("there is no revocation list of an issuer"),
+        "{log}"
+    );
+    // The operator may still answer for the machine, as for any whose maker nobody trusts.
+    world.enroll().success();
+    assert_eq!(hosts(&world)[0]["ek_trust"], "token");
 }
 
 #[test]
@@ -208,7 +274,7 @@ pub fn by_vendor(scratch: &Scratch, vendor: &EkAuthority) -> Attestor {
     by_vendor_with(scratch, vendor, "")
 }
 
-/// The same, with more configuration (TOML tables of their own).
+/// The same, with more configuration: keys of the table `enrollment`, then TOML tables of their own.
 pub fn by_vendor_with(scratch: &Scratch, vendor: &EkAuthority, tables: &str) -> Attestor {
     let (roots, issuers) = (scratch.folder("ek-roots"), scratch.folder("ek-issuers"));
     std::fs::write(roots.join("root.der"), vendor.root_der()).unwrap();
@@ -234,6 +300,22 @@ fn allowing(scratch: &Scratch, tpm: &Swtpm) -> Attestor {
     let text = String::from_utf8(output.stdout).unwrap();
     let fingerprint = text.split_whitespace().next().unwrap();
     Attestor::start_with(scratch, &format!("ek-allow-list = [\"{fingerprint}\"]\n"))
+}
+
+/// The serial number of a TPM's EK certificate, as stock tools read it.
+fn ek_serial(tpm: &Swtpm) -> Vec<u8> {
+    let der = tpm.tools().run("nvread", ["0x1c00002"]);
+    let mut openssl = Command::new("openssl")
+        .args(["x509", "-inform", "der", "-noout", "-serial"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    openssl.stdin.take().unwrap().write_all(&der).unwrap();
+    let output = openssl.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let digits = text.trim().strip_prefix("serial=").unwrap();
+    data_encoding::HEXUPPER.decode(digits.as_bytes()).unwrap()
 }
 
 /// Enrolls the host by what its EK is alone.

@@ -33,6 +33,23 @@ pub enum EkCertificateError {
     /// The issuer may not issue it: not a CA, without the usage, or too long a path.
     #[error("an issuer is not entitled to issue the certificate")]
     NotEntitled,
+    /// An issuer has revoked a certificate.
+    #[error("a certificate is revoked by the list `{list}`: {reason}")]
+    Revoked {
+        /// The list's name.
+        list: String,
+        /// The issuer's reason, in words.
+        reason: &'static str,
+    },
+    /// A revocation list is older than it may be, or not valid yet.
+    #[error("the revocation list `{0}` is outside its validity")]
+    ExpiredList(String),
+    /// A revocation list was not signed by the issuer that it names, or that issuer may not sign lists.
+    #[error("the revocation list `{0}` is not signed by its issuer")]
+    ForgedList(String),
+    /// Policy wants a revocation list of every issuer, and one has none.
+    #[error("there is no revocation list of an issuer")]
+    NoList,
     /// No issuer is known.
     #[error("no path leads to a trusted root")]
     NoPath,

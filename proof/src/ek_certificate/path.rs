@@ -4,7 +4,7 @@
 
 use holdfast_protocol::{Sha256Digest, Timestamp};
 
-use super::{Certificate, EkCertificateError, signature};
+use super::{Certificate, EkCertificateError, Revocation, signature};
 
 /// The most intermediate certificates between an EK certificate and its root.
 pub const MAX_PATH: usize = 5;
@@ -21,11 +21,13 @@ pub(super) fn find(
     leaf: &Certificate,
     intermediates: &[Certificate],
     roots: &[Certificate],
+    revocation: &Revocation,
     now: Timestamp,
 ) -> Result<Path, EkCertificateError> {
     let mut search = Search {
         intermediates,
         roots,
+        revocation,
         now,
         signatures_left: MAX_SIGNATURES,
         refusal: None,
@@ -38,6 +40,7 @@ pub(super) fn find(
 struct Search<'a> {
     intermediates: &'a [Certificate],
     roots: &'a [Certificate],
+    revocation: &'a Revocation,
     now: Timestamp,
     signatures_left: usize,
     /// Why the first issuer that was named did not do: it says more than that no path was found.
@@ -78,7 +81,11 @@ impl Search<'_> {
             .and_then(|()| issuer.check_validity(self.now))
             .and_then(|()| {
                 self.signatures_left -= 1;
-                signature::verify(certificate, issuer)
+                signature::verify(&certificate.signed, issuer)
+            })
+            .and_then(|()| {
+                self.revocation
+                    .check(certificate, issuer, self.now, &mut self.signatures_left)
             });
         match verdict {
             Ok(()) => true,

@@ -7,6 +7,7 @@ use der::asn1::{AnyRef, ObjectIdentifier};
 use der::{Decode, Sequence};
 use x509_cert::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 
+use super::signed::Signed;
 use super::{Certificate, EkCertificateError};
 
 const fn oid(text: &str) -> ObjectIdentifier {
@@ -43,12 +44,9 @@ struct PssParameters<'a> {
     _trailer: Option<AnyRef<'a>>,
 }
 
-/// Checks that the key of `issuer` signed `certificate`.
-pub(super) fn verify(
-    certificate: &Certificate,
-    issuer: &Certificate,
-) -> Result<(), EkCertificateError> {
-    let scheme = certificate
+/// Checks that the key of `issuer` signed what is `signed`.
+pub(super) fn verify(signed: &Signed, issuer: &Certificate) -> Result<(), EkCertificateError> {
+    let scheme = signed
         .algorithm()
         .ok_or(EkCertificateError::Malformed("signatureAlgorithm"))?;
     let key = SubjectPublicKeyInfoRef::from_der(&issuer.spki)
@@ -59,7 +57,7 @@ pub(super) fn verify(
         .as_bytes()
         .ok_or(EkCertificateError::Malformed("subjectPublicKey"))?;
     UnparsedPublicKey::new(algorithm, bits)
-        .verify(&certificate.signed, &certificate.signature)
+        .verify(&signed.content, &signed.signature)
         .map_err(|_| EkCertificateError::Signature)
 }
 

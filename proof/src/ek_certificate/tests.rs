@@ -11,6 +11,8 @@ use rcgen::{
     KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SignatureAlgorithm, date_time_ymd,
 };
 
+mod lists;
+
 use super::*;
 use crate::tpm::{KeyKind, PublicKey};
 
@@ -46,6 +48,7 @@ fn verify_real(ek: &[u8], leaf: &[u8], now: Timestamp) -> Result<VouchedEk, EkCe
         &public(ek),
         &[certificate(ISSUER)],
         &[certificate(ROOT)],
+        &Revocation::Off,
         now,
     )
 }
@@ -87,10 +90,20 @@ fn without_intermediate_or_root_there_is_no_path() {
     let (issuer, root) = (certificate(ISSUER), certificate(ROOT));
     let none = Err(EkCertificateError::NoPath);
     assert_eq!(
-        verify(&leaf, &ek, &[], std::slice::from_ref(&root), NOW),
+        verify(
+            &leaf,
+            &ek,
+            &[],
+            std::slice::from_ref(&root),
+            &Revocation::Off,
+            NOW
+        ),
         none
     );
-    assert_eq!(verify(&leaf, &ek, &[issuer, root], &[], NOW), none);
+    assert_eq!(
+        verify(&leaf, &ek, &[issuer, root], &[], &Revocation::Off, NOW),
+        none
+    );
 }
 
 #[test]
@@ -127,7 +140,14 @@ fn every_changed_byte_of_a_certificate_is_refused() {
         if let Ok(changed) = Certificate::parse(&bytes) {
             let roots = [certificate(ROOT)];
             let issuers = [certificate(ISSUER)];
-            let verdict = verify(&changed, &public(RSA.0), &issuers, &roots, NOW);
+            let verdict = verify(
+                &changed,
+                &public(RSA.0),
+                &issuers,
+                &roots,
+                &Revocation::Off,
+                NOW,
+            );
             assert!(verdict.is_err(), "byte {at}");
         }
     }
@@ -188,7 +208,14 @@ fn verify_own(
 ) -> Result<VouchedEk, EkCertificateError> {
     let parse = |ca: &&Ca| certificate(ca.as_ref().der());
     let intermediates: Vec<_> = intermediates.iter().map(parse).collect();
-    verify(leaf, &public(EK), &intermediates, &[parse(&root)], NOW)
+    verify(
+        leaf,
+        &public(EK),
+        &intermediates,
+        &[parse(&root)],
+        &Revocation::Off,
+        NOW,
+    )
 }
 
 #[test]

@@ -3,17 +3,17 @@
 //! Names stay raw bytes and are only compared: makers encode them in ways that strict parsers refuse. What is signed is
 //! the original encoding.
 
-use der::asn1::{AnyRef, BitStringRef, ObjectIdentifier};
-use der::{Decode, Encode, Sequence, SliceReader};
+use der::asn1::{AnyRef, BitStringRef, ObjectIdentifier, OctetString};
+use der::{Decode, Encode, Sequence};
 use holdfast_protocol::{Sha256Digest, Timestamp};
 use x509_cert::ext::pkix::{
     AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectKeyIdentifier,
 };
 use x509_cert::ext::{Extension, Extensions};
-use x509_cert::spki::AlgorithmIdentifierRef;
 use x509_cert::time::Validity;
 
 use super::EkCertificateError;
+use super::signed::{self, Signed, distinct, first_element};
 use crate::hash::sha256;
 use crate::tpm::PublicKey;
 
@@ -23,7 +23,7 @@ const EXTENDED_KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.2
 const SUBJECT_ALT_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.17");
 const CERTIFICATE_POLICIES: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.32");
 const SUBJECT_KEY_ID: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.14");
-const AUTHORITY_KEY_ID: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.35");
+pub(super) const AUTHORITY_KEY_ID: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.35");
 
 /// The critical extensions that are processed here, or that restrict nothing that is decided here: SAN names the TPM's model,
 /// and policies are not required.
@@ -39,10 +39,9 @@ const UNDERSTOOD: [ObjectIdentifier; 5] = [
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
     der: Vec<u8>,
-    /// What the signature covers.
-    pub(super) signed: Vec<u8>,
-    pub(super) signature_algorithm: Vec<u8>,
-    pub(super) signature: Vec<u8>,
+    pub(super) signed: Signed,
+    /// The serial number, as its DER element: makers have longer ones than RFC 5280 allows.
+    serial: Vec<u8>,
     issuer: Vec<u8>,
     subject: Vec<u8>,
     validity: Validity,
@@ -50,20 +49,12 @@ pub struct Certificate {
     extensions: Vec<Extension>,
 }
 
-/// Certificate (RFC 5280 §4.1).
-#[derive(Sequence)]
-struct Outer<'a> {
-    tbs: AnyRef<'a>,
-    signature_algorithm: AnyRef<'a>,
-    signature: BitStringRef<'a>,
-}
-
 /// TBSCertificate, with everything raw that is only compared or handed on.
 #[derive(Sequence)]
 struct Tbs<'a> {
     #[asn1(context_specific = "0", default = "v1", tag_mode = "EXPLICIT")]
     version: u8,
-    _serial: AnyRef<'a>,
+    serial: AnyRef<'a>,
     signature: AnyRef<'a>,
     issuer: AnyRef<'a>,
     validity: Validity,
@@ -97,39 +88,21 @@ impl Certificate {
     }
 
     fn read(bytes: &[u8]) -> der::Result<Self> {
-        let outer = Outer::from_der(bytes)?;
-        let tbs: Tbs<'_> = outer.tbs.decode_as()?;
-        let signature_algorithm = outer.signature_algorithm.to_der()?;
-        // A signature is whole bytes; with unused bits, one signature would have several spellings.
-        let signature = outer
-            .signature
-            .as_bytes()
-            .ok_or(der::Tag::BitString.value_error())?
-            .to_vec();
-        if tbs.signature.to_der()? != signature_algorithm || tbs.version > 2 {
+        let (signed, content) = Signed::read(bytes)?;
+        let tbs: Tbs<'_> = content.decode_as()?;
+        signed.check_algorithm(tbs.signature)?;
+        if tbs.version > 2 {
             return Err(der::Tag::Sequence.value_error().into());
-        }
-        let extensions = tbs.extensions.unwrap_or_default();
-        for (index, extension) in extensions.iter().enumerate() {
-            // An extension that stands twice could be read one way by one reader and another way by the next.
-            if extensions
-                .iter()
-                .skip(index + 1)
-                .any(|other| other.extn_id == extension.extn_id)
-            {
-                return Err(der::Tag::Sequence.value_error().into());
-            }
         }
         Ok(Self {
             der: bytes.to_vec(),
-            signed: outer.tbs.to_der()?,
-            signature_algorithm,
-            signature,
+            signed,
+            serial: tbs.serial.to_der()?,
             issuer: tbs.issuer.to_der()?,
             subject: tbs.subject.to_der()?,
             validity: tbs.validity,
             spki: tbs.spki.to_der()?,
-            extensions,
+            extensions: distinct(tbs.extensions)?,
         })
     }
 
@@ -148,8 +121,26 @@ impl Certificate {
         PublicKey::from_spki_der(&self.spki)
     }
 
-    pub(super) fn algorithm(&self) -> Option<AlgorithmIdentifierRef<'_>> {
-        AlgorithmIdentifierRef::from_der(&self.signature_algorithm).ok()
+    pub(super) fn serial(&self) -> &[u8] {
+        &self.serial
+    }
+
+    pub(super) fn has_subject(&self, name: &[u8]) -> bool {
+        self.subject == name
+    }
+
+    /// The identifier of its key, where it names one.
+    pub(super) fn key_id(&self) -> Option<OctetString> {
+        self.extension::<SubjectKeyIdentifier>(SUBJECT_KEY_ID)
+            .ok()
+            .flatten()
+            .map(|id| id.0)
+    }
+
+    /// Whether its key usage allows revocation lists (RFC 5280 §4.2.1.3).
+    pub(super) fn may_sign_lists(&self) -> Result<bool, EkCertificateError> {
+        let usage = self.extension::<KeyUsage>(KEY_USAGE)?;
+        Ok(usage.is_none_or(|usage| usage.crl_sign()))
     }
 
     pub(super) fn check_validity(&self, now: Timestamp) -> Result<(), EkCertificateError> {
@@ -208,34 +199,18 @@ impl Certificate {
             .ok()
             .flatten()
             .and_then(|id| id.key_identifier);
-        let subject = issuer
-            .extension::<SubjectKeyIdentifier>(SUBJECT_KEY_ID)
-            .ok()
-            .flatten();
-        matches!((authority, subject), (Some(wanted), Some(SubjectKeyIdentifier(found))) if wanted == found)
+        matches!((authority, issuer.key_id()), (Some(wanted), Some(found)) if wanted == found)
     }
 
     fn check_critical(&self) -> Result<(), EkCertificateError> {
-        let unknown = self
-            .extensions
-            .iter()
-            .find(|extension| extension.critical && !UNDERSTOOD.contains(&extension.extn_id));
-        match unknown {
-            Some(extension) => Err(EkCertificateError::CriticalExtension(extension.extn_id)),
-            None => Ok(()),
-        }
+        signed::check_critical(&self.extensions, &UNDERSTOOD)
     }
 
     fn extension<'a, T: Decode<'a>>(
         &'a self,
         id: ObjectIdentifier,
     ) -> Result<Option<T>, EkCertificateError> {
-        self.extensions
-            .iter()
-            .find(|extension| extension.extn_id == id)
-            .map(|extension| T::from_der(extension.extn_value.as_bytes()))
-            .transpose()
-            .map_err(|_| EkCertificateError::Malformed("extensions"))
+        signed::extension(&self.extensions, id)
     }
 }
 
@@ -245,12 +220,4 @@ fn without_tcg_header(bytes: &[u8]) -> &[u8] {
         [0x10, 0x01, 0x00, _, _, certificate @ ..] => certificate,
         _ => bytes,
     }
-}
-
-/// The first DER element, without what follows it.
-fn first_element(bytes: &[u8]) -> Option<Vec<u8>> {
-    let mut reader = SliceReader::new(bytes).ok()?;
-    let element = AnyRef::decode(&mut reader).ok()?;
-    // Nothing is lost when it is encoded again: the reader takes only the one length encoding that DER allows.
-    element.to_der().ok()
 }

@@ -44,6 +44,7 @@ impl Fixture {
                 simulated: Simulated::Refuse,
                 roots: Vec::new(),
                 intermediates: Vec::new(),
+                revocation: holdfast_proof::ek_certificate::Revocation::Off,
                 allowed: Default::default(),
             },
             evidence: policy(),
