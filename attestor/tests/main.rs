@@ -1,6 +1,8 @@
 //! The attestor as its operator meets it: the program, its exit codes, its files.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+mod ek_trust;
+
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;

@@ -21,6 +21,8 @@ fuzz_target!(|data: &[u8]| {
         Certificate::parse(certificate.as_der()).as_ref(),
         Ok(&certificate)
     );
+    let words = [certificate.subject_words(), certificate.issuer_words()];
+    assert!(!words.concat().contains(char::is_control));
     let recorded = |bytes| Certificate::parse(bytes).expect("a recorded certificate");
     let (leaf, issuer, root) = (recorded(LEAF), recorded(ISSUER), recorded(ROOT));
     let ek = Public::parse_sized(EK).expect("a recorded key");

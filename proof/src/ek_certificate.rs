@@ -4,6 +4,7 @@
 //! their substance: signatures, validity, CA constraints and the key itself are always checked. Revocation
 //! lists are files that the caller has; none is fetched.
 
+mod description;
 mod error;
 mod path;
 mod revocation;
@@ -11,6 +12,7 @@ mod signature;
 mod signed;
 mod x509;
 
+pub use description::KeyWords;
 pub use error::EkCertificateError;
 pub use path::MAX_PATH;
 pub use revocation::{Revocation, RevocationList};
@@ -52,6 +54,18 @@ pub fn verify(
     if certificate.key() != Some(key) {
         return Err(EkCertificateError::OtherKey);
     }
+    verify_path(certificate, intermediates, roots, revocation, now)
+}
+
+/// As [`verify`], for a certificate alone: whether a trusted maker vouches for the key in it, whosever that is. It must never
+/// stand for [`verify`] where a host shows a key.
+pub fn verify_path(
+    certificate: &Certificate,
+    intermediates: &[Certificate],
+    roots: &[Certificate],
+    revocation: &Revocation,
+    now: Timestamp,
+) -> Result<VouchedEk, EkCertificateError> {
     certificate.check_leaf(EK_USAGE)?;
     certificate.check_validity(now)?;
     let path = path::find(certificate, intermediates, roots, revocation, now)?;

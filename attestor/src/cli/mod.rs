@@ -6,6 +6,7 @@
 mod audit;
 mod authority;
 mod bundle;
+mod ek_roots;
 mod host;
 mod init;
 mod outcome;
@@ -68,6 +69,9 @@ pub enum Command {
     /// One-time tokens, with which hosts join.
     #[command(subcommand)]
     Token(token::Token),
+    /// The roots of TPM vendors that EK certificates may lead to.
+    #[command(subcommand)]
+    EkRoots(ek_roots::EkRoots),
     /// The audit logs that hosts have sent.
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -101,6 +105,7 @@ impl Args {
             }
             Command::Host(command) => host::run(&command, &config, form).await,
             Command::Token(command) => token::run(&command, &config, form).await,
+            Command::EkRoots(command) => ek_roots::run(&command, &config, form),
             Command::Audit(command) => audit::run(&command, &config, form).await,
             Command::Authority(command) => authority::run(&command, &config, form),
             Command::Bundle(bundle::Bundle::Show) => bundle::show(&config, form),

@@ -14,6 +14,7 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use zeroize::Zeroizing;
 
 use super::{Config, CrlMode, EnrollmentConfig};
+use crate::ek_roots::Filed;
 use crate::enroll_host::EnrollmentPolicy;
 use crate::store::sql::{InvalidPostgresUrl, PostgresUrl};
 
@@ -234,13 +235,41 @@ pub(super) fn postgres_url(file: &Path) -> Result<PostgresUrl, ConfigError> {
         })
 }
 
-/// The certificates in the files of a folder, by file name.
+/// The certificates of a folder.
 fn certificates(folder: Option<&Path>) -> Result<Vec<Certificate>, ConfigError> {
+    let filed = folder.map(certificates_in).transpose()?;
+    Ok(filed
+        .unwrap_or_default()
+        .into_iter()
+        .map(|filed| filed.certificate)
+        .collect())
+}
+
+/// The certificates in the files of a folder, by file name.
+pub(super) fn certificates_in(folder: &Path) -> Result<Vec<Filed>, ConfigError> {
     let mut certificates = Vec::new();
-    for (path, bytes) in folder.map(files).transpose()?.unwrap_or_default() {
-        certificates.extend(from_file(&bytes).ok_or(ConfigError::NoCertificate { path })?);
+    for (path, bytes) in files(folder)? {
+        certificates.extend(filed(path, &bytes)?);
     }
     Ok(certificates)
+}
+
+/// The certificates in a file.
+pub(super) fn certificates_of(path: &Path) -> Result<Vec<Filed>, ConfigError> {
+    filed(path.to_owned(), &bounded(path)?)
+}
+
+fn filed(file: PathBuf, bytes: &[u8]) -> Result<Vec<Filed>, ConfigError> {
+    let Some(found) = from_file(bytes) else {
+        return Err(ConfigError::NoCertificate { path: file });
+    };
+    Ok(found
+        .into_iter()
+        .map(|certificate| Filed {
+            file: file.clone(),
+            certificate,
+        })
+        .collect())
 }
 
 /// The files of a folder, by name.
@@ -257,20 +286,27 @@ pub(super) fn files(folder: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>, ConfigErro
         }
     }
     files.sort();
-    let mut contents = Vec::new();
-    for path in files {
-        let mut bytes = Vec::new();
-        std::fs::File::open(&path)
-            .and_then(|file| file.take(MAX_FILE).read_to_end(&mut bytes))
-            .map_err(unreadable(&path))?;
-        contents.push((path, bytes));
-    }
-    Ok(contents)
+    files
+        .into_iter()
+        .map(|path| bounded(&path).map(|bytes| (path, bytes)))
+        .collect()
 }
 
-/// One certificate in DER, or at least one in PEM.
+/// A file's content, cut where it is longer than anything that is expected.
+fn bounded(path: &Path) -> Result<Vec<u8>, ConfigError> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(MAX_FILE).read_to_end(&mut bytes))
+        .map_err(|source| ConfigError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
+    Ok(bytes)
+}
+
+/// One certificate in DER, as it may lie in NV, or at least one in PEM.
 fn from_file(bytes: &[u8]) -> Option<Vec<Certificate>> {
-    let found: Vec<Certificate> = if bytes.first() == Some(&0x30) {
+    let found: Vec<Certificate> = if matches!(bytes, [0x30, ..] | [0x10, 0x01, ..]) {
         vec![Certificate::parse(bytes).ok()?]
     } else {
         CertificateDer::pem_slice_iter(bytes)

@@ -17,6 +17,7 @@ use holdfast_protocol::id::TrustDomain;
 use serde::Deserialize;
 
 use crate::certify::ServerName;
+use crate::ek_roots::Filed;
 use crate::enroll_host::EnrollmentPolicy;
 use crate::mirror_audit::Limits;
 use crate::registry::EkFingerprint;
@@ -154,6 +155,14 @@ pub struct LogConfig {
     pub level: String,
 }
 
+/// The certificates in a file, DER or PEM.
+///
+/// # Errors
+/// [`ConfigError`] if it cannot be read, or holds none or something beside them.
+pub fn certificates_of(path: &Path) -> Result<Vec<Filed>, ConfigError> {
+    load::certificates_of(path)
+}
+
 impl Config {
     /// Reads and validates a file.
     ///
@@ -169,6 +178,15 @@ impl Config {
     /// [`ConfigError`] if one of its folders cannot be read, or has a file that is no certificate.
     pub fn enrollment_policy(&self) -> Result<EnrollmentPolicy, ConfigError> {
         load::enrollment_policy(&self.enrollment)
+    }
+
+    /// The roots that EK certificates may lead to, with their files; `None` where no folder is named.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if the folder cannot be read, or has a file that is no certificate.
+    pub fn ek_roots(&self) -> Result<Option<Vec<Filed>>, ConfigError> {
+        let folder = self.enrollment.ek_roots.as_deref();
+        folder.map(load::certificates_in).transpose()
     }
 
     /// Where the registry lives.

@@ -3,7 +3,7 @@
 //!
 //! A certificate that fails is not forgiven: it just vouches for nothing.
 
-use holdfast_proof::ek_certificate::{self, Certificate, EkCertificateError};
+use holdfast_proof::ek_certificate::{self, Certificate, EkCertificateError, VouchedEk};
 use holdfast_proof::tpm::Public;
 use holdfast_protocol::Timestamp;
 use holdfast_protocol::words::with_causes;
@@ -50,24 +50,47 @@ fn by_certificate(
     if request.ek_certificate.is_empty() {
         return Err("the host has no ek certificate".to_owned());
     }
+    let certificate = Certificate::parse(&request.ek_certificate).map_err(untrusted)?;
+    let sent = request
+        .ek_intermediates
+        .iter()
+        .map(|bytes| Certificate::parse(bytes).map_err(untrusted))
+        .collect::<Result<Vec<_>, _>>()?;
+    with_path(policy, &sent, |intermediates, roots| {
+        let revocation = &policy.revocation;
+        ek_certificate::verify(&certificate, ek, intermediates, roots, revocation, now)
+    })
+    .map(drop)
+}
+
+/// Judges an EK certificate as [`super::admit`] does, before any host has shown the key; `sent` are the certificates that
+/// the host would send along.
+///
+/// # Errors
+/// What the operator would read of the refusal.
+pub fn judge_certificate(
+    certificate: &Certificate,
+    sent: &[Certificate],
+    policy: &EnrollmentPolicy,
+    now: Timestamp,
+) -> Result<VouchedEk, String> {
+    with_path(policy, sent, |intermediates, roots| {
+        ek_certificate::verify_path(certificate, intermediates, roots, &policy.revocation, now)
+    })
+}
+
+fn with_path(
+    policy: &EnrollmentPolicy,
+    sent: &[Certificate],
+    verify: impl FnOnce(&[Certificate], &[Certificate]) -> Result<VouchedEk, EkCertificateError>,
+) -> Result<VouchedEk, String> {
     if policy.roots.is_empty() {
         return Err("no vendor's root is configured".to_owned());
     }
-    let untrusted =
-        |error: EkCertificateError| format!("its ek certificate: {}", with_causes(&error));
-    let certificate = Certificate::parse(&request.ek_certificate).map_err(untrusted)?;
-    let mut intermediates = policy.intermediates.clone();
-    for bytes in &request.ek_intermediates {
-        intermediates.push(Certificate::parse(bytes).map_err(untrusted)?);
-    }
-    ek_certificate::verify(
-        &certificate,
-        ek,
-        &intermediates,
-        &policy.roots,
-        &policy.revocation,
-        now,
-    )
-    .map(|_| ())
-    .map_err(untrusted)
+    let intermediates = [policy.intermediates.as_slice(), sent].concat();
+    verify(&intermediates, &policy.roots).map_err(untrusted)
+}
+
+fn untrusted(error: EkCertificateError) -> String {
+    format!("its ek certificate: {}", with_causes(&error))
 }

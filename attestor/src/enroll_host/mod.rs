@@ -25,6 +25,7 @@ use crate::registry::{EkFingerprint, EkTrust, HostName, TokenHash, TokenRecord};
 
 pub use admit::admit;
 pub use confirm::confirm;
+pub use ek_trust::judge_certificate;
 
 /// Whom policy lets in.
 #[derive(Clone, Debug)]

@@ -14,18 +14,18 @@ const fn oid(text: &str) -> ObjectIdentifier {
     ObjectIdentifier::new_unwrap(text)
 }
 
-const RSA_ENCRYPTION: ObjectIdentifier = oid("1.2.840.113549.1.1.1");
+pub(super) const RSA_ENCRYPTION: ObjectIdentifier = oid("1.2.840.113549.1.1.1");
 const RSA_SHA256: ObjectIdentifier = oid("1.2.840.113549.1.1.11");
 const RSA_SHA384: ObjectIdentifier = oid("1.2.840.113549.1.1.12");
 const RSA_SHA512: ObjectIdentifier = oid("1.2.840.113549.1.1.13");
 const RSA_PSS: ObjectIdentifier = oid("1.2.840.113549.1.1.10");
-const EC_PUBLIC_KEY: ObjectIdentifier = oid("1.2.840.10045.2.1");
+pub(super) const EC_PUBLIC_KEY: ObjectIdentifier = oid("1.2.840.10045.2.1");
 const ECDSA_SHA256: ObjectIdentifier = oid("1.2.840.10045.4.3.2");
 const ECDSA_SHA384: ObjectIdentifier = oid("1.2.840.10045.4.3.3");
 const ECDSA_SHA512: ObjectIdentifier = oid("1.2.840.10045.4.3.4");
-const P256: ObjectIdentifier = oid("1.2.840.10045.3.1.7");
-const P384: ObjectIdentifier = oid("1.3.132.0.34");
-const P521: ObjectIdentifier = oid("1.3.132.0.35");
+pub(super) const P256: ObjectIdentifier = oid("1.2.840.10045.3.1.7");
+pub(super) const P384: ObjectIdentifier = oid("1.3.132.0.34");
+pub(super) const P521: ObjectIdentifier = oid("1.3.132.0.35");
 const SHA256: ObjectIdentifier = oid("2.16.840.1.101.3.4.2.1");
 const SHA384: ObjectIdentifier = oid("2.16.840.1.101.3.4.2.2");
 const SHA512: ObjectIdentifier = oid("2.16.840.1.101.3.4.2.3");

@@ -330,6 +330,43 @@ fn the_certified_key_is_read() {
     assert!(matches!(certificate(P384.1).key(), Some(PublicKey::Ecc(_))));
 }
 
+#[test]
+fn certificates_are_described_for_people() {
+    let (root, issuer, leaf) = (certificate(ROOT), certificate(ISSUER), certificate(P384.1));
+    assert_eq!(root.subject_words(), "CN=swtpm-localca-rootca");
+    assert_eq!(issuer.subject_words(), "CN=swtpm-localca");
+    assert_eq!(issuer.issuer_words(), root.subject_words());
+    assert!(root.is_self_issued() && !issuer.is_self_issued());
+    assert_eq!(root.key_words(), KeyWords::Rsa(3072));
+    assert_eq!(leaf.key_words(), KeyWords::Ecc("P-384"));
+    // 9999-12-31T23:59:59Z: no end that is known (RFC 5280 §4.1.2.5).
+    assert_eq!(root.not_after().as_secs(), 253_402_300_799);
+    assert_eq!(root.check_authority(NOW), Ok(()));
+    assert_eq!(
+        certificate(RSA.1).check_authority(NOW),
+        Err(EkCertificateError::NotEntitled)
+    );
+    let ended = root.not_after() + std::time::Duration::from_secs(1);
+    assert_eq!(
+        root.check_authority(ended),
+        Err(EkCertificateError::Validity)
+    );
+}
+
+#[test]
+fn a_name_cannot_move_what_is_around_it() {
+    let mut params = leaf_params();
+    let hostile = "a\u{1b}[2J\u{202e}b\nc".repeat(40);
+    params.distinguished_name.push(DnType::CommonName, hostile);
+    let words = leaf(&params, &root(BasicConstraints::Unconstrained)).subject_words();
+    assert!(words.chars().count() <= 256);
+    let bad = |c: char| c.is_control() || c == '\u{202e}';
+    assert!(
+        words.starts_with("CN=a") && !words.contains(bad),
+        "{words:?}"
+    );
+}
+
 proptest! {
     #[test]
     fn the_parser_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200), at in any::<prop::sample::Index>(), cut in any::<prop::sample::Index>()) {
@@ -339,7 +376,9 @@ proptest! {
         for (to, from) in changed.iter_mut().skip(at).zip(&bytes) {
             *to = *from;
         }
-        let _ = Certificate::parse(&changed);
+        if let Ok(changed) = Certificate::parse(&changed) {
+            let _ = (changed.subject_words(), changed.issuer_words(), changed.key_words());
+        }
         let _ = Certificate::parse(&changed[..cut.index(changed.len())]);
     }
 }

@@ -42,9 +42,9 @@ pub struct Certificate {
     pub(super) signed: Signed,
     /// The serial number, as its DER element: makers have longer ones than RFC 5280 allows.
     serial: Vec<u8>,
-    issuer: Vec<u8>,
-    subject: Vec<u8>,
-    validity: Validity,
+    pub(super) issuer: Vec<u8>,
+    pub(super) subject: Vec<u8>,
+    pub(super) validity: Validity,
     pub(super) spki: Vec<u8>,
     extensions: Vec<Extension>,
 }
