@@ -9,6 +9,7 @@ pub mod certify;
 pub mod cli;
 pub mod config;
 pub mod csr;
+pub mod ek_hashes;
 pub mod ek_roots;
 pub mod enroll_host;
 pub mod mirror_audit;

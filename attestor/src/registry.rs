@@ -125,6 +125,8 @@ pub struct TokenRecord {
     pub hash: TokenHash,
     /// The only host that may use it, if it was made for one.
     pub host_name: Option<HostName>,
+    /// The only endorsement key that may use it, if it was made for one.
+    pub ek: Option<EkFingerprint>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it ends.

@@ -6,6 +6,7 @@
 mod audit;
 mod authority;
 mod bundle;
+mod ek_hashes;
 mod ek_roots;
 mod host;
 mod init;
@@ -72,6 +73,9 @@ pub enum Command {
     /// The roots of TPM vendors that EK certificates may lead to.
     #[command(subcommand)]
     EkRoots(ek_roots::EkRoots),
+    /// The endorsement keys that may join without certificate or token.
+    #[command(subcommand)]
+    EkHashes(ek_hashes::EkHashes),
     /// The audit logs that hosts have sent.
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -106,6 +110,7 @@ impl Args {
             Command::Host(command) => host::run(&command, &config, form).await,
             Command::Token(command) => token::run(&command, &config, form).await,
             Command::EkRoots(command) => ek_roots::run(&command, &config, form),
+            Command::EkHashes(command) => ek_hashes::run(&command, &config, form).await,
             Command::Audit(command) => audit::run(&command, &config, form).await,
             Command::Authority(command) => authority::run(&command, &config, form),
             Command::Bundle(bundle::Bundle::Show) => bundle::show(&config, form),

@@ -14,7 +14,7 @@ use super::render::{self, Form};
 use super::{Problem, state};
 use crate::config::Ttl;
 use crate::random;
-use crate::registry::{HostName, TokenHash, TokenRecord};
+use crate::registry::{EkFingerprint, HostName, TokenHash, TokenRecord};
 use crate::rfc3339;
 use crate::serve::now;
 use crate::store::Store;
@@ -33,11 +33,18 @@ pub enum Token {
         /// The only host that may use it, by the name that it calls itself.
         #[arg(long, value_name = "NAME")]
         host_name: Option<HostName>,
+        /// The only endorsement key that may use it: its hash, as `host list` and `ek-roots verify` print it.
+        #[arg(long, value_name = "HASH")]
+        for_ek: Option<EkFingerprint>,
     },
 }
 
 pub(super) async fn run(command: &Token, config: &Path, form: Form) -> Result<(), Problem> {
-    let Token::Create { ttl, host_name } = command;
+    let Token::Create {
+        ttl,
+        host_name,
+        for_ek,
+    } = command;
     if ttl.duration() > MAX_TTL {
         return Err(Problem::usage(
             "a token may wait for seven days at most",
@@ -58,6 +65,7 @@ pub(super) async fn run(command: &Token, config: &Path, form: Form) -> Result<()
     let record = TokenRecord {
         hash: TokenHash(sha256(token.secret.expose())),
         host_name: host_name.clone(),
+        ek: *for_ek,
         created_at,
         expires_at: created_at + ttl.duration(),
     };
@@ -68,6 +76,7 @@ pub(super) async fn run(command: &Token, config: &Path, form: Form) -> Result<()
         Form::Json => render::json(&json!({
             "token": revealed.as_str(),
             "host_name": record.host_name,
+            "ek_fingerprint": record.ek,
             "expires_at": rfc3339(record.expires_at),
         })),
         // Nothing but the token, so that it can be piped; what it is good for was asked for.

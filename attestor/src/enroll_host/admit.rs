@@ -11,15 +11,17 @@ use super::{
     ek_trust,
 };
 use crate::attestation_key::AttestationKey;
-use crate::registry::{HostName, TokenHash, TokenRecord};
+use crate::ek_hashes::ListedEk;
+use crate::registry::{EkFingerprint, HostName, TokenHash};
 
-/// Judges whether a host may prove its TPM.
+/// Judges whether a host may prove its TPM. `listed` is what the operator's list says of its EK, if it does.
 ///
 /// # Errors
 /// [`JoinRefused`] with the reason if not.
 pub fn admit(
     request: &JoinRequest,
     token: &TokenStanding,
+    listed: Option<&ListedEk>,
     policy: &EnrollmentPolicy,
     now: Timestamp,
 ) -> Result<Admitted, JoinRefused> {
@@ -37,8 +39,21 @@ pub fn admit(
         ));
     }
     AttestationKey::new(&ek, &ak).map_err(|error| JoinRefused::new(Reason::AkAttributes, error))?;
-    let token = usable(token, &request.name)?;
-    let trust = ek_trust::judge(&ek, request, policy, token, now)?;
+    let Some(fingerprint) = ek.key().map(|key| EkFingerprint::of(&key)) else {
+        return Err(JoinRefused::new(
+            Reason::EkAttributes,
+            "an endorsement key is an asymmetric key",
+        ));
+    };
+    let token = usable(token, &request.name, fingerprint)?;
+    let asking = ek_trust::Asking {
+        ek: &ek,
+        fingerprint,
+        request,
+        listed: listed.filter(|listed| listed.ek == fingerprint),
+        token,
+    };
+    let trust = ek_trust::judge(&asking, policy, now)?;
     Ok(Admitted {
         ek,
         ak,
@@ -72,29 +87,28 @@ fn public(what: &str, bytes: &[u8]) -> Result<Public, JoinRefused> {
 
 /// A token that came along has to be good, even where the EK is trusted without it: a bad one means
 /// that the operator's intent is not what the host believes.
-fn usable(token: &TokenStanding, name: &HostName) -> Result<Option<TokenHash>, JoinRefused> {
+fn usable(
+    token: &TokenStanding,
+    name: &HostName,
+    ek: EkFingerprint,
+) -> Result<Option<TokenHash>, JoinRefused> {
     match token {
         TokenStanding::Absent => Ok(None),
-        TokenStanding::Usable(TokenRecord {
-            hash,
-            host_name: None,
-            ..
-        }) => Ok(Some(*hash)),
-        TokenStanding::Usable(TokenRecord {
-            hash,
-            host_name: Some(bound),
-            ..
-        }) if bound == name => Ok(Some(*hash)),
-        TokenStanding::Usable(TokenRecord { host_name, .. }) => Err(JoinRefused::new(
-            Reason::Token,
-            format!(
-                "the token was made for `{}`, the host calls itself `{name}`",
-                host_name
-                    .as_ref()
-                    .map(ToString::to_string)
-                    .unwrap_or_default()
-            ),
-        )),
+        TokenStanding::Usable(record) => {
+            if let Some(bound) = record.host_name.as_ref().filter(|bound| *bound != name) {
+                return Err(JoinRefused::new(
+                    Reason::Token,
+                    format!("the token was made for `{bound}`, the host calls itself `{name}`"),
+                ));
+            }
+            if let Some(bound) = record.ek.filter(|bound| *bound != ek) {
+                return Err(JoinRefused::new(
+                    Reason::Token,
+                    format!("the token was made for the ek {bound}, the host's is {ek}"),
+                ));
+            }
+            Ok(Some(record.hash))
+        }
         TokenStanding::Unusable => Err(JoinRefused::new(
             Reason::Token,
             "the token is not of this attestor, has expired, or was used",

@@ -9,36 +9,53 @@ use holdfast_protocol::Timestamp;
 use holdfast_protocol::words::with_causes;
 
 use super::{EnrollmentPolicy, JoinRefused, JoinRequest, Reason};
+use crate::ek_hashes::ListedEk;
 use crate::registry::{EkFingerprint, EkTrust, TokenHash};
 
+/// A host whose EK is in question.
+pub(super) struct Asking<'a> {
+    pub(super) ek: &'a Public,
+    pub(super) fingerprint: EkFingerprint,
+    pub(super) request: &'a JoinRequest,
+    /// What the operator's list says of this EK.
+    pub(super) listed: Option<&'a ListedEk>,
+    pub(super) token: Option<TokenHash>,
+}
+
 pub(super) fn judge(
-    ek: &Public,
-    request: &JoinRequest,
+    asking: &Asking<'_>,
     policy: &EnrollmentPolicy,
-    token: Option<TokenHash>,
     now: Timestamp,
 ) -> Result<EkTrust, JoinRefused> {
-    let Some(key) = ek.key() else {
-        return Err(JoinRefused::new(
-            Reason::EkAttributes,
-            "an endorsement key is an asymmetric key",
-        ));
-    };
-    let fingerprint = EkFingerprint::of(&key);
-    let certificate = match by_certificate(ek, request, policy, now) {
+    let certificate = match by_certificate(asking.ek, asking.request, policy, now) {
         Ok(()) => return Ok(EkTrust::Certificate),
         Err(why) => why,
     };
-    if policy.allowed.contains(&fingerprint) {
-        return Ok(EkTrust::AllowList);
-    }
-    if token.is_some() {
+    let list = match by_list(asking, policy) {
+        Ok(()) => return Ok(EkTrust::AllowList),
+        Err(why) => why,
+    };
+    if asking.token.is_some() {
         return Ok(EkTrust::Token);
     }
     Err(JoinRefused::new(
         Reason::EkTrust,
-        format!("{certificate}; ek {fingerprint} is not on the allow list; no token came along"),
+        format!("{certificate}; {list}; no token came along"),
     ))
+}
+
+fn by_list(asking: &Asking<'_>, policy: &EnrollmentPolicy) -> Result<(), String> {
+    let (ek, name) = (asking.fingerprint, &asking.request.name);
+    if policy.allowed.contains(&ek) {
+        return Ok(());
+    }
+    match asking.listed.map(|listed| &listed.host_name) {
+        None => Err(format!("ek {ek} is not on the allow list")),
+        Some(Some(bound)) if bound != name => Err(format!(
+            "ek {ek} is listed for `{bound}`, the host calls itself `{name}`"
+        )),
+        Some(_) => Ok(()),
+    }
 }
 
 fn by_certificate(

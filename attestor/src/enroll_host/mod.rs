@@ -68,6 +68,14 @@ pub struct JoinRequest {
     pub grade: Grade,
 }
 
+impl JoinRequest {
+    /// The fingerprint of its EK; `None` where that is no key, which [`admit`] refuses.
+    pub fn ek_fingerprint(&self) -> Option<EkFingerprint> {
+        let key = Public::parse(&self.ek).ok()?.key()?;
+        Some(EkFingerprint::of(&key))
+    }
+}
+
 /// What the token that came along is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenStanding {

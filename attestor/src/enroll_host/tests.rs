@@ -1,5 +1,10 @@
 //! A host with its TPM joins; with any one thing spoiled it does not, and the reason says which.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -19,6 +24,7 @@ use super::{
     Admitted, EnrollmentPolicy, JoinAnswer, JoinRequest, PendingEnrollment, Reason, Simulated,
     TokenStanding, admit, confirm,
 };
+use crate::ek_hashes::ListedEk;
 use crate::registry::{EkFingerprint, EkTrust, TokenHash, TokenRecord};
 use crate::software_tpm::{AK, SIGNING, SoftwareTpm, sign, signing_key, signing_public};
 
@@ -51,13 +57,14 @@ fn token(host_name: Option<&str>) -> TokenStanding {
     TokenStanding::Usable(TokenRecord {
         hash: TokenHash(Sha256Digest::new([1; 32])),
         host_name: host_name.map(|name| name.parse().unwrap()),
+        ek: None,
         created_at: NOW,
         expires_at: NOW + Duration::from_secs(1),
     })
 }
 
 fn reason(request: &JoinRequest, token: &TokenStanding, policy: &EnrollmentPolicy) -> Reason {
-    let refused = admit(request, token, policy, NOW).unwrap_err();
+    let refused = admit(request, token, None, policy, NOW).unwrap_err();
     assert!(!refused.detail.is_empty());
     refused.reason
 }
@@ -71,7 +78,7 @@ fn an_ek_needs_something_that_vouches_for_it() {
         Reason::EkTrust
     );
 
-    let admitted = admit(&request, &token(None), &policy(), NOW).unwrap();
+    let admitted = admit(&request, &token(None), None, &policy(), NOW).unwrap();
     assert_eq!(
         (admitted.trust, admitted.token.is_some()),
         (EkTrust::Token, true)
@@ -81,7 +88,7 @@ fn an_ek_needs_something_that_vouches_for_it() {
     listed
         .allowed
         .insert(EkFingerprint::of(&tpm.ek_public.key().unwrap()));
-    let admitted = admit(&request, &TokenStanding::Absent, &listed, NOW).unwrap();
+    let admitted = admit(&request, &TokenStanding::Absent, None, &listed, NOW).unwrap();
     assert_eq!((admitted.trust, admitted.token), (EkTrust::AllowList, None));
 }
 
@@ -113,7 +120,7 @@ fn a_vendors_certificate_vouches_for_its_own_key_alone() {
     trusting.roots.push(root);
     let mut with = request(&tpm);
     with.ek_certificate = certificate.clone();
-    let admitted = admit(&with, &TokenStanding::Absent, &trusting, NOW).unwrap();
+    let admitted = admit(&with, &TokenStanding::Absent, None, &trusting, NOW).unwrap();
     assert_eq!(admitted.trust, EkTrust::Certificate);
 
     // The certificate of one TPM before the EK of another.
@@ -141,7 +148,7 @@ fn a_vendors_certificate_vouches_for_its_own_key_alone() {
 fn a_token_may_be_for_one_host_and_has_to_be_good() {
     let tpm = SoftwareTpm::new();
     let request = request(&tpm);
-    assert!(admit(&request, &token(Some("workstation")), &policy(), NOW).is_ok());
+    assert!(admit(&request, &token(Some("workstation")), None, &policy(), NOW).is_ok());
     assert_eq!(
         reason(&request, &token(Some("laptop")), &policy()),
         Reason::Token
@@ -158,6 +165,48 @@ fn a_token_may_be_for_one_host_and_has_to_be_good() {
 }
 
 #[test]
+fn a_listed_ek_joins_under_the_name_that_the_list_has() {
+    let (tpm, other) = (SoftwareTpm::new(), SoftwareTpm::new());
+    let request = request(&tpm);
+    let listed = |of: &SoftwareTpm, host_name: Option<&str>| ListedEk {
+        ek: EkFingerprint::of(&of.ek_public.key().unwrap()),
+        host_name: host_name.map(|name| name.parse().unwrap()),
+        listed_at: NOW,
+    };
+    let judge = |listed: &ListedEk, token: &TokenStanding| {
+        admit(&request, token, Some(listed), &policy(), NOW)
+            .map(|admitted| admitted.trust)
+            .map_err(|refused| refused.reason)
+    };
+    let absent = TokenStanding::Absent;
+    for name in [None, Some("workstation")] {
+        assert_eq!(judge(&listed(&tpm, name), &absent), Ok(EkTrust::AllowList));
+    }
+    let another = listed(&tpm, Some("laptop"));
+    assert_eq!(judge(&another, &absent), Err(Reason::EkTrust));
+    assert_eq!(judge(&another, &token(None)), Ok(EkTrust::Token));
+    // What the list says of another key is nothing.
+    let foreign = listed(&other, None);
+    assert_eq!(judge(&foreign, &absent), Err(Reason::EkTrust));
+}
+
+#[test]
+fn a_token_may_be_for_one_ek() {
+    let (tpm, other) = (SoftwareTpm::new(), SoftwareTpm::new());
+    let bound = |of: &SoftwareTpm| {
+        let TokenStanding::Usable(mut record) = token(None) else {
+            panic!("a token that may be used");
+        };
+        record.ek = Some(EkFingerprint::of(&of.ek_public.key().unwrap()));
+        TokenStanding::Usable(record)
+    };
+    let request = request(&tpm);
+    let admitted = admit(&request, &bound(&tpm), None, &policy(), NOW).unwrap();
+    assert_eq!(admitted.trust, EkTrust::Token);
+    assert_eq!(reason(&request, &bound(&other), &policy()), Reason::Token);
+}
+
+#[test]
 fn grades_are_a_matter_of_policy() {
     let mut request = request(&SoftwareTpm::new());
     request.grade = Grade::Simulated;
@@ -165,7 +214,7 @@ fn grades_are_a_matter_of_policy() {
     let mut accepting = policy();
     accepting.simulated = Simulated::Accept;
     assert_eq!(
-        admit(&request, &token(None), &accepting, NOW)
+        admit(&request, &token(None), None, &accepting, NOW)
             .unwrap()
             .grade,
         Grade::Simulated
@@ -202,7 +251,7 @@ fn pending(tpm: &SoftwareTpm) -> PendingEnrollment {
         grade,
         trust,
         token,
-    } = admit(&request(tpm), &token(None), &policy(), NOW).unwrap();
+    } = admit(&request(tpm), &token(None), None, &policy(), NOW).unwrap();
     PendingEnrollment {
         ek,
         ak,

@@ -22,6 +22,7 @@ use zeroize::Zeroizing;
 use super::answer::{connection, failed, refused};
 use super::channel::Connection;
 use super::{Shared, now};
+use crate::ek_hashes::ListedEk;
 use crate::enroll_host::{
     Admitted, JoinAnswer, JoinRefused, JoinRequest, PendingEnrollment, Reason, TokenStanding,
     admit, confirm,
@@ -53,7 +54,9 @@ impl<S: Store> Service for Enrollment<S> {
             join_request(message).map_err(|error| Status::invalid_argument(error.to_string()))?;
         let now = now();
         let token = self.token_standing(&token, now).await?;
-        let challenge = admit(&join, &token, &self.0.settings.enrollment, now)
+        let listed = self.listed(&join).await?;
+        let policy = &self.0.settings.enrollment;
+        let challenge = admit(&join, &token, listed.as_ref(), policy, now)
             .map_err(Declined::Refused)
             .and_then(|admitted| challenge(admitted, now));
         match challenge {
@@ -143,6 +146,13 @@ impl<S: Store> Enrollment<S> {
         let hash = TokenHash(sha256(token.secret.expose()));
         let record = self.0.store.usable_token(hash, now).await.map_err(failed)?;
         Ok(record.map_or(TokenStanding::Unusable, TokenStanding::Usable))
+    }
+
+    async fn listed(&self, join: &JoinRequest) -> Result<Option<ListedEk>, Status> {
+        match join.ek_fingerprint() {
+            None => Ok(None),
+            Some(ek) => self.0.store.listed_ek(ek).await.map_err(failed),
+        }
     }
 
     async fn enrolled(

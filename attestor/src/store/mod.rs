@@ -3,6 +3,7 @@
 //! A store keeps and counts; it must never decide whether a host is to be believed. What it says it
 //! has written is durable, and what may happen once happens once, whichever replica asks.
 
+mod eks;
 mod mirror;
 pub mod sql;
 
@@ -20,6 +21,7 @@ use crate::registry::{
     TokenRecord, Verdict,
 };
 
+pub use eks::{EkStore, Listed};
 pub use mirror::MirrorStore;
 
 /// Why the store could not answer.
@@ -131,7 +133,7 @@ pub enum Found {
 }
 
 /// The registry's home. Every answer is durable before it is given.
-pub trait Store: MirrorStore + Clone + Send + Sync + 'static {
+pub trait Store: EkStore + MirrorStore + Clone + Send + Sync + 'static {
     /// Remembers a nonce that a host is given.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Whose EKs are trusted: the folder of roots, as an operator fills and asks it.
+//! Whose EKs are trusted: the folder of roots and the list of keys, as an operator fills and asks them.
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, DnType, IsCa, KeyPair,
@@ -168,5 +168,71 @@ fn an_import_that_is_refused_imports_nothing() {
         &without.run(&["ek-roots", "verify", &leaf]),
         1,
         "no vendor's root is configured",
+    );
+}
+
+#[test]
+fn a_fleets_keys_are_listed_whole_or_not_at_all() {
+    let attestor = Attestor::init();
+    let (a, b) = ("a".repeat(64), "b".repeat(64));
+    let fleet = attestor.file(
+        "fleet.csv",
+        format!("host name,ek hash\r\nlaptop,{a}\r\n,{b}\r\n"),
+    );
+    let imported = attestor.json(&["ek-hashes", "import", &fleet]);
+    assert_eq!(
+        imported,
+        serde_json::json!({ "added": 2, "renamed": 0, "unchanged": 0 })
+    );
+    let listed = attestor.json(&["ek-hashes", "list"]);
+    // Those without a name come first.
+    assert_eq!(
+        (&listed[0]["ek_fingerprint"], &listed[0]["host_name"]),
+        (&Value::from(b.clone()), &Value::Null)
+    );
+    assert_eq!(
+        (&listed[1]["ek_fingerprint"], &listed[1]["host_name"]),
+        (&Value::from(a), &Value::from("laptop"))
+    );
+
+    let spoiled = format!("server,{}\nlaptop,{b}\nlaptop,{b}\n", "c".repeat(64));
+    let spoiled = attestor.file("spoiled.csv", spoiled);
+    let output = attestor.run(&["ek-hashes", "import", &spoiled]);
+    refused(&output, 1, "line 3: the key of line 2 again");
+    assert!(
+        stderr(&output).contains("nothing was imported"),
+        "{output:?}"
+    );
+    assert_eq!(attestor.json(&["ek-hashes", "list"]), listed);
+
+    attestor.json(&["ek-hashes", "remove", &b]);
+    refused(
+        &attestor.run(&["ek-hashes", "remove", &b]),
+        1,
+        "is not listed",
+    );
+    let huge = attestor.file("huge.csv", vec![b'\n'; (16 << 20) + 1]);
+    refused(
+        &attestor.run(&["ek-hashes", "import", &huge]),
+        1,
+        "larger than",
+    );
+    refused(
+        &attestor.run(&["ek-hashes", "remove", "zz"]),
+        2,
+        "invalid value",
+    );
+}
+
+#[test]
+fn a_token_may_be_for_one_ek() {
+    let attestor = Attestor::init();
+    let ek = "a".repeat(64);
+    let token = attestor.json(&["token", "create", "--for-ek", &ek]);
+    assert_eq!(token["ek_fingerprint"], ek);
+    refused(
+        &attestor.run(&["token", "create", "--for-ek", "a"]),
+        2,
+        "invalid value",
     );
 }

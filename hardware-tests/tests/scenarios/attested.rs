@@ -159,6 +159,51 @@ fn an_ek_on_the_allow_list_joins_without_a_token_and_no_other_does() {
 }
 
 #[test]
+fn a_fleets_list_lets_its_hosts_join_and_no_other_name() {
+    let world = World::start();
+    let ek = ek_hash(&world.scratch, &world.tpm);
+    let import = |name: &str| {
+        let fleet = format!("host name,ek hash\n{name},{ek}\nother,{}\n", "0".repeat(64));
+        let fleet = world.scratch.write("fleet.csv", fleet);
+        let fleet = fleet.display().to_string();
+        world.attestor.run(&["ek-hashes", "import", &fleet]);
+    };
+    // The attestor runs already, and knows the list at its next request.
+    import("somebody-else");
+    let refused = enroll_by_authority(&world);
+    assert!(
+        refused.stderr.contains("enrollment refused: ek-trust"),
+        "{refused:#?}"
+    );
+    let log = world.attestor.log();
+    assert!(log.contains("is listed for `somebody-else`"), "{log}");
+    import("");
+    enroll_by_authority(&world).success();
+    assert_eq!(hosts(&world)[0]["ek_trust"], "allow-list");
+    assert_eq!(hosts(&world)[0]["ek_fingerprint"], ek);
+}
+
+#[test]
+fn a_token_for_one_ek_enrolls_that_one_alone() {
+    let world = World::start();
+    let enroll_with = |ek: &str| {
+        let token = world.attestor.run(&["token", "create", "--for-ek", ek]);
+        let token = world.scratch.write("token", token);
+        let token = token.display().to_string();
+        let url = world.attestor.url();
+        world
+            .broker
+            .holdfast(&["enroll", &url, "--token-file", &token])
+    };
+    let refused = enroll_with(&"0".repeat(64));
+    assert!(
+        refused.stderr.contains("enrollment refused: token"),
+        "{refused:#?}"
+    );
+    enroll_with(&ek_hash(&world.scratch, &world.tpm)).success();
+}
+
+#[test]
 fn a_simulated_tpm_is_refused_where_policy_does_not_accept_it() {
     let world = World::start_under(|scratch, _, _| Attestor::start_as(scratch, ""));
     let refused = world.enroll();
@@ -287,8 +332,14 @@ pub fn by_vendor_with(scratch: &Scratch, vendor: &EkAuthority, tables: &str) -> 
     Attestor::start_with(scratch, &more)
 }
 
-/// An attestor whose operator listed this TPM's EK, by the fingerprint that stock tools give.
+/// An attestor whose operator listed this TPM's EK.
 fn allowing(scratch: &Scratch, tpm: &Swtpm) -> Attestor {
+    let ek = ek_hash(scratch, tpm);
+    Attestor::start_with(scratch, &format!("ek-allow-list = [\"{ek}\"]\n"))
+}
+
+/// The fingerprint of a TPM's EK, as stock tools give it.
+fn ek_hash(scratch: &Scratch, tpm: &Swtpm) -> String {
     let der = scratch.join("ek.der");
     std::fs::write(&der, tpm.tools().run("nvread", ["0x1c00002"])).unwrap();
     let openssl = "openssl x509 -inform der -in \"$0\" -noout -pubkey | openssl pkey -pubin -outform der | sha256sum";
@@ -298,8 +349,7 @@ fn allowing(scratch: &Scratch, tpm: &Swtpm) -> Attestor {
         .output()
         .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    let fingerprint = text.split_whitespace().next().unwrap();
-    Attestor::start_with(scratch, &format!("ek-allow-list = [\"{fingerprint}\"]\n"))
+    text.split_whitespace().next().unwrap().to_owned()
 }
 
 /// The serial number of a TPM's EK certificate, as stock tools read it.

@@ -87,6 +87,7 @@ impl Fixture {
         let record = TokenRecord {
             hash: TokenHash(sha256(token.secret.expose())),
             host_name: host_name.map(|name| name.parse().unwrap()),
+            ek: None,
             created_at: now(),
             expires_at: now() + Duration::from_secs(60),
         };

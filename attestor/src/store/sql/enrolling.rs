@@ -7,7 +7,7 @@ use holdfast_protocol::Timestamp;
 use holdfast_protocol::id::HostId;
 use sqlx::{Any, Transaction};
 
-use super::row::{bytes, json, millis, plain, text, time, to_json, to_word};
+use super::row::{bytes, json, millis, optional_text, text, time, to_json, to_word};
 use super::{MAX_PENDING, SqlStore, StoreError};
 use crate::enroll_host::PendingEnrollment;
 use crate::registry::{EkFingerprint, EnrolledHost, TokenHash, TokenRecord};
@@ -16,10 +16,12 @@ use crate::store::{Enrolling, EnrollmentId};
 pub(super) async fn add_token(store: &SqlStore, token: &TokenRecord) -> Result<(), StoreError> {
     let host_name = token.host_name.as_ref().map(ToString::to_string);
     sqlx::query(
-        "INSERT INTO token (hash, host_name, created_at, expires_at) VALUES ($1, $2, $3, $4)",
+        "INSERT INTO token (hash, host_name, ek_fingerprint, created_at, expires_at) \
+         VALUES ($1, $2, $3, $4, $5)",
     )
     .bind(token.hash.0.as_bytes().as_slice())
     .bind(host_name)
+    .bind(token.ek.as_ref().map(ToString::to_string))
     .bind(millis(token.created_at))
     .bind(millis(token.expires_at))
     .execute(&store.pool)
@@ -33,7 +35,7 @@ pub(super) async fn usable_token(
     now: Timestamp,
 ) -> Result<Option<TokenRecord>, StoreError> {
     let row = sqlx::query(
-        "SELECT hash, host_name, created_at, expires_at FROM token \
+        "SELECT hash, host_name, ek_fingerprint, created_at, expires_at FROM token \
          WHERE hash = $1 AND used_at IS NULL AND expires_at > $2",
     )
     .bind(hash.0.as_bytes().as_slice())
@@ -41,13 +43,10 @@ pub(super) async fn usable_token(
     .fetch_optional(&store.pool)
     .await?;
     let Some(row) = row else { return Ok(None) };
-    let host_name: Option<&str> = plain(&row, "host_name")?;
     Ok(Some(TokenRecord {
         hash: TokenHash(bytes(&row, "hash", |hash| hash.try_into())?),
-        host_name: match host_name {
-            Some(_) => Some(text(&row, "host_name")?),
-            None => None,
-        },
+        host_name: optional_text(&row, "host_name")?,
+        ek: optional_text(&row, "ek_fingerprint")?,
         created_at: time(&row, "created_at")?,
         expires_at: time(&row, "expires_at")?,
     }))

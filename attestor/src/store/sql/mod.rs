@@ -4,6 +4,7 @@
 //! What may happen once is one conditional statement, or one transaction around it; nothing may be checked in one and done
 //! in another.
 
+mod eks;
 mod enrolling;
 mod home;
 mod hosts;

@@ -42,6 +42,17 @@ pub(super) fn text<T: FromStr>(row: &AnyRow, column: &'static str) -> Result<T, 
         .map_err(|_| StoreError::Corrupt { field: column })
 }
 
+/// A text column that has one of our types, or nothing.
+pub(super) fn optional_text<T: FromStr>(
+    row: &AnyRow,
+    column: &'static str,
+) -> Result<Option<T>, StoreError> {
+    match plain::<Option<&str>>(row, column)? {
+        None => Ok(None),
+        Some(_) => text(row, column).map(Some),
+    }
+}
+
 /// A column of bytes, parsed.
 pub(super) fn bytes<T, E>(
     row: &AnyRow,

@@ -1,6 +1,8 @@
 //! What may happen once happens once; what was written comes back the same.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "tests")]
 
+mod eks;
+
 use std::time::Duration;
 
 use holdfast_proof::evidence::Nonce;
@@ -10,6 +12,10 @@ use holdfast_protocol::evidence::Appraisal;
 use holdfast_protocol::id::{HostId, SpiffeId};
 use holdfast_protocol::{Sha256Digest, Timestamp};
 
+use self::eks::{
+    a_list_that_fails_midway_lists_nothing, a_token_remembers_its_ek,
+    keys_are_listed_and_take_the_name_that_comes_last,
+};
 use super::home::is_recent;
 use super::{Home, MAX_NONCES, PostgresUrl, SqlStore};
 use crate::enroll_host::PendingEnrollment;
@@ -55,6 +61,9 @@ promises!(
     the_verdict_log_is_bounded_and_newest_first,
     svids_are_remembered_for_a_while_after_their_end,
     a_value_that_we_did_not_write_is_corrupt_and_no_default,
+    keys_are_listed_and_take_the_name_that_comes_last,
+    a_list_that_fails_midway_lists_nothing,
+    a_token_remembers_its_ek,
 );
 
 async fn with_host(store: &SqlStore, id: u8) -> (SoftwareTpm, HostId) {
@@ -76,6 +85,7 @@ fn token(secret: u8) -> TokenRecord {
     TokenRecord {
         hash: TokenHash(Sha256Digest::new([secret; 32])),
         host_name: Some("workstation".parse().unwrap()),
+        ek: None,
         created_at: NOW,
         expires_at: NOW + MINUTE,
     }
