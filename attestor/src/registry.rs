@@ -3,6 +3,7 @@
 //! Types only. Whatever stands here was judged before it was written down; nothing here judges.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use holdfast_proof::hash::sha256;
@@ -97,6 +98,25 @@ pub enum EkTrust {
     AllowList,
     /// An operator gave the host a one-time token. The grade that the host claims is then its word.
     Token,
+}
+
+/// A host that nothing vouches for and that waits for an operator. All but the times is its own word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitingHost {
+    /// Its EK, not yet proven to be its own.
+    pub ek: EkFingerprint,
+    /// What it calls itself.
+    pub name: HostName,
+    /// What it says it is.
+    pub grade: Grade,
+    /// Where it asked from.
+    pub remote: IpAddr,
+    /// Why it is not believed by itself.
+    pub why: String,
+    /// When it asked first.
+    pub first_at: Timestamp,
+    /// When it asked last.
+    pub last_at: Timestamp,
 }
 
 /// Whether a host may still get identities.

@@ -9,7 +9,7 @@ use holdfast_protocol::id::HostId;
 use serde_json::{Value, json};
 
 use super::render::{self, Form};
-use super::{Problem, state};
+use super::{Problem, state, waiting};
 use crate::registry::{
     self, EkFingerprint, ImaState, Judged, Observed, Outcome, Standing, Verdict,
 };
@@ -29,6 +29,17 @@ pub enum Host {
     Show {
         /// Its id.
         id: HostId,
+    },
+    /// List the hosts that nothing vouches for and that wait to be approved (`unknown-hosts = "pending"`).
+    Pending,
+    /// Let a host that waits join, under the name that it has given.
+    ///
+    /// Anybody can give any name: compare the hash of its EK with the machine's own before. The EK then stands in
+    /// `ek-hashes list`, and the host enrolls by trying again.
+    Approve {
+        /// Its name where only one has it, or the hash of its EK.
+        #[arg(value_name = "NAME|HASH")]
+        who: String,
     },
     /// Revoke one for good: it gets no more identities, and its EK cannot join again.
     Revoke {
@@ -54,6 +65,8 @@ pub(super) async fn run(command: &Host, config: &Path, form: Form) -> Result<(),
             let verdicts = registry.verdicts(*id, SHOWN_VERDICTS).await?;
             show(&host, &verdicts, form)
         }
+        Host::Pending => waiting::list(&registry, form).await,
+        Host::Approve { who } => waiting::approve(&registry, who, form).await,
         Host::Revoke { id, why } => {
             let found = registry.revoke(*id, why, now()).await?;
             changed(*id, found, "revoked", form)

@@ -15,6 +15,7 @@ mod render;
 mod serve;
 mod state;
 mod token;
+mod waiting;
 
 use std::path::PathBuf;
 

@@ -179,6 +179,7 @@ pub(super) fn enrollment_policy(
         intermediates: certificates(config.ek_intermediates.as_deref())?,
         revocation: revocation(config)?,
         allowed: config.ek_allow_list.iter().copied().collect(),
+        unknown: config.unknown_hosts,
     })
 }
 

@@ -18,7 +18,7 @@ use serde::Deserialize;
 
 use crate::certify::ServerName;
 use crate::ek_roots::Filed;
-use crate::enroll_host::EnrollmentPolicy;
+use crate::enroll_host::{EnrollmentPolicy, UnknownHosts};
 use crate::mirror_audit::Limits;
 use crate::registry::EkFingerprint;
 use crate::store::sql::Home;
@@ -90,6 +90,8 @@ pub struct EnrollmentConfig {
     pub crl: CrlMode,
     /// EKs that an operator listed.
     pub ek_allow_list: Vec<EkFingerprint>,
+    /// What becomes of hosts that nothing vouches for.
+    pub unknown_hosts: UnknownHosts,
 }
 
 /// How long SVIDs live.

@@ -8,7 +8,7 @@ use holdfast_proof::tpm::Public;
 use holdfast_protocol::Timestamp;
 use holdfast_protocol::words::with_causes;
 
-use super::{EnrollmentPolicy, JoinRefused, JoinRequest, Reason};
+use super::{EnrollmentPolicy, JoinRefused, JoinRequest, Reason, UnknownHosts};
 use crate::ek_hashes::ListedEk;
 use crate::registry::{EkFingerprint, EkTrust, TokenHash};
 
@@ -38,8 +38,12 @@ pub(super) fn judge(
     if asking.token.is_some() {
         return Ok(EkTrust::Token);
     }
+    let reason = match policy.unknown {
+        UnknownHosts::Refuse => Reason::EkTrust,
+        UnknownHosts::Pending => Reason::Pending,
+    };
     Err(JoinRefused::new(
-        Reason::EkTrust,
+        reason,
         format!("{certificate}; {list}; no token came along"),
     ))
 }

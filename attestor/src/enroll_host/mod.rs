@@ -40,6 +40,19 @@ pub struct EnrollmentPolicy {
     pub revocation: Revocation,
     /// EKs that an operator listed.
     pub allowed: BTreeSet<EkFingerprint>,
+    /// What becomes of hosts that nothing vouches for.
+    pub unknown: UnknownHosts,
+}
+
+/// What becomes of hosts that nothing vouches for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UnknownHosts {
+    /// They are refused.
+    #[default]
+    Refuse,
+    /// They are refused, and wait for an operator who may approve them.
+    Pending,
 }
 
 /// What becomes of hosts with a simulated TPM.
@@ -155,6 +168,8 @@ pub enum Reason {
     EkAttributes,
     /// Nothing vouches for the EK.
     EkTrust,
+    /// Nothing vouches for the EK, and an operator is asked.
+    Pending,
     /// The token is not ours, expired, used, or made for another host.
     Token,
     /// The AK is not an attestation key.
@@ -182,6 +197,7 @@ impl fmt::Display for Reason {
             Self::Grade => "grade",
             Self::EkAttributes => "ek-attributes",
             Self::EkTrust => "ek-trust",
+            Self::Pending => "pending",
             Self::Token => "token",
             Self::AkAttributes => "ak-attributes",
             Self::Challenge => "challenge",

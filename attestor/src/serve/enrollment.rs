@@ -16,7 +16,7 @@ use holdfast_protocol::token::JoinToken;
 use holdfast_protocol::wire::attestor::enrollment_server::Enrollment as Service;
 use holdfast_protocol::wire::attestor::{BeginEnrollment, Challenge, Enrolled, FinishEnrollment};
 use holdfast_protocol::wire::{MAX_STRUCTURE, WireError, bounded, signed};
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 use zeroize::Zeroizing;
 
 use super::answer::{connection, failed, refused};
@@ -28,8 +28,8 @@ use crate::enroll_host::{
     admit, confirm,
 };
 use crate::random;
-use crate::registry::{Judged, Outcome, TokenHash, Verdict};
-use crate::store::{Enrolling, EnrollmentId, Store};
+use crate::registry::{Judged, Outcome, TokenHash, Verdict, WaitingHost};
+use crate::store::{Enrolling, EnrollmentId, Store, Waiting};
 
 /// How long a host has to open the challenge: a slow TPM makes its keys meanwhile.
 const CHALLENGE_TTL: Duration = Duration::from_secs(300);
@@ -73,8 +73,7 @@ impl<S: Store> Service for Enrollment<S> {
                 }))
             }
             Err(Declined::Refused(refusal)) => {
-                let name = join.name.to_string();
-                Err(self.refuse(&name, &refusal, None, connection, now).await)
+                Err(self.decline(&join, refusal, connection, now).await)
             }
             Err(Declined::Failed(status)) => Err(status),
         }
@@ -152,6 +151,51 @@ impl<S: Store> Enrollment<S> {
         match join.ek_fingerprint() {
             None => Ok(None),
             Some(ek) => self.0.store.listed_ek(ek).await.map_err(failed),
+        }
+    }
+
+    /// Refuses a host, or has it wait for an operator.
+    async fn decline(
+        &self,
+        join: &JoinRequest,
+        refusal: JoinRefused,
+        connection: Connection,
+        now: Timestamp,
+    ) -> Status {
+        let name = join.name.to_string();
+        let asked = join
+            .ek_fingerprint()
+            .filter(|_| refusal.reason == Reason::Pending);
+        let Some(ek) = asked else {
+            return self.refuse(&name, &refusal, None, connection, now).await;
+        };
+        let host = WaitingHost {
+            ek,
+            name: join.name.clone(),
+            grade: join.grade,
+            remote: connection.remote.ip(),
+            why: refusal.detail.clone(),
+            first_at: now,
+            last_at: now,
+        };
+        match self.0.store.wait(&host).await {
+            Err(error) => failed(error),
+            Ok(Waiting::Revoked) => {
+                let refusal = JoinRefused::new(Reason::Revoked, "the ek is one of a revoked host");
+                self.refuse(&name, &refusal, None, connection, now).await
+            }
+            Ok(Waiting::Waits) => {
+                let status = self.refuse(&name, &refusal, None, connection, now).await;
+                if status.code() != Code::PermissionDenied {
+                    return status;
+                }
+                let trust_domain = self.0.authority.trust_domain();
+                let told = format!(
+                    "enrollment waits: an operator of `{trust_domain}` has to approve `{name}`, ek {ek}; \
+                     then enroll again"
+                );
+                refused(self.0.settings.explain, &told)
+            }
         }
     }
 

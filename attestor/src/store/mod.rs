@@ -6,6 +6,7 @@
 mod eks;
 mod mirror;
 pub mod sql;
+mod waiting;
 
 use std::future::Future;
 
@@ -23,6 +24,7 @@ use crate::registry::{
 
 pub use eks::{EkStore, Listed};
 pub use mirror::MirrorStore;
+pub use waiting::{Waiting, WaitingStore};
 
 /// Why the store could not answer.
 #[derive(Debug, thiserror::Error)]
@@ -133,7 +135,7 @@ pub enum Found {
 }
 
 /// The registry's home. Every answer is durable before it is given.
-pub trait Store: EkStore + MirrorStore + Clone + Send + Sync + 'static {
+pub trait Store: EkStore + MirrorStore + WaitingStore + Clone + Send + Sync + 'static {
     /// Remembers a nonce that a host is given.
     ///
     /// # Errors

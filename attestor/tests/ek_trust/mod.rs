@@ -236,3 +236,14 @@ fn a_token_may_be_for_one_ek() {
         "invalid value",
     );
 }
+
+#[test]
+fn nobody_is_approved_who_does_not_wait() {
+    let attestor = Attestor::init();
+    assert_eq!(attestor.json(&["host", "pending"]), Value::Array(vec![]));
+    for who in ["laptop", &"a".repeat(64)] {
+        let output = attestor.run(&["host", "approve", who]);
+        refused(&output, 1, "no host waits");
+        assert!(stderr(&output).contains("host pending"), "{output:?}");
+    }
+}

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::support::{Chip, pcrs};
 
-use super::attested::{by_vendor_with, enroll_by_authority, hosts};
+use super::ek_trust::{by_vendor_with, enroll_by_authority, hosts};
 
 /// Each EK with a vendor's certificate for it, and the PCR banks of its TPM.
 const KINDS: [(EkKind, &str, Banks); 5] = [

@@ -5,6 +5,7 @@ mod attestation_refused;
 mod attested;
 mod chips;
 mod cost;
+mod ek_trust;
 mod leases;
 mod main_job;
 mod managed;

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::client::{Client, Door, Identity};
 use crate::certify::Authority;
 use crate::config::Explain;
-use crate::enroll_host::{EnrollmentPolicy, Simulated};
+use crate::enroll_host::{EnrollmentPolicy, Simulated, UnknownHosts};
 use crate::mirror_audit::Cosigner;
 use crate::registry::{TokenHash, TokenRecord};
 use crate::serve::{ServeError, Server, Settings, now};
@@ -32,6 +32,11 @@ pub(super) struct Fixture {
 
 impl Fixture {
     pub(super) async fn start(explain: Explain) -> Self {
+        Self::start_with(explain, UnknownHosts::Refuse).await
+    }
+
+    /// As that, with another answer to hosts that nothing vouches for.
+    pub(super) async fn start_with(explain: Explain, unknown: UnknownHosts) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let trust_domain = "example.org".parse().unwrap();
         let authority = Authority::open(folder.path(), &trust_domain, now()).unwrap();
@@ -46,6 +51,7 @@ impl Fixture {
                 intermediates: Vec::new(),
                 revocation: holdfast_proof::ek_certificate::Revocation::Off,
                 allowed: Default::default(),
+                unknown,
             },
             evidence: policy(),
             x509_ttl: Duration::from_secs(3600),

@@ -23,9 +23,10 @@ use tonic::Code;
 
 use super::now;
 use crate::config::Explain;
-use crate::registry::{Judged, Outcome};
+use crate::enroll_host::UnknownHosts;
+use crate::registry::{EkFingerprint, Judged, Outcome};
 use crate::software_tpm::{SoftwareTpm, key_with_request};
-use crate::store::Store;
+use crate::store::{Found, Store, WaitingStore};
 use client::{Client, Identity};
 use fixture::Fixture;
 
@@ -186,6 +187,34 @@ async fn without_token_list_or_certificate_nobody_joins() {
     let token = fixture.token(Some("laptop")).await;
     let refused = client.begin(&SoftwareTpm::new(), &token).await.unwrap_err();
     assert_eq!(refused.message(), "enrollment refused: token");
+    fixture.stop().await;
+}
+
+#[tokio::test]
+async fn an_unknown_host_waits_until_it_is_approved() {
+    let fixture = Fixture::start_with(Explain::Reason, UnknownHosts::Pending).await;
+    let mut client = fixture.connect(None).await;
+    let (tpm, other) = (SoftwareTpm::new(), SoftwareTpm::new());
+    let told = client.begin(&tpm, "").await.unwrap_err();
+    assert_eq!(told.code(), Code::PermissionDenied);
+    let ek = EkFingerprint::of(&tpm.ek_public.key().unwrap());
+    let waits = "enrollment waits: an operator of `example.org` has to approve `workstation`";
+    assert_eq!(
+        told.message(),
+        format!("{waits}, ek {ek}; then enroll again")
+    );
+    client.begin(&other, "").await.unwrap_err();
+    client.begin(&tpm, "").await.unwrap_err();
+    let waiting = fixture.store.waiting(now()).await.unwrap();
+    assert_eq!(waiting.len(), 2);
+    let host = waiting.iter().find(|host| host.ek == ek).unwrap();
+    assert!(host.why.contains("no token came along"), "{}", host.why);
+
+    let approved = fixture.store.approve(host, now()).await.unwrap();
+    assert_eq!(approved, Found::Changed);
+    client.join(&tpm, "").await.unwrap();
+    // Nobody else by that.
+    client.begin(&other, "").await.unwrap_err();
     fixture.stop().await;
 }
 

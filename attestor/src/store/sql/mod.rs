@@ -13,6 +13,7 @@ mod mirror;
 mod row;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use holdfast_proof::evidence::Nonce;
 use holdfast_protocol::Timestamp;

@@ -1,7 +1,13 @@
 //! What may happen once happens once; what was written comes back the same.
-#![allow(clippy::panic, clippy::unwrap_used, reason = "tests")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests"
+)]
 
 mod eks;
+mod waiting;
 
 use std::time::Duration;
 
@@ -15,6 +21,10 @@ use holdfast_protocol::{Sha256Digest, Timestamp};
 use self::eks::{
     a_list_that_fails_midway_lists_nothing, a_token_remembers_its_ek,
     keys_are_listed_and_take_the_name_that_comes_last,
+};
+use self::waiting::{
+    a_host_waits_once_under_its_last_name, a_revoked_host_does_not_wait,
+    only_so_many_hosts_wait_and_for_a_time,
 };
 use super::home::is_recent;
 use super::{Home, MAX_NONCES, PostgresUrl, SqlStore};
@@ -64,6 +74,9 @@ promises!(
     keys_are_listed_and_take_the_name_that_comes_last,
     a_list_that_fails_midway_lists_nothing,
     a_token_remembers_its_ek,
+    a_host_waits_once_under_its_last_name,
+    only_so_many_hosts_wait_and_for_a_time,
+    a_revoked_host_does_not_wait,
 );
 
 async fn with_host(store: &SqlStore, id: u8) -> (SoftwareTpm, HostId) {
