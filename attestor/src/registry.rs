@@ -5,6 +5,7 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
+use std::time::Duration;
 
 use holdfast_proof::hash::sha256;
 use holdfast_proof::ima::Replay;
@@ -124,6 +125,13 @@ pub struct WaitingHost {
 pub enum Standing {
     /// It may.
     Active,
+    /// It may not until an operator lets it.
+    Banned {
+        /// Since when.
+        at: Timestamp,
+        /// Why, in the operator's words.
+        why: String,
+    },
     /// It may not, ever again.
     Revoked {
         /// Since when.
@@ -242,12 +250,27 @@ pub struct Host {
     pub enrolled: EnrolledHost,
     /// Whether it may still get identities.
     pub standing: Standing,
+    /// When an operator last asked it for a new attestation.
+    pub reattest: Option<Timestamp>,
     /// What its TPM last reported.
     pub last: Observed,
     /// What its PCRs are held to; empty before its first attestation.
     pub reference: ReferencePcrs,
     /// How far its measurement list was verified; absent before that.
     pub ima: Option<ImaState>,
+}
+
+/// How much longer than its SVID lives a host may be silent: its renewals come at half of that life, so that none of
+/// several has come by then.
+const SILENCE_MARGIN: Duration = Duration::from_secs(60);
+
+impl Host {
+    /// Since when nothing was heard of a host that should have been heard: its SVID has ended, and what was found last
+    /// says nothing of now. `x509_ttl` is how long its SVIDs live.
+    pub fn silent_since(&self, x509_ttl: Duration, now: Timestamp) -> Option<Timestamp> {
+        let heard = self.last.at;
+        (now >= heard + x509_ttl + SILENCE_MARGIN).then_some(heard)
+    }
 }
 
 /// Which kind of SVID was issued.
@@ -312,6 +335,11 @@ pub enum Judged {
     Attestation {
         /// The checks.
         appraisal: Appraisal,
+    },
+    /// Two brokers that listened at once, as hosts with one TPM.
+    Twins {
+        /// Which, and for how long.
+        detail: String,
     },
     /// An enrollment.
     Enrollment {

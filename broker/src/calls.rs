@@ -8,6 +8,7 @@ use holdfast_authorize_calls::task::{Authorizer, Job, NotRecorded, Recorder, aut
 use holdfast_policy::{Engine, default_policy};
 use holdfast_protocol::audit::What;
 use holdfast_protocol::grade::Grade;
+use holdfast_protocol::leave::Leave;
 use holdfast_protocol::record::Record;
 use tokio::sync::watch;
 
@@ -24,11 +25,12 @@ pub struct Calls {
 }
 
 impl Calls {
-    /// With the default policy, for an installation of this grade.
+    /// With the default policy, for an installation of this grade; nothing is allowed while `leave` is withheld.
     pub fn new(
         grade: Grade,
         record: Arc<dyn Record>,
         approvers: Approvers,
+        leave: Arc<dyn Leave>,
     ) -> anyhow::Result<Self> {
         let engine = Engine::load(grade, &default_policy(), &[]).context("the default policy")?;
         let (sender, engine) = watch::channel(Arc::new(engine));
@@ -37,6 +39,7 @@ impl Calls {
             Arc::new(RecordCalls(record)),
             approvers,
             Limits::default(),
+            leave,
         );
         Ok(Self {
             authorizer,

@@ -24,6 +24,8 @@ pub struct Config {
     pub run: PathBuf,
     /// Its TPM.
     pub tpm: TpmConfig,
+    /// How it stays attested.
+    pub attest: AttestConfig,
     /// Its launcher.
     pub launcher: LauncherConfig,
     /// Its management socket.
@@ -83,6 +85,22 @@ impl TryFrom<String> for TpmDevice {
             return Err(expected());
         }
         Ok(Self::Device(PathBuf::from(text)))
+    }
+}
+
+/// How this host stays attested.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct AttestConfig {
+    /// How often the PCRs are looked at.
+    pub pcr_seconds: NonZeroU32,
+}
+
+impl Default for AttestConfig {
+    fn default() -> Self {
+        Self {
+            pcr_seconds: NonZeroU32::MIN.saturating_add(299),
+        }
     }
 }
 
@@ -230,6 +248,7 @@ impl Default for Config {
             state: PathBuf::from("/var/lib/holdfast"),
             run: PathBuf::from("/run/holdfast"),
             tpm: TpmConfig::default(),
+            attest: AttestConfig::default(),
             launcher: LauncherConfig::default(),
             management: ManagementConfig::default(),
             approvals: ApprovalsConfig::default(),

@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use holdfast_attest_host::{AttestHost, Host};
@@ -19,14 +19,16 @@ use holdfast_launch_agents::store::Store;
 use holdfast_launch_agents::task::{Sessions, Watcher};
 use holdfast_protocol::audit::What;
 use holdfast_protocol::grade::Grade;
+use holdfast_protocol::orders::Instance;
 use holdfast_protocol::record::Record;
 use holdfast_record_audit::LastStop;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::ambient::random_bits;
 use crate::approvers::Approvers;
 use crate::audit::{OpenAudit, Recorder};
 use crate::calls::Calls;
@@ -34,10 +36,13 @@ use crate::config::{Config, LauncherConfig};
 use crate::listener::listen;
 use crate::management::{self, Answers, Managers};
 use crate::mirror::Mirroring;
-use crate::sessions::{self as sealed, Endings, Ground, Homes, NodeAuthority, Own, RecordSvids};
+use crate::sessions::{
+    self as sealed, Endings, Ground, Homes, Live, NodeAuthority, Own, RecordSvids,
+};
 use crate::state_folder::StateFolder;
 use crate::tpm::OpenTpm;
 use crate::vault;
+use crate::warden::{Acting, Charges, NodeLeave, WardenTask};
 
 /// Runs the broker until it is told to stop, or until one of its parts fails.
 pub fn run(config: Config) -> anyhow::Result<()> {
@@ -89,7 +94,6 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
         Arc::clone(&record),
     )?;
     let vaults = vault::open(state, tpm.provisioned.clone(), Arc::clone(&record)).await?;
-    let calls = Calls::new(tpm.grade, Arc::clone(&record), approvers.clone())?;
     let launcher = Launcher::find(&config.launcher)?;
     // A simulated TPM has not measured this machine's boot.
     let event_log = launcher
@@ -111,10 +115,26 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
             grade: tpm.grade,
             event_log,
             ima_list,
+            pcr_interval: Duration::from_secs(config.attest.pcr_seconds.get().into()),
         },
         Arc::clone(&record),
         state.join("enrollment.json"),
+        Instance(random_bits().context("no randomness is to be had")?),
     )?;
+    let leave = Arc::new(NodeLeave(attest_host.node()));
+    let calls = Calls::new(tpm.grade, Arc::clone(&record), approvers.clone(), leave)?;
+    let live = Live::default();
+    let (warden, acting) = WardenTask::new(
+        attest_host.node(),
+        Charges {
+            sessions: launcher.as_ref().map(|launcher| launcher.sessions.clone()),
+            live: live.clone(),
+            vaults: vaults.clone(),
+            authorizer: calls.authorizer.clone(),
+            tpm: tpm.provisioned.clone(),
+            record: Arc::clone(&record),
+        },
+    );
     let ground = launcher
         .map(|launcher| {
             let authorizer = calls.authorizer.clone();
@@ -125,8 +145,8 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
                 &attest_host,
                 &record,
                 launcher,
-                authorizer,
-                vaults,
+                (authorizer, vaults),
+                (live, acting),
             )
         })
         .transpose()?;
@@ -157,6 +177,7 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
         parts.start(Arc::new(ground), &config.run, &mut tasks, &stop)?;
     }
     tasks.spawn(host_task.run(stop.clone()));
+    tasks.spawn(warden.run(stop.clone()));
     tasks.spawn(mirroring.run(stop.clone()));
     tasks.spawn({
         let stop = stop.clone();
@@ -254,8 +275,8 @@ fn sessions(
     attest_host: &AttestHost,
     record: &Arc<dyn Record>,
     launcher: Launcher,
-    authorizer: Authorizer,
-    vaults: Vaults,
+    (authorizer, vaults): (Authorizer, Vaults),
+    (live, acting): (Live, watch::Receiver<Acting>),
 ) -> anyhow::Result<(Ground, SessionParts)> {
     let Launcher {
         sessions, watcher, ..
@@ -275,6 +296,8 @@ fn sessions(
             Arc::new(RecordSvids(Arc::clone(record))),
         ),
         attest_host: attest_host.clone(),
+        live,
+        acting,
         record: Arc::clone(record),
         homes: Homes::new(state.join("homes")).context("agents' homes cannot be made")?,
         authorizer,

@@ -20,6 +20,7 @@ mod simulator;
 mod state_folder;
 mod tpm;
 mod vault;
+mod warden;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

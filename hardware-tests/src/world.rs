@@ -84,13 +84,21 @@ impl World {
     /// # Panics
     /// As [`World::sealed`].
     pub fn sealed_stranger() -> Option<Self> {
+        Self::sealed_under(Attestor::start)
+    }
+
+    /// As [`World::sealed_stranger`], with an attestor of one's own.
+    ///
+    /// # Panics
+    /// When a part does not start.
+    pub fn sealed_under(attestor: impl FnOnce(&Scratch) -> Attestor) -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
             skipped("sealed sessions are made by root");
             return None;
         }
         Some(Self::assemble(
             rsa,
-            |scratch, _, _| Attestor::start(scratch),
+            |scratch, _, _| attestor(scratch),
             |scratch, socket| Some(Launcher::start(scratch, socket)),
             "",
         ))

@@ -27,6 +27,30 @@ pub struct AuditEvent {
     pub what: What,
 }
 
+/// Why a host may do nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HeldBecause {
+    /// Its attestor has banned it.
+    Banned,
+    /// Its attestor has revoked it.
+    Revoked,
+    /// Its certificate has ended.
+    GraceOver,
+    /// It is not attested with the attestor that it is enrolled with now.
+    NotAttested,
+}
+
+/// What became of a session that was to be frozen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HeldOutcome {
+    /// No process of it runs.
+    Frozen,
+    /// It would not freeze, and was killed.
+    Killed,
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
@@ -60,6 +84,33 @@ pub enum What {
     HostNotAttested {
         /// Why, as far as the host was told.
         why: String,
+    },
+    /// This host may do nothing any more: its sessions freeze, its identities and leases are gone. Recorded while that
+    /// happens, which waits for no record.
+    HostHeld {
+        /// Why.
+        because: HeldBecause,
+        /// The same in words.
+        why: String,
+    },
+    /// This host may act again.
+    HostFreed,
+    /// A session was frozen because its host may do nothing.
+    SessionHeld {
+        /// The session.
+        session: SessionId,
+        /// Whether it stands still.
+        outcome: HeldOutcome,
+    },
+    /// A session that was frozen for the want of a certificate goes on.
+    SessionFreed {
+        /// The session.
+        session: SessionId,
+    },
+    /// The TPM's epoch of revocation went on: it opens no lease that was made before.
+    EpochAdvanced {
+        /// Its value now.
+        epoch: u64,
     },
     /// A session was launched.
     SessionStarted {

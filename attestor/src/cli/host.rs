@@ -2,8 +2,10 @@
 
 use std::fmt::Write;
 use std::path::Path;
+use std::time::Duration;
 
 use clap::Subcommand;
+use holdfast_protocol::Timestamp;
 use holdfast_protocol::evidence::{Appraisal, Check, Checked, Finding};
 use holdfast_protocol::id::HostId;
 use serde_json::{Value, json};
@@ -49,6 +51,24 @@ pub enum Host {
         #[arg(long, default_value = "no reason given")]
         why: String,
     },
+    /// Ban one until it is unbanned: its sessions freeze, and it gets no identities meanwhile.
+    Ban {
+        /// Its id.
+        id: HostId,
+        /// Why, for the record.
+        #[arg(long, default_value = "no reason given")]
+        why: String,
+    },
+    /// Let a banned host attest again.
+    Unban {
+        /// Its id.
+        id: HostId,
+    },
+    /// Ask one for a new attestation, now.
+    Reattest {
+        /// Its id.
+        id: HostId,
+    },
     /// Accept a host's software as it will be at its next attestation: forget its reference PCRs.
     Relearn {
         /// Its id.
@@ -57,19 +77,33 @@ pub enum Host {
 }
 
 pub(super) async fn run(command: &Host, config: &Path, form: Form) -> Result<(), Problem> {
-    let registry = state::registry(&state::configuration(config)?).await?;
+    let config = state::configuration(config)?;
+    let x509_ttl = config.svid.x509_ttl.duration();
+    let registry = state::registry(&config).await?;
     let result = match command {
-        Host::List => list(&registry.hosts().await?, form),
+        Host::List => list(&seen(registry.hosts().await?, x509_ttl), form),
         Host::Show { id } => {
             let host = registry.host(*id).await?.ok_or_else(|| unknown(*id))?;
             let verdicts = registry.verdicts(*id, SHOWN_VERDICTS).await?;
-            show(&host, &verdicts, form)
+            show(&Seen::of(host, x509_ttl, now()), &verdicts, form)
         }
         Host::Pending => waiting::list(&registry, form).await,
         Host::Approve { who } => waiting::approve(&registry, who, form).await,
         Host::Revoke { id, why } => {
             let found = registry.revoke(*id, why, now()).await?;
             changed(*id, found, "revoked", form)
+        }
+        Host::Ban { id, why } => {
+            let found = registry.ban(*id, why, now()).await?;
+            changed(*id, found, "banned", form)
+        }
+        Host::Unban { id } => {
+            let found = registry.unban(*id).await?;
+            changed(*id, found, "unbanned", form)
+        }
+        Host::Reattest { id } => {
+            let found = registry.ask_reattest(*id, now()).await?;
+            changed(*id, found, "asked to attest", form)
         }
         Host::Relearn { id } => {
             let found = registry.forget_reference(*id).await?;
@@ -80,7 +114,36 @@ pub(super) async fn run(command: &Host, config: &Path, form: Form) -> Result<(),
     result
 }
 
-fn list(hosts: &[registry::Host], form: Form) -> Result<(), Problem> {
+/// A host, and whether it is still heard of.
+struct Seen {
+    host: registry::Host,
+    silent_since: Option<Timestamp>,
+}
+
+impl Seen {
+    fn of(host: registry::Host, x509_ttl: Duration, now: Timestamp) -> Self {
+        let silent_since = host.silent_since(x509_ttl, now);
+        Self { host, silent_since }
+    }
+
+    /// When it was last heard of, or since when it is silent.
+    fn words(&self) -> String {
+        match self.silent_since {
+            Some(at) => format!("silent since {}", rfc3339(at)),
+            None => rfc3339(self.host.last.at),
+        }
+    }
+}
+
+fn seen(hosts: Vec<registry::Host>, x509_ttl: Duration) -> Vec<Seen> {
+    let now = now();
+    hosts
+        .into_iter()
+        .map(|host| Seen::of(host, x509_ttl, now))
+        .collect()
+}
+
+fn list(hosts: &[Seen], form: Form) -> Result<(), Problem> {
     match form {
         Form::Json => render::json(&hosts.iter().map(summary).collect::<Vec<_>>()),
         Form::Text if hosts.is_empty() => render::text("no host is enrolled"),
@@ -89,7 +152,8 @@ fn list(hosts: &[registry::Host], form: Form) -> Result<(), Problem> {
                 "{:<26}  {:<20}  {:<9}  {:<11}  {:<8}  LAST SEEN",
                 "ID", "NAME", "GRADE", "EK TRUST", "STANDING"
             );
-            for host in hosts {
+            for seen in hosts {
+                let host = &seen.host;
                 // Writing to a string does not fail.
                 let _ = write!(
                     table,
@@ -99,7 +163,7 @@ fn list(hosts: &[registry::Host], form: Form) -> Result<(), Problem> {
                     host.enrolled.grade.to_string(),
                     word(&json!(host.enrolled.trust)),
                     word(&standing(&host.standing)),
-                    rfc3339(host.last.at),
+                    seen.words(),
                 );
             }
             render::text(&table)
@@ -107,8 +171,9 @@ fn list(hosts: &[registry::Host], form: Form) -> Result<(), Problem> {
     }
 }
 
-fn show(host: &registry::Host, verdicts: &[Verdict], form: Form) -> Result<(), Problem> {
-    let mut whole = summary(host);
+fn show(seen: &Seen, verdicts: &[Verdict], form: Form) -> Result<(), Problem> {
+    let host = &seen.host;
+    let mut whole = summary(seen);
     if let Some(members) = whole.as_object_mut() {
         members.insert("verdicts".to_owned(), json!(verdicts));
         let reference: Vec<Value> = host
@@ -127,11 +192,12 @@ fn show(host: &registry::Host, verdicts: &[Verdict], form: Form) -> Result<(), P
     }
     match form {
         Form::Json => render::json(&whole),
-        Form::Text => render::text(&described(host, verdicts)),
+        Form::Text => render::text(&described(seen, verdicts)),
     }
 }
 
-fn described(host: &registry::Host, verdicts: &[Verdict]) -> String {
+fn described(seen: &Seen, verdicts: &[Verdict]) -> String {
+    let host = &seen.host;
     let enrolled = &host.enrolled;
     let mut text = format!(
         "{id}\n  name      {name}\n  grade     {grade}, ek trusted by {trust}\n  standing  {standing}\n  \
@@ -143,10 +209,11 @@ fn described(host: &registry::Host, verdicts: &[Verdict]) -> String {
         trust = word(&json!(enrolled.trust)),
         standing = match &host.standing {
             Standing::Active => "active".to_owned(),
+            Standing::Banned { at, why } => format!("banned {}: {why}", rfc3339(*at)),
             Standing::Revoked { at, why } => format!("revoked {}: {why}", rfc3339(*at)),
         },
         at = rfc3339(enrolled.anchor.at),
-        last = rfc3339(host.last.at),
+        last = seen.words(),
         reset = host.last.clock.reset_count,
         restart = host.last.clock.restart_count,
         clock = host.last.clock.clock_ms,
@@ -188,6 +255,7 @@ fn told(verdict: &Verdict) -> String {
         Outcome::Refused => "refused",
     };
     match &verdict.judged {
+        Judged::Twins { detail } => format!("two brokers at once: {detail}"),
         Judged::Enrollment { reason, detail } => {
             format!("enrollment {outcome}: {reason}: {detail}")
         }
@@ -198,11 +266,21 @@ fn told(verdict: &Verdict) -> String {
                     refusal.check, refusal.detail
                 )
             }
-            None => measured(appraisal).fold(format!("attestation {outcome}"), |text, note| {
-                format!("{text}\n      {}: {}", note.check, note.detail)
-            }),
+            None => {
+                // What happened to the machine since the attestation before.
+                let clock = clock(appraisal).map_or_else(String::new, |clock| format!(": {clock}"));
+                measured(appraisal).fold(format!("attestation {outcome}{clock}"), |text, note| {
+                    format!("{text}\n      {}: {}", note.check, note.detail)
+                })
+            }
         },
     }
+}
+
+fn clock(appraisal: &Appraisal) -> Option<&str> {
+    let checks = appraisal.checks.iter();
+    let mut found = checks.filter(|checked| checked.check == Check::Clock);
+    found.next().map(|checked| checked.detail.as_str())
 }
 
 /// What was noted of a host's boot and of its measurement list.
@@ -228,7 +306,8 @@ fn changed(id: HostId, found: Found, what: &str, form: Form) -> Result<(), Probl
     }
 }
 
-fn summary(host: &registry::Host) -> Value {
+fn summary(seen: &Seen) -> Value {
+    let host = &seen.host;
     json!({
         "id": host.id,
         "name": host.enrolled.name,
@@ -239,6 +318,7 @@ fn summary(host: &registry::Host) -> Value {
         "standing": standing(&host.standing),
         "enrolled": observed(&host.enrolled.anchor),
         "last": observed(&host.last),
+        "silent_since": seen.silent_since.map(rfc3339),
     })
 }
 
@@ -254,6 +334,7 @@ fn observed(observed: &Observed) -> Value {
 fn standing(standing: &Standing) -> Value {
     match standing {
         Standing::Active => json!("active"),
+        Standing::Banned { at, why } => json!({ "banned": { "at": rfc3339(*at), "why": why } }),
         Standing::Revoked { at, why } => json!({ "revoked": { "at": rfc3339(*at), "why": why } }),
     }
 }

@@ -1,7 +1,7 @@
 //! The attestor's command line (DESIGN §13): its words, its help, its exit codes.
 //!
 //! Commands beside `serve` work on the state folder of the same machine; none of them talks to a
-//! running attestor, which sees what they wrote at its next request.
+//! running attestor, which sees what they wrote at its next request and tells hosts what was ordered.
 
 mod audit;
 mod authority;

@@ -44,6 +44,7 @@ impl From<StoreError> for Failure {
             }
             StoreError::Database(_)
             | StoreError::Migrate(_)
+            | StoreError::Quiet
             | StoreError::TooOld { .. }
             | StoreError::Unusable { .. } => {
                 Status::unavailable("the attestor's registry cannot be reached; try again later")

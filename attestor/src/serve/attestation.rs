@@ -121,6 +121,10 @@ impl<S: Store> Attestation<S> {
         let host = self.0.store.host(id).await.map_err(failed)?;
         let detail = match host {
             Some(host) if host.standing == Standing::Active => return Ok(host),
+            Some(Host {
+                standing: Standing::Banned { .. },
+                ..
+            }) => "banned",
             Some(_) => "revoked",
             None => "not enrolled",
         };

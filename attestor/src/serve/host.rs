@@ -1,4 +1,4 @@
-//! The service for hosts that hold a node SVID: names for their agents.
+//! The service for hosts that hold a node SVID: names for their agents, and the attestor's word.
 //!
 //! It must never answer a connection without a node SVID, for a name that is not below that host's,
 //! or with an SVID that outlives the host's own.
@@ -7,18 +7,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_protocol::Timestamp;
+use holdfast_protocol::orders::Instance;
 use holdfast_protocol::wire::attestor::host_server::Host as Service;
 use holdfast_protocol::wire::attestor::{
-    Bundle, FetchBundleRequest, JwtSvid, SignJwtSvidRequest, SignX509SvidRequest, X509Svid,
+    Bundle, FetchBundleRequest, JwtSvid, SignJwtSvidRequest, SignX509SvidRequest, WatchRequest,
+    X509Svid,
 };
 use holdfast_protocol::wire::{MAX_STRUCTURE, bounded};
 use holdfast_protocol::words::with_causes;
 use tonic::{Request, Response, Status};
 
 use super::answer::{failed, refused};
-use super::caller::Caller;
+use super::caller::{Caller, node};
 use super::peer::NodePeer;
-use super::{Shared, now};
+use super::{Shared, now, watch};
 use crate::certify::{AgentId, Audience};
 use crate::csr::Csr;
 use crate::registry::{IssuedSvid, SvidKind};
@@ -31,6 +33,8 @@ pub(super) struct HostService<S>(pub(super) Arc<Shared<S>>);
 
 #[tonic::async_trait]
 impl<S: Store> Service for HostService<S> {
+    type WatchStream = watch::Messages;
+
     async fn sign_x509_svid(
         &self,
         request: Request<SignX509SvidRequest>,
@@ -114,6 +118,17 @@ impl<S: Store> Service for HostService<S> {
                 .collect(),
             jwks: self.0.authority.jwks(),
         }))
+    }
+
+    async fn watch(
+        &self,
+        request: Request<WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        // A host that may have nothing else is told so.
+        let (peer, remote) = node(request.extensions(), now())?;
+        let instance = Instance::try_from(request.into_inner())
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        watch::open(Arc::clone(&self.0), peer, remote, instance).map(Response::new)
     }
 }
 

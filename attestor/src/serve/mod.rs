@@ -15,6 +15,7 @@ mod peer;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod watch;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -115,6 +116,7 @@ struct Shared<S> {
     rates: Rates,
     store: S,
     settings: Settings,
+    watching: watch::Watching,
 }
 
 /// An attestor that is bound and ready to run.
@@ -153,6 +155,7 @@ impl<S: Store> Server<S> {
                 cosigner,
                 rates: Rates::default(),
                 store,
+                watching: watch::Watching::new(&settings.evidence),
                 settings,
             }),
             listener,
@@ -200,6 +203,13 @@ impl<S: Store> Server<S> {
                 Ok(())
             }
         });
+        tasks.spawn({
+            let (shared, stop) = (Arc::clone(&shared), stop.clone());
+            async move {
+                watch::follow(shared, stop).await;
+                Ok(())
+            }
+        });
         tasks.spawn(answer_requests(
             shared,
             ReceiverStream::new(connections),
@@ -236,7 +246,7 @@ async fn answer_requests<S: Store>(
                 .max_decoding_message_size(MAX_STRUCTURE * 2),
         )
         .add_service(
-            MirrorServer::new(mirror::MirrorService(shared))
+            MirrorServer::new(mirror::MirrorService(Arc::clone(&shared)))
                 .max_decoding_message_size(holdfast_protocol::mirror::MAX_MESSAGE),
         )
         .serve_with_incoming_shutdown(connections, stop.clone().cancelled_owned());
@@ -245,6 +255,7 @@ async fn answer_requests<S: Store>(
         result = &mut serving => return Ok(result?),
         () = stop.cancelled() => {}
     }
+    shared.watching.end();
     // Whoever keeps a connection open must not keep the attestor from ending.
     match tokio::time::timeout(GRACE, serving).await {
         Ok(result) => Ok(result?),

@@ -62,6 +62,7 @@ impl Scene {
             last: enrolled.anchor,
             enrolled,
             standing: Standing::Active,
+            reattest: None,
             reference: ReferencePcrs::default(),
             ima: None,
         };

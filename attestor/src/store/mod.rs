@@ -57,6 +57,9 @@ pub enum StoreError {
         /// The table and column.
         field: &'static str,
     },
+    /// The database says nothing more on a connection that was open.
+    #[error("the database does not answer")]
+    Quiet,
     /// Another answer about the same host came first; the caller may try again.
     #[error("another answer about this host came first")]
     Conflict,
@@ -132,6 +135,15 @@ pub enum Found {
     Unchanged,
     /// There is not.
     Unknown,
+}
+
+/// Whom orders were given to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ordered {
+    /// This host.
+    Host(HostId),
+    /// Any: what was given before was not followed.
+    Any,
 }
 
 /// The registry's home. Every answer is durable before it is given.
@@ -232,6 +244,40 @@ pub trait Store: EkStore + MirrorStore + WaitingStore + Clone + Send + Sync + 's
         now: Timestamp,
     ) -> impl Future<Output = Result<Found, StoreError>> + Send;
 
+    /// Bans a host until it is unbanned.
+    ///
+    /// # Errors
+    /// [`StoreError`] if that could not be made durable.
+    fn ban(
+        &self,
+        id: HostId,
+        why: &str,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Found, StoreError>> + Send;
+
+    /// Lets a banned host attest again. A revoked one stays revoked.
+    ///
+    /// # Errors
+    /// [`StoreError`] if that could not be made durable.
+    fn unban(&self, id: HostId) -> impl Future<Output = Result<Found, StoreError>> + Send;
+
+    /// Asks a host for a new attestation.
+    ///
+    /// # Errors
+    /// [`StoreError`] if that could not be made durable.
+    fn ask_reattest(
+        &self,
+        id: HostId,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Found, StoreError>> + Send;
+
+    /// Tells of each order (revoked, banned, unbanned, asked to attest) once it can be read, whichever process or replica
+    /// gave it; first of all that everything may have changed. It gives up with an error alone.
+    fn follow_orders(
+        &self,
+        told: impl Fn(Ordered) + Send + Sync,
+    ) -> impl Future<Output = StoreError> + Send;
+
     /// Forgets a host's reference PCRs, so that its next attestation sets them anew.
     ///
     /// # Errors
@@ -284,7 +330,7 @@ pub trait Store: EkStore + MirrorStore + WaitingStore + Clone + Send + Sync + 's
     /// Writes down that an SVID was signed, before it leaves.
     ///
     /// # Errors
-    /// [`StoreError`] if it could not be made durable.
+    /// [`StoreError::Conflict`] if the host may have none any more; others if it could not be made durable.
     fn record_svid(&self, svid: &IssuedSvid)
     -> impl Future<Output = Result<(), StoreError>> + Send;
 }

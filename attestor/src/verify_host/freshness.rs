@@ -8,14 +8,11 @@ use holdfast_proof::evidence::{ChannelBinding, Nonce, evidence_binding};
 use holdfast_proof::tpm::{ClockInfo, NvCertified, Safe};
 use holdfast_protocol::evidence::{Check, Evidence};
 
+use super::continuity::Continuity;
 use super::structure::Parsed;
 use super::{Appraiser, Refusal};
 use crate::registry::{Host, NonceStanding, Standing};
 use crate::rfc3339;
-
-/// How far a clock may be behind after an unclean stop, in milliseconds: a TPM writes it to NV at
-/// least every 2^22 ms, about 70 minutes (Part 1 §36).
-const MAX_STEP_BACK_MS: u64 = 1 << 22;
 
 /// The host may still get identities.
 pub(super) fn registration(appraiser: &mut Appraiser, host: &Host) -> Result<(), Refusal> {
@@ -24,6 +21,10 @@ pub(super) fn registration(appraiser: &mut Appraiser, host: &Host) -> Result<(),
             appraiser.passed(Check::Registration, "enrolled and not revoked");
             Ok(())
         }
+        Standing::Banned { at, why } => Err(appraiser.refused(
+            Check::Registration,
+            format!("banned {}: {why}", rfc3339(*at)),
+        )),
         Standing::Revoked { at, why } => Err(appraiser.refused(
             Check::Registration,
             format!("revoked {}: {why}", rfc3339(*at)),
@@ -117,24 +118,14 @@ pub(super) fn clock(
         "after reset {}, restart {}, clock {} ms",
         last.reset_count, last.restart_count, last.clock_ms
     );
-    if epoch(&first) < epoch(&last) {
-        return Err(appraiser.refused(Check::Clock, format!("{seen} {before}")));
-    }
-    let step_back = last.clock_ms.saturating_sub(earliest);
-    // An unclean stop always shows as a reset, and the TPM then says that its clock is not safe.
-    let unclean_stop = first.reset_count > last.reset_count && latest.safe == Safe::No;
-    if step_back == 0 {
-        appraiser.passed(Check::Clock, format!("{seen} {before}"));
-    } else if unclean_stop && step_back <= MAX_STEP_BACK_MS {
-        appraiser.noted(
-            Check::Clock,
-            format!("{seen} {before}: {step_back} ms back after an unclean stop"),
-        );
-    } else {
-        return Err(appraiser.refused(
-            Check::Clock,
-            format!("{seen} {before}: {step_back} ms back"),
-        ));
+    let continuity = Continuity::between(last, latest, earliest);
+    let detail = format!("{continuity}: {seen} {before}");
+    match continuity {
+        Continuity::RanOn | Continuity::Resumed | Continuity::Rebooted => {
+            appraiser.passed(Check::Clock, detail);
+        }
+        Continuity::UncleanStop { .. } => appraiser.noted(Check::Clock, detail),
+        Continuity::WentBack { .. } => return Err(appraiser.refused(Check::Clock, detail)),
     }
     Ok(latest)
 }

@@ -5,6 +5,7 @@
 //! the [`Appraisal`].
 
 mod appraiser;
+mod continuity;
 mod event_log;
 mod freshness;
 mod ima;
@@ -16,13 +17,15 @@ mod structure;
 mod tests;
 
 use std::collections::BTreeSet;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{Context, SHA256};
 use holdfast_proof::evidence::ChannelBinding;
 use holdfast_proof::ima::Policy as Measurable;
 use holdfast_proof::tpm::{PcrIndex, PcrSelection, PcrValues};
-use holdfast_protocol::Timestamp;
 use holdfast_protocol::evidence::{Appraisal, Check, Evidence};
+use holdfast_protocol::{Sha256Digest, Timestamp};
 use serde::Deserialize;
 
 use crate::csr::Csr;
@@ -79,6 +82,51 @@ pub enum ImaPolicy {
     Record(Arc<Measurable>),
     /// It has to be there and to replay, and what is neither listed nor signed is a refusal.
     Enforce(Arc<Measurable>),
+}
+
+impl EvidencePolicy {
+    /// Names these rules: others have another digest. It reads every line of an allow list, and is for the start.
+    pub fn digest(&self) -> Sha256Digest {
+        let Self {
+            required,
+            blocking,
+            refused_firmware,
+            event_log,
+            secure_boot,
+            ima,
+        } = self;
+        let mut hashed = Hashed(Context::new(&SHA256));
+        // Writing to a hash does not fail.
+        for (bank, indices) in required.banks() {
+            let _ = write!(hashed, "quoted {:04x} {indices:?};", bank.id());
+        }
+        let _ = write!(
+            hashed,
+            "blocking {blocking:?};firmware {refused_firmware:x?};event log {event_log:?};\
+             secure boot {secure_boot:?};ima {ima:?};"
+        );
+        hashed.finish()
+    }
+}
+
+/// Text that is hashed as it comes: an allow list has a hundred thousand lines.
+struct Hashed(Context);
+
+impl Hashed {
+    fn finish(self) -> Sha256Digest {
+        let mut bytes = [0; 32];
+        for (to, from) in bytes.iter_mut().zip(self.0.finish().as_ref()) {
+            *to = *from;
+        }
+        Sha256Digest::new(bytes)
+    }
+}
+
+impl fmt::Write for Hashed {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.update(text.as_bytes());
+        Ok(())
+    }
 }
 
 /// What the evidence is judged against.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use holdfast_proof::evidence::evidence_binding;
 use holdfast_proof::svid::Svid;
-use holdfast_proof::tpm::{HashAlg, PcrIndex, PcrSelection};
+use holdfast_proof::tpm::{HashAlg, PcrIndex, PcrSelection, PcrValues};
 use holdfast_protocol::evidence::ImaEnd;
 use holdfast_protocol::wire::attestor::attestation_client::AttestationClient;
 use holdfast_protocol::wire::attestor::{self as wire, BeginAttestation};
@@ -33,6 +33,8 @@ pub struct NodeSvid {
     pub authorities: Vec<CertificateDer<'static>>,
     /// The node key, wrapped by this TPM.
     pub key: KeyBlob,
+    /// What the PCRs were when they were quoted.
+    pub(crate) quoted: PcrValues,
 }
 
 /// Attests this host.
@@ -103,7 +105,8 @@ pub(crate) async fn attest(
         })
         .await?
         .into_inner();
-    Ok((accept(answer, registration, key)?, end))
+    let svid = accept(answer, registration, key, evidence.pcr_values)?;
+    Ok((svid, end))
 }
 
 /// Believes an answer only if it certifies our key under our name.
@@ -111,6 +114,7 @@ fn accept(
     answer: wire::NodeSvid,
     registration: &Registration,
     key: KeyBlob,
+    quoted: PcrValues,
 ) -> Result<NodeSvid, AttestHostError> {
     let wire::NodeSvid {
         chain,
@@ -146,6 +150,7 @@ fn accept(
             .map(CertificateDer::from)
             .collect(),
         key,
+        quoted,
     })
 }
 

@@ -6,6 +6,7 @@ use holdfast_tpm::TpmError;
 
 use crate::channel::ChannelError;
 use crate::registration::RegistrationError;
+use crate::standing::Overtaken;
 
 /// An enrollment or attestation that did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +32,9 @@ pub enum AttestHostError {
     /// The attestor says no; the text is all that it tells the host.
     #[error("the attestor refused: {0}")]
     Refused(String),
+    /// The attestor has stopped this host in the meantime.
+    #[error(transparent)]
+    Overtaken(#[from] Overtaken),
     /// The attestor could not answer.
     #[error("the attestor could not answer: {0}")]
     Unavailable(String),

@@ -1,6 +1,6 @@
 //! Job 1: prove this host to its attestor, and keep the node SVID fresh.
 //!
-//! [`state`] says when, [`task`] does it: over one TLS connection ([`channel`], [`pin`]) it enrolls
+//! [`state`] says when, [`standing`] whether this host may act at all, [`task`] does it: over one TLS connection ([`channel`], [`pin`]) it enrolls
 //! ([`enroll`]) and attests ([`attest`]) with keys that never leave the TPM ([`node_key`]). It must
 //! never hold a private key in memory, and never let evidence travel on a connection that it was
 //! not made for.
@@ -12,19 +12,26 @@ pub mod durable;
 mod enroll;
 mod error;
 mod ima;
+mod node;
 mod node_key;
+mod pcrs;
 mod pin;
 mod registration;
+mod standing;
 pub mod state;
 mod task;
 mod url;
+mod wake;
+mod watch;
 
 pub use self::attest::NodeSvid;
 pub use self::channel::{ChannelError, Connection, connect};
 pub use self::enroll::Trust;
 pub use self::error::AttestHostError;
+pub use self::node::Node;
 pub use self::node_key::NodeIdentity;
 pub use self::pin::Pin;
 pub use self::registration::{Registration, RegistrationError};
-pub use self::task::{AttestHost, Host, HostTask, Node};
+pub use self::standing::Hold;
+pub use self::task::{AttestHost, Host, HostTask};
 pub use self::url::{AttestorUrl, InvalidUrl};

@@ -13,6 +13,12 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// The longest wait between attempts.
 const LAST_RETRY: Duration = Duration::from_secs(300);
 
+/// The first wait before a stream is opened again: a restarted attestor listens again after about that time.
+const FIRST_RECONNECT: Duration = Duration::from_millis(200);
+
+/// The longest.
+const LAST_RECONNECT: Duration = Duration::from_secs(30);
+
 /// A number in `[0, 1)`, drawn by the shell, that spreads a fleet's renewals.
 #[derive(Clone, Copy, Debug)]
 pub struct Jitter(f64);
@@ -21,6 +27,11 @@ impl Jitter {
     /// From 32 random bits.
     pub fn from_random(bits: u32) -> Self {
         Self(f64::from(bits) / (f64::from(u32::MAX) + 1.0))
+    }
+
+    /// `duration`, made up to half shorter or longer: for many that were cut off at the same moment.
+    fn scatter(self, duration: Duration) -> Duration {
+        duration.mul_f64(0.5 + self.0)
     }
 
     /// `duration`, made up to a tenth shorter or longer.
@@ -86,11 +97,6 @@ impl Renewal {
         }
     }
 
-    /// Whether an SVID is current at `now`.
-    pub fn is_fresh(&self, now: Timestamp) -> bool {
-        matches!(self, Self::Fresh { not_after, .. } if now < *not_after)
-    }
-
     /// What follows from `event`.
     pub fn after(self, event: Event, now: Timestamp, jitter: Jitter) -> Self {
         match event {
@@ -141,6 +147,12 @@ impl Renewal {
             },
         }
     }
+}
+
+/// How long to wait before the attestor's stream is opened again, after `failures` that followed each other.
+pub fn reconnect(failures: u32, jitter: Jitter) -> Duration {
+    let doubled = FIRST_RECONNECT.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX));
+    jitter.scatter(doubled.min(LAST_RECONNECT))
 }
 
 /// Half of what is left of an SVID's life, jittered.
@@ -194,7 +206,8 @@ mod tests {
                     other @ (Event::Failed | Event::Unfinished | Event::Demanded) => other,
                 };
                 state = state.after(event, now, Jitter::from_random(random));
-                prop_assert_eq!(state.is_fresh(now), model_not_after.is_some_and(|end| now < end));
+                let fresh = matches!(&state, Renewal::Fresh { not_after, .. } if now < *not_after);
+                prop_assert_eq!(fresh, model_not_after.is_some_and(|end| now < end));
                 let longest = match state {
                     _ if matches!(event, Event::Unfinished) => FIRST_RETRY.mul_f64(1.11),
                     Renewal::Fresh { not_after, failures: 0, .. } => not_after.since(now).mul_f64(0.56),
@@ -204,6 +217,15 @@ mod tests {
                 if matches!(event, Event::Demanded) {
                     prop_assert!(state.due() <= now);
                 }
+            }
+        }
+
+        #[test]
+        fn a_stream_is_opened_again_soon_and_never_late(failures in 0_u32..80, random: u32) {
+            let wait = reconnect(failures, Jitter::from_random(random));
+            prop_assert!(wait >= FIRST_RECONNECT / 2 && wait <= LAST_RECONNECT * 3 / 2);
+            if failures == 0 {
+                prop_assert!(wait <= FIRST_RECONNECT * 3 / 2);
             }
         }
 

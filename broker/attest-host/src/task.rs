@@ -14,25 +14,34 @@ use holdfast_protocol::audit::What;
 use holdfast_protocol::evidence::ImaEnd;
 use holdfast_protocol::grade::Grade;
 use holdfast_protocol::management::{NodeState, NodeStatus};
+use holdfast_protocol::orders::Instance;
 use holdfast_protocol::record::Record;
 use holdfast_protocol::words::with_causes;
 use holdfast_tpm::Provisioned;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::attest::{NodeSvid, attest, pem};
 use crate::enroll::{Trust, enroll};
 use crate::error::AttestHostError;
+use crate::node::Node;
 use crate::node_key::NodeIdentity;
+use crate::pcrs::PcrWatch;
 use crate::registration::Registration;
+use crate::standing::Begun;
 use crate::state::{Event, Jitter, Renewal};
 use crate::url::AttestorUrl;
+use crate::wake::{Jump, Wake};
+use crate::watch::Watcher;
 
 /// The largest event log that is sent; firmware's are some tens of kilobytes.
 const MAX_EVENT_LOG: usize = 1 << 20;
 
 /// How much of it is read at a time.
 const PAGE: usize = 64 * 1024;
+
+/// The longest sleep: where the kernel does not tell of time that jumped, it is noticed this late.
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
 /// Requests that may wait: each is a person or a script, and the job does one at a time.
 const WAITING: usize = 8;
@@ -48,6 +57,8 @@ pub struct Host {
     pub event_log: Option<Arc<File>>,
     /// The kernel's measurement list, open for reading; `None` where there is none.
     pub ima_list: Option<Arc<File>>,
+    /// How often the quoted PCRs are looked at: one TPM command for every 8 of them.
+    pub pcr_interval: Duration,
 }
 
 impl Host {
@@ -75,15 +86,6 @@ impl Host {
     }
 }
 
-/// What others may know of the node: its state, and its SVID while it is current.
-#[derive(Clone, Debug)]
-pub struct Node {
-    /// For people.
-    pub state: NodeState,
-    /// For connections to the attestor.
-    pub svid: Option<Arc<NodeSvid>>,
-}
-
 /// A handle to this job.
 #[derive(Clone, Debug)]
 pub struct AttestHost {
@@ -106,6 +108,12 @@ enum Request {
 
 /// The job itself; the daemon runs it.
 pub struct HostTask {
+    job: Job,
+    watcher: Watcher,
+}
+
+/// Enrolls and attests.
+struct Job {
     tpm: Provisioned,
     host: Host,
     record: Arc<dyn Record>,
@@ -113,11 +121,12 @@ pub struct HostTask {
     registration: Option<Registration>,
     renewal: Renewal,
     requests: mpsc::Receiver<Request>,
-    node: watch::Sender<Node>,
+    node: Arc<watch::Sender<Node>>,
+    demanded: Arc<Notify>,
 }
 
 impl AttestHost {
-    /// Sets the job up with the enrollment that is kept at `path`, if any.
+    /// Sets the job up with the enrollment that is kept at `path`, if any. `instance` is this run's own: random bits.
     ///
     /// # Errors
     /// [`AttestHostError::Registration`] if what is kept there is not an enrollment.
@@ -126,18 +135,19 @@ impl AttestHost {
         host: Host,
         record: Arc<dyn Record>,
         path: PathBuf,
+        instance: Instance,
     ) -> Result<(Self, HostTask), AttestHostError> {
         let registration = Registration::load(&path)?;
-        let state = match &registration {
-            None => NodeState::NotEnrolled,
-            Some(registration) => NodeState::NotAttested {
-                host: registration.host,
-                why: "it has not attested since the broker started".to_owned(),
-            },
-        };
         let (sender, receiver) = mpsc::channel(WAITING);
-        let (node_sender, node) = watch::channel(Node { state, svid: None });
-        let task = HostTask {
+        let (node_sender, node) = watch::channel(Node::new(registration.as_ref()));
+        let (node_sender, demanded) = (Arc::new(node_sender), Arc::new(Notify::new()));
+        let watcher = Watcher {
+            node: Arc::clone(&node_sender),
+            tpm: tpm.clone(),
+            instance,
+            demanded: Arc::clone(&demanded),
+        };
+        let job = Job {
             tpm: tpm.clone(),
             host,
             record,
@@ -146,7 +156,9 @@ impl AttestHost {
             renewal: Renewal::starting(now()),
             requests: receiver,
             node: node_sender,
+            demanded,
         };
+        let task = HostTask { job, watcher };
         let handle = Self {
             requests: sender,
             node,
@@ -208,23 +220,89 @@ impl AttestHost {
 }
 
 impl HostTask {
-    /// Keeps the node SVID fresh until `stop`.
-    pub async fn run(mut self, stop: CancellationToken) {
+    /// Keeps the node SVID fresh, and obeys the attestor, until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        let Self { job, watcher } = self;
+        tokio::join!(job.run(stop.clone()), watcher.run(stop));
+    }
+}
+
+impl Job {
+    async fn run(mut self, stop: CancellationToken) {
+        let mut wake = Wake::new()
+            .inspect_err(|error| tracing::warn!(%error, "waking from sleep is noticed late"))
+            .ok();
+        let mut pcrs = PcrWatch::new(self.tpm.clone(), self.host.pcr_interval);
         loop {
-            let due = self.renewal.due().since(now());
+            self.look_at_the_end();
+            let due = self.renewal.due().since(now()).min(self.left());
+            let due = due.min(LONGEST_SLEEP);
+            let quoted = self
+                .node
+                .borrow()
+                .svid
+                .as_ref()
+                .map(|svid| svid.quoted.clone());
             tokio::select! {
                 () = stop.cancelled() => return,
                 request = self.requests.recv() => match request {
                     Some(request) => self.serve(request).await,
                     None => return,
                 },
+                jump = jumped(&mut wake) => self.time_jumped(jump),
+                () = pcrs.changed(&quoted) => {
+                    tracing::info!("a PCR has changed since it was quoted; this host attests anew");
+                    self.demand();
+                }
+                () = self.demanded.notified() => self.demand(),
                 () = tokio::time::sleep(due), if self.registration.is_some() => {
+                    if self.renewal.due() > now() {
+                        continue;
+                    }
                     if let Err(error) = self.renew().await {
                         tracing::warn!(error = with_causes(&error), "this host could not be attested");
                     }
                 }
             }
         }
+    }
+
+    fn demand(&mut self) {
+        self.renewal = self.renewal.clone().after(Event::Demanded, now(), jitter());
+    }
+
+    /// A machine that slept may be another when it wakes; and whoever waits for a time looks at the clock again.
+    fn time_jumped(&mut self, jump: Jump) {
+        match jump {
+            Jump::Slept(slept) => {
+                tracing::info!(
+                    seconds = slept.as_secs(),
+                    "this host has slept; it attests anew"
+                );
+                self.demand();
+            }
+            Jump::Set => tracing::info!("the wall clock was set"),
+        }
+        self.node.send_modify(|_| {});
+    }
+
+    /// How long the SVID that is there may be used.
+    fn left(&self) -> Duration {
+        let node = self.node.borrow();
+        let end = node.svid.as_ref().and(node.standing.ends());
+        end.map_or(Duration::MAX, |end| end.since(now()))
+    }
+
+    /// Takes away an SVID that has ended.
+    fn look_at_the_end(&self) {
+        self.node.send_if_modified(|node| {
+            let hold = node.standing.hold(now()).filter(|_| node.svid.is_some());
+            if let Some(hold) = &hold {
+                tracing::warn!(why = %hold, "this host may do nothing");
+                node.withhold(&hold.to_string());
+            }
+            hold.is_some()
+        });
     }
 
     async fn serve(&mut self, request: Request) {
@@ -253,6 +331,7 @@ impl HostTask {
             .await?;
         registration.store(&self.path)?;
         tracing::info!(attestor = %url, host = %registration.host, "enrolled");
+        self.node.send_modify(|node| node.enrolled(&registration));
         self.registration = Some(registration);
         self.renewal = Renewal::starting(now());
         self.renew().await
@@ -263,9 +342,10 @@ impl HostTask {
             .registration
             .clone()
             .ok_or(AttestHostError::NotEnrolled)?;
+        let begun = self.node.borrow().standing.begin();
         let outcome = match attest(&self.tpm, &self.host, &registration).await {
             Ok((svid, end)) => {
-                let adopted = self.adopt(&registration, svid).await;
+                let adopted = self.adopt(&registration, svid, begun).await;
                 if end == ImaEnd::Cut && adopted.is_ok() {
                     self.renewal = self
                         .renewal
@@ -277,7 +357,7 @@ impl HostTask {
             Err(error) => Err(error),
         };
         if let Err(error) = &outcome {
-            self.fail(&registration, error).await;
+            self.fail(error).await;
         }
         outcome
     }
@@ -286,6 +366,7 @@ impl HostTask {
         &mut self,
         registration: &Registration,
         node: NodeSvid,
+        begun: Begun,
     ) -> Result<NodeStatus, AttestHostError> {
         let NodeSvid {
             svid,
@@ -323,15 +404,22 @@ impl HostTask {
             chain_pem: pem(chain),
             authorities_pem,
         };
-        tracing::info!(spiffe_id = %svid.spiffe_id, serial = svid.serial, "attested");
-        self.node.send_replace(Node {
-            state: NodeState::Attested(status.clone()),
-            svid: Some(Arc::new(node)),
+        let (not_after, serial) = (svid.not_after, svid.serial.clone());
+        let state = NodeState::Attested(status.clone());
+        let mut adopted = Ok(());
+        self.node.send_modify(|published| {
+            adopted = published.standing.attested(begun, not_after);
+            if adopted.is_ok() {
+                published.state = state;
+                published.svid = Some(Arc::new(node));
+            }
         });
+        adopted?;
+        tracing::info!(spiffe_id = %status.spiffe_id, serial, "attested");
         Ok(status)
     }
 
-    async fn fail(&mut self, registration: &Registration, error: &AttestHostError) {
+    async fn fail(&mut self, error: &AttestHostError) {
         self.renewal = self.renewal.clone().after(Event::Failed, now(), jitter());
         let why = with_causes(error);
         let recorded = self
@@ -341,19 +429,31 @@ impl HostTask {
         if let Err(error) = recorded {
             tracing::error!(%error, "a failed attestation is missing from the audit log");
         }
-        if !self.renewal.is_fresh(now()) {
-            self.node.send_replace(Node {
-                state: NodeState::NotAttested {
-                    host: registration.host,
-                    why,
-                },
-                svid: None,
-            });
-        }
+        self.node.send_if_modified(|node| {
+            let hold = node.standing.hold(now());
+            // What the attestor has ordered says more than that it refused.
+            let told = hold.filter(|hold| !hold.is_ordered());
+            if told.is_some() {
+                node.withhold(&why);
+            }
+            told.is_some()
+        });
     }
 }
 
-fn now() -> Timestamp {
+/// The next jump of time, if they can be noticed.
+async fn jumped(wake: &mut Option<Wake>) -> Jump {
+    if let Some(noticing) = wake {
+        match noticing.jumped().await {
+            Ok(jump) => return jump,
+            Err(error) => tracing::warn!(%error, "waking from sleep is noticed late"),
+        }
+    }
+    *wake = None;
+    std::future::pending().await
+}
+
+pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or(Duration::ZERO);
@@ -361,7 +461,7 @@ fn now() -> Timestamp {
 }
 
 /// Enough randomness to spread a fleet: the clock's nanoseconds.
-fn jitter() -> Jitter {
+pub(crate) fn jitter() -> Jitter {
     let nanos = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.subsec_nanos());

@@ -14,8 +14,9 @@ use holdfast_proof::hash::canonical_digest;
 use holdfast_proof::tpm::EccPublicKey;
 use holdfast_protocol::audit::What;
 use holdfast_protocol::call::{Effect, HumanUid, ToolCall};
-use holdfast_protocol::decision::{DeniedBy, Reason};
+use holdfast_protocol::decision::{DeniedBy, Reason, Verdict};
 use holdfast_protocol::id::{CallId, SessionId};
+use holdfast_protocol::leave::Leave;
 use holdfast_protocol::{Sha256Digest, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -55,6 +56,7 @@ pub struct Authorizer {
     inbox: mpsc::Sender<Message>,
     engine: watch::Receiver<Arc<Engine>>,
     cards: watch::Receiver<Vec<ApprovalCard>>,
+    leave: Arc<dyn Leave>,
 }
 
 /// The job's task, to be [`run`](Job::run).
@@ -76,12 +78,14 @@ enum Message {
     SessionGone(SessionId),
 }
 
-/// Makes the job and its handle. `engine` may be replaced while the job runs.
+/// Makes the job and its handle. `engine` may be replaced while the job runs; whatever it says, nothing is allowed while
+/// `leave` is withheld.
 pub fn authorize_calls<R: Recorder, K: ApprovalKeys>(
     engine: watch::Receiver<Arc<Engine>>,
     recorder: Arc<R>,
     keys: K,
     limits: Limits,
+    leave: Arc<dyn Leave>,
 ) -> (Authorizer, Job<R, K>) {
     let (to_job, inbox) = mpsc::channel(MAX_INBOX);
     let (cards, shown) = watch::channel(Vec::new());
@@ -89,6 +93,7 @@ pub fn authorize_calls<R: Recorder, K: ApprovalKeys>(
         inbox: to_job,
         engine,
         cards: shown,
+        leave,
     };
     let job = Job {
         state: State::new(limits),
@@ -151,7 +156,7 @@ impl Authorizer {
         let _ = self.inbox.send(Message::Ended(call, outcome, seen)).await;
     }
 
-    /// A session has ended or was revoked.
+    /// A session has ended, was revoked, or is frozen with its host: what waits is denied, what was approved is forgotten.
     pub async fn session_gone(&self, session: SessionId) {
         let _ = self.inbox.send(Message::SessionGone(session)).await;
     }
@@ -181,7 +186,13 @@ impl Authorizer {
                 &call.effects,
             ))
             .map_err(undigestible)?,
-            verdict: engine.judge(&asker, &acts),
+            verdict: match self.leave.withheld() {
+                None => engine.judge(&asker, &acts),
+                Some(because) => Verdict::Deny {
+                    by: DeniedBy::Session,
+                    because,
+                },
+            },
             policy: engine.digest(),
             nonce: nonce().ok_or_else(|| broken("no randomness is to be had"))?,
             call,

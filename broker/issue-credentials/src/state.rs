@@ -96,6 +96,8 @@ pub(crate) enum Credentials<X, J> {
         x509: Slot<X>,
         jwts: BTreeMap<Audiences, Slot<J>>,
     },
+    /// The host may do nothing for now: there are none, and what there was is gone.
+    Suspended,
     /// The session has ended or was revoked: there are none, ever again.
     Ended,
 }
@@ -114,11 +116,25 @@ impl<X: Clone, J: Clone> Credentials<X, J> {
         *self = Self::Ended;
     }
 
+    /// The host may do nothing from now on: every credential is dropped.
+    pub(crate) fn suspend(&mut self) {
+        if let Self::Open { .. } = self {
+            *self = Self::Suspended;
+        }
+    }
+
+    /// The host may act again: everything is made anew.
+    pub(crate) fn restore(&mut self) {
+        if let Self::Suspended = self {
+            *self = Self::new();
+        }
+    }
+
     /// Whether the session is still entitled to anything.
     pub(crate) fn standing(&self) -> Result<(), Refusal> {
         match self {
             Self::Open { .. } => Ok(()),
-            Self::Ended => Err(Refusal::NoIdentity),
+            Self::Suspended | Self::Ended => Err(Refusal::NoIdentity),
         }
     }
 
@@ -126,7 +142,7 @@ impl<X: Clone, J: Clone> Credentials<X, J> {
     pub(crate) fn ask_x509(&mut self, now: Timestamp) -> (Answer<X>, Change) {
         match self {
             Self::Open { x509, .. } => x509.ask(now),
-            Self::Ended => (Answer::Refused(Refusal::NoIdentity), Change::None),
+            Self::Suspended | Self::Ended => (Answer::Refused(Refusal::NoIdentity), Change::None),
         }
     }
 
@@ -189,7 +205,7 @@ impl<X: Clone, J: Clone> Credentials<X, J> {
                 .chain(x509.wake_at())
                 .filter(|&at| now < at)
                 .min(),
-            Self::Ended => None,
+            Self::Suspended | Self::Ended => None,
         }
     }
 

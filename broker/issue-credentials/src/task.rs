@@ -100,6 +100,21 @@ impl Session {
             .send_modify(|state| state.credentials.end());
     }
 
+    /// Takes the session's identity away for as long as its host may do nothing: what is held is dropped and zeroized,
+    /// open streams end, and every request is told that no identity is issued.
+    pub fn suspend(&self) {
+        self.shared
+            .state
+            .send_modify(|state| state.credentials.suspend());
+    }
+
+    /// Gives it back, made anew, unless the session has ended.
+    pub fn restore(&self) {
+        self.shared
+            .state
+            .send_modify(|state| state.credentials.restore());
+    }
+
     /// The X.509-SVID, made if there is none yet.
     ///
     /// # Errors

@@ -33,6 +33,7 @@ use zeroize::Zeroizing;
 use self::ambient::{now, random, random_key};
 use self::human::{Human, check_value};
 use self::lease::state::Look;
+pub use self::lease::state::Outstanding;
 use self::lease::{Lessor, Worked};
 use self::state::{Share, Vault, VaultKey};
 use crate::grant::{Granted, NotRevealed, Placeholder, Reveal};
@@ -266,6 +267,27 @@ impl Vaults {
         self.0.lessor.with(|leases, _| leases.end(session));
     }
 
+    /// The host may do nothing from now on: leases are gone and none is made; sessions keep their grants and get nothing
+    /// by them. Says whether the TPM would still open a lease.
+    pub fn withhold(&self) -> Outstanding {
+        self.0.lessor.with(|leases, _| leases.withhold())
+    }
+
+    /// Forgets the vaults' opened keys: those with a share in a keyring are locked.
+    pub fn forget_keys(&self) {
+        self.humans().clear();
+    }
+
+    /// The epoch of revocation went on: no lease from before opens any more.
+    pub fn epoch_over(&self) {
+        self.0.lessor.with(|leases, _| leases.epoch_over());
+    }
+
+    /// The host may act again: leases are made anew, out of the vaults.
+    pub fn give_leave(&self) {
+        self.0.lessor.with(|leases, _| leases.give_leave());
+    }
+
     /// Renews leases, and lets go of keys in time, until `stop`; then of everything.
     pub async fn run(&self, stop: CancellationToken) {
         let lessor = &self.0.lessor;
@@ -282,7 +304,7 @@ impl Vaults {
             () = work => {}
         }
         lessor.with(|leases, _| leases.end_all());
-        self.humans().clear();
+        self.forget_keys();
     }
 
     /// Puts all that sessions have the use of under the present lease, from the vaults.

@@ -24,6 +24,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::{approvals, secrets};
+use crate::ambient::now;
 use crate::approvers::Approvers;
 use crate::config::ApprovalsConfig;
 use crate::sessions::status;
@@ -133,6 +134,9 @@ impl Answers {
         human: HumanUid,
     ) -> Result<Response, Failure> {
         let sessions = self.launched()?;
+        if act == SessionAct::Resume {
+            self.may_act()?;
+        }
         self.record
             .record(What::SessionControlled {
                 session,
@@ -158,6 +162,18 @@ impl Answers {
                 .map(|(id, state)| status(id, state))
                 .collect(),
         ))
+    }
+
+    /// What was frozen with its host stays so as long as the host may do nothing.
+    fn may_act(&self) -> Result<(), Failure> {
+        match self.attest_host.node().borrow().hold(now()) {
+            None => Ok(()),
+            Some(hold) => Err(Failure {
+                kind: FailureKind::NotAttested,
+                message: format!("no session may go on: {hold}"),
+                advice: "`holdfast status` says how this host stands with its attestor".to_owned(),
+            }),
+        }
     }
 
     fn launched(&self) -> Result<&Sessions, Failure> {
@@ -293,6 +309,7 @@ fn not_attested(error: &AttestHostError) -> Failure {
         | AttestHostError::ImaList(_)
         | AttestHostError::Registration(_)
         | AttestHostError::NotRecorded(_)
+        | AttestHostError::Overtaken(_)
         | AttestHostError::Answer(_)
         | AttestHostError::Name(_)
         | AttestHostError::Request(_)

@@ -9,6 +9,7 @@ use std::num::NonZeroU16;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use holdfast_authorize_calls::world::{Remote, World};
 use holdfast_issue_credentials::bridge;
@@ -35,7 +36,8 @@ use super::homes::NoHome;
 use super::known::Known;
 use super::repository::Repository;
 use super::socket::WishError;
-use crate::ambient::random_bits;
+use crate::ambient::{now, random_bits};
+use crate::warden::Acting;
 
 /// The bridge's port on a session's own loopback.
 pub const BRIDGE: NonZeroU16 = NonZeroU16::MIN.saturating_add(3127);
@@ -119,7 +121,8 @@ pub async fn make(
     connection: OwnedFd,
     human: u32,
 ) -> Result<Made, RunError> {
-    let node = node_id(ground)?;
+    let node = attested(ground)?;
+    may_begin(ground).await?;
     let profile = profile(&ground.profiles, &request)?;
     let session = SessionId::from_random(random_bits().map_err(RunError::Host)?);
     let identity = SessionIdentity {
@@ -237,8 +240,28 @@ async fn repository(trees: &[Tree]) -> Result<(Repository, BTreeMap<String, Remo
         .map_err(|_| RunError::Stopping)
 }
 
-fn node_id(ground: &Ground) -> Result<SpiffeId, RunError> {
-    match &ground.attest_host.node().borrow().state {
+/// How long the broker may take after an attestation to have everything ready for sessions.
+const READY: Duration = Duration::from_secs(5);
+
+/// Waits until everything that an attestation gives back is there.
+async fn may_begin(ground: &Ground) -> Result<(), RunError> {
+    let mut acting = ground.acting.clone();
+    let given = acting.wait_for(|acting| *acting == Acting::Yes);
+    match tokio::time::timeout(READY, given).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(_)) => Err(RunError::Stopping),
+        Err(_) => Err(RunError::NotAttested("it may do nothing".to_owned())),
+    }
+}
+
+/// The node's name, if this host may act.
+pub fn attested(ground: &Ground) -> Result<SpiffeId, RunError> {
+    let node = ground.attest_host.node();
+    let node = node.borrow();
+    if let (Some(hold), NodeState::Attested(_)) = (node.hold(now()), &node.state) {
+        return Err(RunError::NotAttested(hold.to_string()));
+    }
+    match &node.state {
         NodeState::Attested(node) => Ok(node.spiffe_id.clone()),
         NodeState::NotAttested { why, .. } => Err(RunError::NotAttested(why.clone())),
         NodeState::NotEnrolled => Err(RunError::NotAttested("it is not enrolled".to_owned())),

@@ -12,6 +12,7 @@ mod grants;
 mod homes;
 mod known;
 mod launch;
+mod live;
 mod own;
 mod peers;
 mod recorder;
@@ -32,11 +33,15 @@ use holdfast_launch_agents::profile::Profile;
 use holdfast_launch_agents::store::Store;
 use holdfast_launch_agents::task::Sessions;
 use holdfast_protocol::record::Record;
+use tokio::sync::watch;
+
+use crate::warden::Acting;
 
 pub use self::authority::NodeAuthority;
 pub use self::ended::Endings;
 pub use self::homes::Homes;
 pub use self::launch::sockets_folder;
+pub use self::live::Live;
 pub use self::own::Own;
 pub use self::recorder::RecordSvids;
 pub use self::serve::serve;
@@ -56,6 +61,10 @@ pub struct Ground {
     pub issuer: Issuer,
     /// Job 1: the name that sessions' names lie below.
     pub attest_host: AttestHost,
+    /// The identities of the sessions that live.
+    pub live: Live,
+    /// Whether sessions may begin.
+    pub acting: watch::Receiver<Acting>,
     /// Job 5.
     pub record: Arc<dyn Record>,
     /// What agents keep from one session to the next.

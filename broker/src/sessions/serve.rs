@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use super::Ground;
 use super::calls::SessionCalls;
 use super::frames::Frames;
-use super::launch::{BRIDGE, Made, RunError, make};
+use super::launch::{BRIDGE, Made, RunError, attested, make};
 use super::peers::OfSession;
 use super::socket::read_wish;
 use super::words;
@@ -157,11 +157,14 @@ async fn live(
         })
         .await?;
     let mut ended = ground.endings.of(session);
+    // Whatever stopped the host before this line was not told of the session.
+    attested(ground)?;
     let begun = prepared.begin()?;
     let way_out = listening(begun.bridge).map_err(RunError::Host);
     tracing::info!(%session, kind = %facts.kind, human = facts.human, "a session began");
 
     let credentials = ground.issuer.session(identity.clone());
+    let place = ground.live.enter(credentials.clone());
     let served = CancellationToken::new();
     let mut socket = JoinSet::new();
     socket.spawn(
@@ -205,6 +208,7 @@ async fn live(
     let ending = tend(stream, ground, session, &mut ended, stop).await;
 
     credentials.revoke();
+    drop(place);
     drop(given);
     ground.authorizer.session_gone(session).await;
     served.cancel();

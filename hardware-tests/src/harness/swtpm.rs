@@ -149,6 +149,24 @@ impl Swtpm {
         self.start(Startup::Clear);
     }
 
+    /// Another chip with all that this one holds, as it stands now: what no hardware allows, and a copied folder does.
+    ///
+    /// # Panics
+    /// When the state cannot be copied, or swtpm does not start.
+    pub fn copied(&self) -> Self {
+        let scratch = Scratch::new();
+        let state = scratch.folder("state");
+        for entry in fs::read_dir(self.scratch.join("state")).expect("the TPM's state") {
+            let entry = entry.expect("the TPM's state");
+            let name = entry.file_name();
+            // A lock is of its process.
+            if !name.to_string_lossy().starts_with('.') {
+                fs::copy(entry.path(), state.join(name)).expect("a copy of the TPM's state");
+            }
+        }
+        Self::power_on(scratch)
+    }
+
     /// The TPM is gone until [`Swtpm::power_cut`] brings it back.
     pub fn cut(&mut self) {
         if let Power::On(mut child) = std::mem::replace(&mut self.power, Power::Off) {

@@ -6,7 +6,7 @@ mod sealed;
 use std::time::Duration;
 
 use holdfast_hardware_tests::harness::{
-    CountingProxy, DelayProfile, EkAuthority, EkKind, Scratch, Swtpm,
+    CountingProxy, DelayProfile, EkAuthority, EkKind, Scratch, Swtpm, wait_until,
 };
 use holdfast_hardware_tests::world::{Attestor, World};
 use holdfast_proof::hash::sha256;
@@ -113,7 +113,14 @@ async fn each_operation(table: &mut Table) {
 fn the_broker(table: &mut Table) {
     let mut world = World::start();
     world.enroll().success();
-    table.line(&world.proxy, "broker: start, enroll, attest", 40 + 16);
+    // The stream to the attestor is opened with the node key, once for each life of a certificate.
+    let listens = || world.attestor.log().contains("a host listens");
+    wait_until(Duration::from_secs(20), "the host listens", listens);
+    table.line(
+        &world.proxy,
+        "broker: start, enroll, attest, listen",
+        40 + 16 + 3,
+    );
     world.broker.holdfast(&["status", "--renew"]).success();
     table.line(&world.proxy, "broker: attest", 16);
     world.broker.holdfast(&["audit", "checkpoint"]).success();

@@ -13,6 +13,7 @@ mod measured;
 mod mirrored;
 mod receipts;
 mod recorded;
+mod revoked;
 mod sealed;
 mod vaulted;
 mod window;

@@ -1,12 +1,14 @@
 //! What several scenarios need: a TPM as the product uses it, a host that can lie, commands past every library.
 
 mod chip;
+mod handed;
 mod node;
 mod prover;
 mod spiffe;
 mod straight;
 
 pub use chip::{Chip, pcr, pcrs};
+pub use handed::{Handed, secured, session_with_accomplice};
 pub use node::Node;
 pub use prover::{Draft, Prover, join, request, request_by, signed};
 pub use spiffe::install_spiffe;

@@ -1,17 +1,20 @@
 //! Job 1 itself, enrolled and attested in the test's own process: a host with a node SVID whose key is in the TPM.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use holdfast_attest_host::{AttestHost, Connection, Host, Registration, Trust, connect};
 use holdfast_hardware_tests::harness::{Scratch, Swtpm};
 use holdfast_hardware_tests::world::Attestor;
+use holdfast_proof::tpm::HashAlg;
 use holdfast_protocol::audit::What;
 use holdfast_protocol::grade::Grade;
+use holdfast_protocol::orders::Instance;
 use holdfast_protocol::record::{Record, Recording};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::Chip;
+use super::{Chip, pcr};
 
 /// A host with a node SVID.
 pub struct Node {
@@ -32,9 +35,12 @@ impl Node {
             grade: Grade::Simulated,
             event_log: None,
             ima_list: None,
+            pcr_interval: Duration::from_millis(200),
         };
+        let instance = Instance([1; 16]);
         let unread: Arc<dyn Record> = Arc::new(Unread);
-        let (job, task) = AttestHost::new(chip.tpm.clone(), host, unread, path.clone()).unwrap();
+        let (job, task) =
+            AttestHost::new(chip.tpm.clone(), host, unread, path.clone(), instance).unwrap();
         let stop = CancellationToken::new();
         let mut running = JoinSet::new();
         running.spawn(task.run(stop.clone()));
@@ -63,6 +69,13 @@ impl Node {
     pub async fn without_certificate(&self) -> Connection {
         let (url, pin) = (&self.registration.attestor, self.registration.pin());
         connect(url, &pin, None).await.unwrap()
+    }
+
+    /// Extends a PCR, as a kernel that measures something does.
+    pub async fn measure(&self, index: u8) {
+        let measured = HashAlg::Sha256.digest(b"another kernel");
+        let tpm = self.chip.tpm.tpm();
+        tpm.extend_pcr(pcr(index), measured).await.unwrap();
     }
 
     pub async fn close(self) {

@@ -27,7 +27,7 @@ pub(super) struct Fixture {
     pub(super) store: SqlStore,
     stop: CancellationToken,
     running: JoinSet<Result<(), ServeError>>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Fixture {
@@ -41,9 +41,7 @@ impl Fixture {
         let trust_domain = "example.org".parse().unwrap();
         let authority = Authority::open(folder.path(), &trust_domain, now()).unwrap();
         let root = authority.x509_authorities()[0].clone();
-        let store = SqlStore::open(&Home::Sqlite(folder.path().join("registry.sqlite")))
-            .await
-            .unwrap();
+        let store = SqlStore::open(&home(&folder)).await.unwrap();
         let settings = Settings {
             enrollment: EnrollmentPolicy {
                 simulated: Simulated::Refuse,
@@ -72,7 +70,7 @@ impl Fixture {
             store,
             stop,
             running,
-            _folder: folder,
+            folder,
         }
     }
 
@@ -81,6 +79,11 @@ impl Fixture {
         while let Some(ended) = self.running.join_next().await {
             ended.unwrap().unwrap();
         }
+    }
+
+    /// Where its registry is.
+    pub(super) fn home(&self) -> Home {
+        home(&self.folder)
     }
 
     /// A token, as an operator would make one.
@@ -114,4 +117,8 @@ impl Fixture {
     pub(super) async fn connect(&self, identity: Option<&Identity>) -> Client {
         self.door.connect(identity).await
     }
+}
+
+fn home(folder: &tempfile::TempDir) -> Home {
+    Home::Sqlite(folder.path().join("registry.sqlite"))
 }

@@ -11,6 +11,7 @@ mod fixture;
 mod fleet;
 mod load;
 mod mirror;
+mod watch;
 
 use holdfast_proof::svid::Svid;
 use holdfast_protocol::Timestamp;

@@ -1,6 +1,6 @@
 //! Where a registry lives, and how its database is opened: as durable as the store promises, or not at all.
 //!
-//! The two engines differ here and nowhere else. It must never open a database whose acknowledged commits could be lost.
+//! The two engines differ here and in [`super::news`], and nowhere else. It must never open a database whose acknowledged commits could be lost.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,8 @@ const OLDEST_POSTGRES: i64 = 130_000;
 /// SQLite has one writer; the others are readers that must not wait for it.
 const SQLITE_CONNECTIONS: u32 = 4;
 
-/// Enough for a herd's short transactions; with ten replicas still below PostgreSQL's default of 100.
+/// Enough for a herd's short transactions; with ten replicas, each of which listens on one more, still below PostgreSQL's
+/// default of 100.
 const POSTGRES_CONNECTIONS: u32 = 8;
 
 /// What every connection to SQLite is set to. The timeout comes first: the others may have to wait for a writer.

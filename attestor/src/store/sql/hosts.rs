@@ -1,4 +1,4 @@
-//! Hosts after their enrollment: read, accepted, revoked.
+//! Hosts after their enrollment: read, accepted.
 //!
 //! Every write counts the row's revision up, so that an answer made from an older reading fails.
 
@@ -14,10 +14,12 @@ use crate::registry::{EnrolledHost, Host, ImaState, ReferencePcrs, Revision, Sta
 use crate::store::{Acceptance, Found};
 
 const COLUMNS: &str = "SELECT id, revision, name, grade, ek_trust, ek, ak, checkpoint_key, \
-    audit_counter, anchor, last, ima, revoked_at, revoked_why FROM host ORDER BY id";
+    audit_counter, anchor, last, ima, revoked_at, revoked_why, banned_at, banned_why, reattest_at \
+    FROM host ORDER BY id";
 
 const ONE: &str = "SELECT id, revision, name, grade, ek_trust, ek, ak, checkpoint_key, \
-    audit_counter, anchor, last, ima, revoked_at, revoked_why FROM host WHERE id = $1";
+    audit_counter, anchor, last, ima, revoked_at, revoked_why, banned_at, banned_why, reattest_at \
+    FROM host WHERE id = $1";
 
 pub(super) async fn one(store: &SqlStore, id: HostId) -> Result<Option<Host>, StoreError> {
     // One transaction, so that row and reference are of the same moment.
@@ -42,27 +44,6 @@ pub(super) async fn all(store: &SqlStore) -> Result<Vec<Host>, StoreError> {
     Ok(hosts)
 }
 
-pub(super) async fn revoke(
-    store: &SqlStore,
-    id: HostId,
-    why: &str,
-    now: Timestamp,
-) -> Result<Found, StoreError> {
-    let mut tx = store.write().await?;
-    let changed = sqlx::query(
-        "UPDATE host SET revision = revision + 1, revoked_at = $1, revoked_why = $2 \
-         WHERE id = $3 AND revoked_at IS NULL",
-    )
-    .bind(millis(now))
-    .bind(why)
-    .bind(id.to_string())
-    .execute(&mut *tx)
-    .await?;
-    let found = found(&mut tx, id, changed.rows_affected()).await?;
-    tx.commit().await?;
-    Ok(found)
-}
-
 pub(super) async fn forget_reference(store: &SqlStore, id: HostId) -> Result<Found, StoreError> {
     let mut tx = store.write().await?;
     let forgotten = sqlx::query("DELETE FROM reference_pcr WHERE host = $1")
@@ -82,7 +63,7 @@ pub(super) async fn accept(store: &SqlStore, acceptance: &Acceptance) -> Result<
     let mut tx = store.write().await?;
     let updated = sqlx::query(
         "UPDATE host SET revision = revision + 1, last = $1, ima = coalesce($2, ima) \
-         WHERE id = $3 AND revision = $4 AND revoked_at IS NULL",
+         WHERE id = $3 AND revision = $4 AND revoked_at IS NULL AND banned_at IS NULL",
     )
     .bind(to_json("last", &acceptance.observed)?)
     .bind(ima(acceptance.ima.as_ref())?)
@@ -120,7 +101,7 @@ pub(super) async fn refuse_ahead(
     let mut tx = store.write().await?;
     let updated = sqlx::query(
         "UPDATE host SET revision = revision + 1, ima = $1 \
-         WHERE id = $2 AND revision = $3 AND revoked_at IS NULL",
+         WHERE id = $2 AND revision = $3 AND revoked_at IS NULL AND banned_at IS NULL",
     )
     .bind(ima(Some(state))?)
     .bind(host.to_string())
@@ -138,7 +119,7 @@ fn ima(state: Option<&ImaState>) -> Result<Option<String>, StoreError> {
     state.map(|state| to_json("ima", state)).transpose()
 }
 
-async fn found(
+pub(super) async fn found(
     tx: &mut Transaction<'_, Any>,
     id: HostId,
     changed: u64,
@@ -183,7 +164,6 @@ async fn reference(tx: &mut Transaction<'_, Any>, id: HostId) -> Result<Referenc
 }
 
 fn read(row: &AnyRow, reference: ReferencePcrs) -> Result<Host, StoreError> {
-    let revoked: Option<i64> = plain(row, "revoked_at")?;
     Ok(Host {
         id: text(row, "id")?,
         revision: Revision(plain(row, "revision")?),
@@ -197,13 +177,8 @@ fn read(row: &AnyRow, reference: ReferencePcrs) -> Result<Host, StoreError> {
             audit_counter: bytes(row, "audit_counter", NvPublic::parse)?,
             anchor: json(row, "anchor")?,
         },
-        standing: match revoked {
-            None => Standing::Active,
-            Some(_) => Standing::Revoked {
-                at: time(row, "revoked_at")?,
-                why: plain(row, "revoked_why")?,
-            },
-        },
+        standing: standing(row)?,
+        reattest: when(row, "reattest_at")?,
         last: json(row, "last")?,
         reference,
         ima: match plain::<Option<&str>>(row, "ima")? {
@@ -211,4 +186,24 @@ fn read(row: &AnyRow, reference: ReferencePcrs) -> Result<Host, StoreError> {
             Some(_) => Some(json(row, "ima")?),
         },
     })
+}
+
+fn standing(row: &AnyRow) -> Result<Standing, StoreError> {
+    // A revocation outweighs a ban.
+    if let Some(at) = when(row, "revoked_at")? {
+        let why = plain(row, "revoked_why")?;
+        return Ok(Standing::Revoked { at, why });
+    }
+    Ok(match when(row, "banned_at")? {
+        Some(at) => Standing::Banned {
+            at,
+            why: plain(row, "banned_why")?,
+        },
+        None => Standing::Active,
+    })
+}
+
+fn when(row: &AnyRow, column: &'static str) -> Result<Option<Timestamp>, StoreError> {
+    let at: Option<i64> = plain(row, column)?;
+    at.map(|_| time(row, column)).transpose()
 }

@@ -77,12 +77,15 @@ fn read_verdict(row: &AnyRow) -> Result<Verdict, StoreError> {
     })
 }
 
+/// Remembers an SVID, if its host may have one: whether it may is asked in the same statement, so that a ban which has
+/// come first is not overlooked.
 pub(super) async fn svid(
     tx: &mut Transaction<'_, Any>,
     svid: &IssuedSvid,
 ) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO svid (host, spiffe_id, kind, issued_at, expires_at) VALUES ($1, $2, $3, $4, $5)",
+    let added = sqlx::query(
+        "INSERT INTO svid (host, spiffe_id, kind, issued_at, expires_at) SELECT $1, $2, $3, $4, $5 \
+         FROM host WHERE id = $1 AND revoked_at IS NULL AND banned_at IS NULL",
     )
     .bind(svid.host.to_string())
     .bind(svid.spiffe_id.to_string())
@@ -91,6 +94,9 @@ pub(super) async fn svid(
     .bind(millis(svid.expires_at))
     .execute(&mut **tx)
     .await?;
+    if added.rows_affected() != 1 {
+        return Err(StoreError::Conflict);
+    }
     sqlx::query("DELETE FROM svid WHERE expires_at < $1")
         .bind(millis(svid.issued_at).saturating_sub(SVID_MEMORY))
         .execute(&mut **tx)

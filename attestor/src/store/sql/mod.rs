@@ -10,6 +10,8 @@ mod home;
 mod hosts;
 mod log;
 mod mirror;
+mod news;
+mod orders;
 mod row;
 #[cfg(test)]
 mod tests;
@@ -20,7 +22,7 @@ use holdfast_protocol::Timestamp;
 use holdfast_protocol::id::HostId;
 use sqlx::{Any, AnyPool, Transaction};
 
-use super::{Acceptance, Enrolling, EnrollmentId, Found, Store, StoreError};
+use super::{Acceptance, Enrolling, EnrollmentId, Found, Ordered, Store, StoreError};
 use crate::enroll_host::PendingEnrollment;
 use crate::registry::{
     EnrolledHost, Host, ImaState, IssuedSvid, NonceStanding, Revision, TokenHash, TokenRecord,
@@ -170,7 +172,26 @@ impl Store for SqlStore {
     }
 
     async fn revoke(&self, id: HostId, why: &str, now: Timestamp) -> Result<Found, StoreError> {
-        hosts::revoke(self, id, why, now).await
+        orders::revoke(self, id, why, now).await
+    }
+
+    async fn ban(&self, id: HostId, why: &str, now: Timestamp) -> Result<Found, StoreError> {
+        orders::ban(self, id, why, now).await
+    }
+
+    async fn unban(&self, id: HostId) -> Result<Found, StoreError> {
+        orders::unban(self, id).await
+    }
+
+    async fn ask_reattest(&self, id: HostId, now: Timestamp) -> Result<Found, StoreError> {
+        orders::ask_reattest(self, id, now).await
+    }
+
+    async fn follow_orders(&self, told: impl Fn(Ordered) + Send + Sync) -> StoreError {
+        match news::follow(self, told).await {
+            Err(error) => error,
+            Ok(never) => match never {},
+        }
     }
 
     async fn forget_reference(&self, id: HostId) -> Result<Found, StoreError> {

@@ -36,8 +36,20 @@ impl ApprovalKeys for Nobody {
     }
 }
 
+/// Leave, until it is withheld.
+#[derive(Default)]
+struct Given(AtomicBool);
+
+impl Leave for Given {
+    fn withheld(&self) -> Option<Reason> {
+        let withheld = self.0.load(Ordering::SeqCst);
+        withheld.then(|| Reason::new("host/revoked", "the attestor has revoked this host"))
+    }
+}
+
 struct Bench {
     authorizer: Authorizer,
+    leave: Arc<Given>,
     log: Arc<Log>,
     cancel: CancellationToken,
     tasks: JoinSet<()>,
@@ -48,12 +60,20 @@ fn bench(limits: Limits) -> Bench {
     let engine = Engine::load(Grade::Hardware, &default_policy(), &[]).unwrap();
     let (sender, engine) = watch::channel(Arc::new(engine));
     let log = Arc::new(Log::default());
-    let (authorizer, job) = authorize_calls(engine, Arc::clone(&log), Nobody, limits);
+    let leave = Arc::new(Given::default());
+    let (authorizer, job) = authorize_calls(
+        engine,
+        Arc::clone(&log),
+        Nobody,
+        limits,
+        Arc::clone(&leave) as Arc<dyn Leave>,
+    );
     let cancel = CancellationToken::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(job.run(cancel.clone()));
     Bench {
         authorizer,
+        leave,
         log,
         cancel,
         tasks,
@@ -113,6 +133,24 @@ async fn an_allowed_call_is_recorded_and_answered() {
         .decide(call(1, vec![]), &world(), Taint::Clean)
         .await;
     assert!(matches!(decision, Final::Allow { .. }));
+    assert_eq!(bench.log.events.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn without_leave_what_policy_allows_is_denied_and_recorded() {
+    let bench = bench(Limits::default());
+    bench.leave.0.store(true, Ordering::SeqCst);
+    let decision = bench
+        .authorizer
+        .decide(call(1, vec![]), &world(), Taint::Clean)
+        .await;
+    let Final::Deny { by, because } = decision else {
+        panic!("it was allowed");
+    };
+    assert_eq!(
+        (by, because.rule.as_str()),
+        (DeniedBy::Session, "host/revoked")
+    );
     assert_eq!(bench.log.events.lock().unwrap().len(), 1);
 }
 

@@ -70,6 +70,34 @@ fn nothing_is_given_out_before_its_record() {
 }
 
 #[test]
+fn a_suspended_session_has_nothing_until_it_is_restored_and_then_nothing_old() {
+    let mut core = Core::new();
+    let mut next = 0;
+    settle(&mut core, &mut next, at(0));
+    core.ask_x509(at(0));
+    settle(&mut core, &mut next, at(0));
+    assert_eq!(core.ask_x509(at(1)).0, Answer::Ready(1, 1));
+    core.suspend();
+    let refused = Answer::Refused(Refusal::NoIdentity);
+    assert_eq!(core.ask_x509(at(2)).0, refused);
+    assert_eq!(core.ask_jwt(&audience("db"), at(2)).0, refused);
+    assert_eq!(core.standing(), Err(Refusal::NoIdentity));
+    assert_eq!(core.poll(at(2)).0, []);
+    // What was being signed when the order came is nobody's.
+    core.signed_x509(Ok(signed(99, at(3600))), at(2));
+    core.restore();
+    assert_eq!(core.ask_x509(at(3)).0, Answer::Pending);
+    settle(&mut core, &mut next, at(3));
+    let Answer::Ready(credential, _) = core.ask_x509(at(3)).0 else {
+        panic!("no credential");
+    };
+    assert!(credential > 1 && credential != 99);
+    core.end();
+    core.restore();
+    assert_eq!(core.ask_x509(at(4)).0, refused);
+}
+
+#[test]
 fn a_record_that_fails_withholds_the_credential() {
     let mut core = Core::new();
     core.poll(at(0));

@@ -36,6 +36,9 @@ pub enum LeaseError {
     /// The TPM refuses or fails.
     #[error("the TPM gives no lease")]
     Tpm(#[source] SealError),
+    /// Environment: this host may do nothing, by its attestor's word or because its certificate has ended.
+    #[error("this host may use no secret now: see `holdfast status`")]
+    Withheld,
     /// Environment: the TPM takes back what it has just given, time and again.
     #[error("the TPM takes each lease back at once")]
     TakenBack,
@@ -70,6 +73,7 @@ impl Lessor {
                     self.open(generation, &sealed, urgency).await?;
                 }
                 KeyState::Missing => self.make(urgency).await?,
+                KeyState::Withheld => return Err(LeaseError::Withheld),
             }
         }
         Err(LeaseError::TakenBack)

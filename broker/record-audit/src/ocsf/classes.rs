@@ -49,6 +49,7 @@ pub(super) enum Severity {
     Informational,
     Low,
     Medium,
+    High,
 }
 
 #[derive(Clone, Copy)]
@@ -81,6 +82,7 @@ impl Severity {
             Self::Informational => 1,
             Self::Low => 2,
             Self::Medium => 3,
+            Self::High => 4,
         }
     }
 }
@@ -154,6 +156,35 @@ impl Record {
                     }),
                 )
             },
+            What::HostHeld { because, why } => Self {
+                severity: Severity::High,
+                bulky: &["/status_detail"],
+                ..Self::new(
+                    Class::EntityManagement,
+                    activity(12, "Suspend"),
+                    json!({
+                        "entity": { "type_id": 1, "type": "Device", "name": origin },
+                        "status_detail": why,
+                        "unmapped": { "because": because },
+                    }),
+                )
+            },
+            What::HostFreed => Self::new(
+                Class::EntityManagement,
+                activity(13, "Resume"),
+                json!({ "entity": { "type_id": 1, "type": "Device", "name": origin } }),
+            ),
+            What::SessionHeld { session, outcome } => {
+                Self::session_moved(origin, *session, json!(outcome))
+            }
+            What::SessionFreed { session } => Self::session_moved(origin, *session, json!("freed")),
+            What::EpochAdvanced { epoch } => Self::new(
+                Class::EntityManagement,
+                activity(3, "Update"),
+                json!({
+                    "entity": { "type_id": 99, "type": "Revocation epoch", "uid": epoch.to_string() },
+                }),
+            ),
             What::SessionStarted {
                 session,
                 spiffe_id,
@@ -311,6 +342,19 @@ impl Record {
                 "actor": { "user": human_user(human) },
                 "entity": entity,
                 "unmapped": unmapped,
+            }),
+        )
+    }
+
+    fn session_moved(origin: &str, session: SessionId, how: Value) -> Self {
+        Self::new(
+            Class::ProcessActivity,
+            activity(99, "Control"),
+            json!({
+                "actor": broker(),
+                "device": device(origin),
+                "process": { "uid": session },
+                "status_detail": how,
             }),
         )
     }

@@ -4,7 +4,7 @@
 //! agent's own words (arguments, purposes), and text from outside is cut to a length that leaves it one line.
 
 use holdfast_protocol::approval::Surface;
-use holdfast_protocol::audit::What;
+use holdfast_protocol::audit::{HeldOutcome, What};
 use holdfast_protocol::decision::{DeniedBy, Verdict};
 use holdfast_protocol::management::SessionAct;
 use holdfast_protocol::vault::Sharing;
@@ -35,6 +35,18 @@ pub(super) fn message(what: &What) -> String {
             spiffe_id, serial, ..
         } => format!("attested as {spiffe_id}, certificate {}", cut(serial)),
         What::HostNotAttested { why } => format!("not attested: {}", cut(why)),
+        What::HostHeld { why, .. } => format!("this host may do nothing: {}", cut(why)),
+        What::HostFreed => "this host may act again".to_owned(),
+        What::SessionHeld { session, outcome } => match outcome {
+            HeldOutcome::Frozen => format!("session {session} was frozen with its host"),
+            HeldOutcome::Killed => {
+                format!("session {session} would not freeze with its host and was killed")
+            }
+        },
+        What::SessionFreed { session } => format!("session {session} goes on with its host"),
+        What::EpochAdvanced { epoch } => {
+            format!("leases made before revocation epoch {epoch} are dead in the TPM")
+        }
         What::SessionStarted {
             session,
             spiffe_id: _,

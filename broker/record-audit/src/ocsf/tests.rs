@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use holdfast_proof::hash::canonical_json;
 use holdfast_protocol::approval::Surface;
-use holdfast_protocol::audit::What;
+use holdfast_protocol::audit::{HeldBecause, HeldOutcome, What};
 use holdfast_protocol::call::{Caller, Channel, Effect, HumanUid, Manner, ToolCall};
 use holdfast_protocol::decision::{DeniedBy, Reason, Verdict};
 use holdfast_protocol::grade::{Grade, Level, Tier};
@@ -142,6 +142,23 @@ snapshot!(
         not_after: Timestamp::from_secs(1_790_003_600),
     }
 );
+snapshot!(
+    host_held,
+    What::HostHeld {
+        because: HeldBecause::Banned,
+        why: "the attestor has banned it: lost on a train".into(),
+    }
+);
+snapshot!(host_freed, What::HostFreed);
+snapshot!(
+    session_held,
+    What::SessionHeld {
+        session: session(),
+        outcome: HeldOutcome::Frozen,
+    }
+);
+snapshot!(session_freed, What::SessionFreed { session: session() });
+snapshot!(epoch_advanced, What::EpochAdvanced { epoch: 7 });
 snapshot!(
     host_not_attested,
     What::HostNotAttested {

@@ -70,6 +70,11 @@ impl AuditLog {
             | What::HostEnrolled { .. }
             | What::HostAttested { .. }
             | What::HostNotAttested { .. }
+            | What::HostHeld { .. }
+            | What::HostFreed
+            | What::SessionHeld { .. }
+            | What::SessionFreed { .. }
+            | What::EpochAdvanced { .. }
             | What::SessionStarted { .. }
             | What::SessionControlled { .. }
             | What::SessionEnded { .. }

@@ -43,6 +43,27 @@ pub struct Leases {
     generations: u64,
     grants: BTreeMap<SessionId, BTreeMap<SecretName, Grant>>,
     paused_until: Option<Timestamp>,
+    leave: Leave,
+    outstanding: Outstanding,
+}
+
+/// Whether secrets may be used at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Leave {
+    #[default]
+    Given,
+    /// The host may do nothing.
+    Withheld,
+}
+
+/// Whether the TPM would still open a lease that was made before the host was stopped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Outstanding {
+    /// It may: one was made since the epoch went on, or by a broker before this one.
+    #[default]
+    Possible,
+    /// None was made in this epoch.
+    No,
 }
 
 struct Lease {
@@ -106,6 +127,8 @@ pub enum KeyState {
     Sealed(Generation, SealedLease),
     /// There is no lease, or it is over.
     Missing,
+    /// There is none, and none may be made: the host may do nothing.
+    Withheld,
 }
 
 /// What is to be done though nobody waits for it.
@@ -197,6 +220,9 @@ impl Leases {
     /// Whether the lease's key is there.
     pub fn key(&mut self, now: Timestamp) -> KeyState {
         self.expire(now);
+        if self.leave == Leave::Withheld {
+            return KeyState::Withheld;
+        }
         match &self.lease {
             None => KeyState::Missing,
             Some(lease) if lease.opened.is_some() => KeyState::Opened(lease.until),
@@ -207,6 +233,10 @@ impl Leases {
     /// A new lease was made at `made`, with this key. The old one and all that lay under it are gone.
     pub fn install(&mut self, key: Key, sealed: SealedLease, made: Timestamp) {
         self.drop_lease();
+        self.outstanding = Outstanding::Possible;
+        if self.leave == Leave::Withheld {
+            return;
+        }
         self.generations += 1;
         self.paused_until = None;
         self.lease = Some(Lease {
@@ -279,6 +309,24 @@ impl Leases {
     pub fn end_all(&mut self) {
         self.grants.clear();
         self.drop_lease();
+    }
+
+    /// The host may do nothing from now on: the lease and all that lay under it are gone, and no other is made. Who has
+    /// been granted what stays known. Says whether the TPM would still open a lease.
+    pub fn withhold(&mut self) -> Outstanding {
+        self.drop_lease();
+        self.leave = Leave::Withheld;
+        self.outstanding
+    }
+
+    /// The epoch went on: the TPM opens no lease that was made before.
+    pub fn epoch_over(&mut self) {
+        self.outstanding = Outstanding::No;
+    }
+
+    /// The host may act again.
+    pub fn give_leave(&mut self) {
+        self.leave = Leave::Given;
     }
 
     /// What is to be done though nobody waits; what is over goes.

@@ -101,6 +101,30 @@ fn a_key_that_is_used_is_fetched_again_and_one_that_is_not_goes() {
 }
 
 #[test]
+fn a_host_that_may_do_nothing_has_no_lease_and_gets_none_until_it_may() {
+    let mut leases = leased();
+    assert_eq!(leases.withhold(), Outstanding::Possible);
+    assert!(matches!(look(&mut leases, START), Look::NeedKey));
+    assert!(matches!(leases.key(START), KeyState::Withheld));
+    // One that was being made when the order came is not used; the TPM may know of it.
+    leases.epoch_over();
+    leases.install(key(2), sealed(2), START);
+    assert!(matches!(leases.key(START), KeyState::Withheld));
+    assert_eq!(leases.withhold(), Outstanding::Possible);
+    leases.epoch_over();
+    assert_eq!(leases.withhold(), Outstanding::No);
+    assert!(leases.due(START + LASTS).is_none());
+
+    leases.give_leave();
+    assert!(matches!(leases.key(START), KeyState::Missing));
+    leases.install(key(3), sealed(3), START);
+    // It is still known who was granted what.
+    assert!(matches!(look(&mut leases, START), Look::NeedValue { .. }));
+    leases.supply(session(0), &name(0), "value", START).unwrap();
+    assert!(ready(look(&mut leases, START)));
+}
+
+#[test]
 fn a_lease_ends_by_the_wall_clock_and_when_that_is_set_back() {
     for at in [START + LASTS, START - seconds(1)] {
         let mut leases = leased();

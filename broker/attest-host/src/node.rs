@@ -1,0 +1,72 @@
+//! The node as others see it: its state in words, its SVID while it may be used, and whether it may act.
+//!
+//! It must never hold an SVID out to others that an order or the clock has taken away.
+
+use std::sync::Arc;
+
+use holdfast_protocol::Timestamp;
+use holdfast_protocol::id::HostId;
+use holdfast_protocol::management::NodeState;
+
+use crate::attest::NodeSvid;
+use crate::registration::Registration;
+use crate::standing::{Hold, Standing};
+
+/// What others may know of the node: its state, and its SVID while it is current and may be used.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// For people.
+    pub state: NodeState,
+    /// For connections to the attestor.
+    pub svid: Option<Arc<NodeSvid>>,
+    pub(crate) standing: Standing,
+    host: Option<(HostId, String)>,
+}
+
+impl Node {
+    pub(crate) fn new(registration: Option<&Registration>) -> Self {
+        let mut node = Self {
+            state: NodeState::NotEnrolled,
+            svid: None,
+            standing: Standing::default(),
+            host: None,
+        };
+        if let Some(registration) = registration {
+            node.enrolled(registration);
+        }
+        node
+    }
+
+    pub(crate) fn enrolled(&mut self, registration: &Registration) {
+        self.standing.forget();
+        self.host = Some((registration.host, registration.attestor.to_string()));
+        self.withhold("it has not attested since the broker started");
+    }
+
+    /// Why the host may do nothing at `now`, if it may not. Who acts asks each time: nobody announces the end of a
+    /// certificate.
+    pub fn hold(&self, now: Timestamp) -> Option<Hold> {
+        self.standing.hold(now)
+    }
+
+    /// When it may act no more if nothing happens.
+    pub fn ends(&self) -> Option<Timestamp> {
+        self.standing.ends()
+    }
+
+    /// Whether this attestor is the host's.
+    pub(crate) fn is_with(&self, attestor: &str) -> bool {
+        self.host.as_ref().is_some_and(|(_, own)| own == attestor)
+    }
+
+    /// Nobody may use the SVID any more.
+    pub(crate) fn withhold(&mut self, why: &str) {
+        self.svid = None;
+        if let Some((host, _)) = &self.host {
+            self.state = NodeState::NotAttested {
+                host: *host,
+                why: why.to_owned(),
+            };
+        }
+    }
+}
