@@ -14,10 +14,10 @@ use rustls::pki_types::CertificateDer;
 use crate::channel;
 use crate::enroll::{nonce, signed};
 use crate::error::AttestHostError;
+use crate::host::Host;
 use crate::ima;
 use crate::node_key;
 use crate::registration::Registration;
-use crate::task::Host;
 
 /// The most certificates that a chain or a bundle may have.
 const MAX_CERTIFICATES: usize = 16;

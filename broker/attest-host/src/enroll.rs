@@ -12,9 +12,9 @@ use rustls::pki_types::CertificateDer;
 use crate::attest::pem;
 use crate::channel;
 use crate::error::AttestHostError;
+use crate::host::Host;
 use crate::pin::Pin;
 use crate::registration::Registration;
-use crate::task::Host;
 use crate::url::AttestorUrl;
 
 /// Why the attestor is trusted, and what it is shown besides the EK.

@@ -1,16 +1,19 @@
 //! Job 1: prove this host to its attestor, and keep the node SVID fresh.
 //!
-//! [`state`] says when, [`standing`] whether this host may act at all, [`task`] does it: over one TLS connection ([`channel`], [`pin`]) it enrolls
-//! ([`enroll`]) and attests ([`attest`]) with keys that never leave the TPM ([`node_key`]). It must
-//! never hold a private key in memory, and never let evidence travel on a connection that it was
-//! not made for.
+//! [`state`] says when, [`standing`] whether this host may act at all, [`task`] does it: over one TLS connection
+//! ([`channel`], [`pin`]) it enrolls ([`enroll`]) and attests ([`attest`]) with keys that never leave the TPM
+//! ([`node_key`]). In between it listens to the attestor ([`watch`]) and looks at what may have changed ([`wake`], [`pcrs`]).
+//! It must never hold a private key in memory, and never let evidence travel on a connection that it was not made for.
 #![forbid(unsafe_code)]
 
 mod attest;
 mod channel;
+mod clock;
 pub mod durable;
 mod enroll;
 mod error;
+mod handle;
+mod host;
 mod ima;
 mod node;
 mod node_key;
@@ -28,10 +31,12 @@ pub use self::attest::NodeSvid;
 pub use self::channel::{ChannelError, Connection, connect};
 pub use self::enroll::Trust;
 pub use self::error::AttestHostError;
+pub use self::handle::AttestHost;
+pub use self::host::Host;
 pub use self::node::Node;
 pub use self::node_key::NodeIdentity;
 pub use self::pin::Pin;
 pub use self::registration::{Registration, RegistrationError};
 pub use self::standing::Hold;
-pub use self::task::{AttestHost, Host, HostTask};
+pub use self::task::HostTask;
 pub use self::url::{AttestorUrl, InvalidUrl};

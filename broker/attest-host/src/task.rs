@@ -3,220 +3,57 @@
 //!
 //! One owner, one loop. A new SVID is recorded before anybody may use it.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
+mod outcome;
+
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use holdfast_protocol::Timestamp;
 use holdfast_protocol::audit::What;
 use holdfast_protocol::evidence::ImaEnd;
-use holdfast_protocol::grade::Grade;
-use holdfast_protocol::management::{NodeState, NodeStatus};
-use holdfast_protocol::orders::Instance;
+use holdfast_protocol::management::NodeStatus;
 use holdfast_protocol::record::Record;
 use holdfast_protocol::words::with_causes;
 use holdfast_tpm::Provisioned;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::attest::{NodeSvid, attest, pem};
+use crate::attest::attest;
+use crate::clock::{jitter, now};
 use crate::enroll::{Trust, enroll};
 use crate::error::AttestHostError;
+use crate::handle::Request;
+use crate::host::Host;
 use crate::node::Node;
-use crate::node_key::NodeIdentity;
 use crate::pcrs::PcrWatch;
 use crate::registration::Registration;
-use crate::standing::Begun;
-use crate::state::{Event, Jitter, Renewal};
+use crate::state::{Event, Renewal};
 use crate::url::AttestorUrl;
-use crate::wake::{Jump, Wake};
+use crate::wake::{Jump, Wake, jumped};
 use crate::watch::Watcher;
-
-/// The largest event log that is sent; firmware's are some tens of kilobytes.
-const MAX_EVENT_LOG: usize = 1 << 20;
-
-/// How much of it is read at a time.
-const PAGE: usize = 64 * 1024;
 
 /// The longest sleep: where the kernel does not tell of time that jumped, it is noticed this late.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
-/// Requests that may wait: each is a person or a script, and the job does one at a time.
-const WAITING: usize = 8;
-
-/// What this host says of itself.
-#[derive(Clone, Debug)]
-pub struct Host {
-    /// Its name, for the operator's eyes.
-    pub name: String,
-    /// What kind of installation it is.
-    pub grade: Grade,
-    /// The firmware's event log, open for reading; `None` where there is none.
-    pub event_log: Option<Arc<File>>,
-    /// The kernel's measurement list, open for reading; `None` where there is none.
-    pub ima_list: Option<Arc<File>>,
-    /// How often the quoted PCRs are looked at: one TPM command for every 8 of them.
-    pub pcr_interval: Duration,
-}
-
-impl Host {
-    /// The event log as it stands; empty where there is none.
-    pub(crate) fn event_log(&self) -> std::io::Result<Vec<u8>> {
-        let Some(file) = &self.event_log else {
-            return Ok(Vec::new());
-        };
-        let mut log = Vec::new();
-        let mut page = vec![0; PAGE];
-        loop {
-            // By position: the kernel's file is read anew for every attestation.
-            let read = file.read_at(&mut page, log.len() as u64)?;
-            let bytes = page.get(..read).unwrap_or_default();
-            if bytes.is_empty() {
-                return Ok(log);
-            }
-            log.extend_from_slice(bytes);
-            if log.len() > MAX_EVENT_LOG {
-                return Err(std::io::Error::other(
-                    "the event log is larger than any firmware's",
-                ));
-            }
-        }
-    }
-}
-
-/// A handle to this job.
-#[derive(Clone, Debug)]
-pub struct AttestHost {
-    requests: mpsc::Sender<Request>,
-    node: watch::Receiver<Node>,
-    tpm: Provisioned,
-}
-
-#[derive(Debug)]
-enum Request {
-    Enroll {
-        url: AttestorUrl,
-        trust: Trust,
-        reply: oneshot::Sender<Result<NodeStatus, AttestHostError>>,
-    },
-    Attest {
-        reply: oneshot::Sender<Result<NodeStatus, AttestHostError>>,
-    },
-}
-
 /// The job itself; the daemon runs it.
 pub struct HostTask {
-    job: Job,
-    watcher: Watcher,
+    pub(crate) job: Job,
+    pub(crate) watcher: Watcher,
 }
 
 /// Enrolls and attests.
-struct Job {
-    tpm: Provisioned,
-    host: Host,
-    record: Arc<dyn Record>,
-    path: PathBuf,
-    registration: Option<Registration>,
-    renewal: Renewal,
-    requests: mpsc::Receiver<Request>,
-    node: Arc<watch::Sender<Node>>,
-    demanded: Arc<Notify>,
-}
-
-impl AttestHost {
-    /// Sets the job up with the enrollment that is kept at `path`, if any. `instance` is this run's own: random bits.
-    ///
-    /// # Errors
-    /// [`AttestHostError::Registration`] if what is kept there is not an enrollment.
-    pub fn new(
-        tpm: Provisioned,
-        host: Host,
-        record: Arc<dyn Record>,
-        path: PathBuf,
-        instance: Instance,
-    ) -> Result<(Self, HostTask), AttestHostError> {
-        let registration = Registration::load(&path)?;
-        let (sender, receiver) = mpsc::channel(WAITING);
-        let (node_sender, node) = watch::channel(Node::new(registration.as_ref()));
-        let (node_sender, demanded) = (Arc::new(node_sender), Arc::new(Notify::new()));
-        let watcher = Watcher {
-            node: Arc::clone(&node_sender),
-            tpm: tpm.clone(),
-            instance,
-            demanded: Arc::clone(&demanded),
-        };
-        let job = Job {
-            tpm: tpm.clone(),
-            host,
-            record,
-            path,
-            registration,
-            renewal: Renewal::starting(now()),
-            requests: receiver,
-            node: node_sender,
-            demanded,
-        };
-        let task = HostTask { job, watcher };
-        let handle = Self {
-            requests: sender,
-            node,
-            tpm,
-        };
-        Ok((handle, task))
-    }
-
-    /// The node, as it changes.
-    pub fn node(&self) -> watch::Receiver<Node> {
-        self.node.clone()
-    }
-
-    /// Enrolls with an attestor and attests.
-    ///
-    /// # Errors
-    /// [`AttestHostError`]; the enrollment is kept even if the first attestation fails.
-    pub async fn enroll(
-        &self,
-        url: AttestorUrl,
-        trust: Trust,
-    ) -> Result<NodeStatus, AttestHostError> {
-        let (reply, answer) = oneshot::channel();
-        self.ask(Request::Enroll { url, trust, reply }, answer)
-            .await
-    }
-
-    /// Attests now.
-    ///
-    /// # Errors
-    /// [`AttestHostError`] if it does not succeed.
-    pub async fn attest(&self) -> Result<NodeStatus, AttestHostError> {
-        let (reply, answer) = oneshot::channel();
-        self.ask(Request::Attest { reply }, answer).await
-    }
-
-    /// The node's identity for mTLS, while it has one.
-    pub fn identity(&self) -> Option<NodeIdentity> {
-        let node = self.node.borrow();
-        let svid = node.svid.as_ref()?;
-        Some(NodeIdentity::new(
-            svid.chain.clone(),
-            self.tpm.clone(),
-            svid.key.clone(),
-        ))
-    }
-
-    async fn ask(
-        &self,
-        request: Request,
-        answer: oneshot::Receiver<Result<NodeStatus, AttestHostError>>,
-    ) -> Result<NodeStatus, AttestHostError> {
-        self.requests
-            .send(request)
-            .await
-            .map_err(|_| AttestHostError::Stopping)?;
-        answer.await.map_err(|_| AttestHostError::Stopping)?
-    }
+pub(crate) struct Job {
+    pub(crate) tpm: Provisioned,
+    pub(crate) host: Host,
+    pub(crate) record: Arc<dyn Record>,
+    /// Where the enrollment is kept.
+    pub(crate) path: PathBuf,
+    pub(crate) registration: Option<Registration>,
+    pub(crate) renewal: Renewal,
+    pub(crate) requests: mpsc::Receiver<Request>,
+    pub(crate) node: Arc<watch::Sender<Node>>,
+    /// Told when an attestation is wanted at once.
+    pub(crate) demanded: Arc<Notify>,
 }
 
 impl HostTask {
@@ -361,109 +198,4 @@ impl Job {
         }
         outcome
     }
-
-    async fn adopt(
-        &mut self,
-        registration: &Registration,
-        node: NodeSvid,
-        begun: Begun,
-    ) -> Result<NodeStatus, AttestHostError> {
-        let NodeSvid {
-            svid,
-            chain,
-            authorities,
-            ..
-        } = &node;
-        self.record
-            .record(What::HostAttested {
-                spiffe_id: svid.spiffe_id.clone(),
-                serial: svid.serial.clone(),
-                not_after: svid.not_after,
-            })
-            .await?;
-        let event = Event::Attested {
-            not_before: svid.not_before,
-            not_after: svid.not_after,
-        };
-        self.renewal = self.renewal.clone().after(event, now(), jitter());
-        let authorities_pem = pem(authorities);
-        if authorities_pem != registration.authorities_pem {
-            let renewed = Registration {
-                authorities_pem: authorities_pem.clone(),
-                ..registration.clone()
-            };
-            renewed.store(&self.path)?;
-            self.registration = Some(renewed);
-        }
-        let status = NodeStatus {
-            attestor: registration.attestor.to_string(),
-            trust_domain: registration.trust_domain.clone(),
-            spiffe_id: svid.spiffe_id.clone(),
-            not_after: svid.not_after,
-            renew_at: self.renewal.due(),
-            chain_pem: pem(chain),
-            authorities_pem,
-        };
-        let (not_after, serial) = (svid.not_after, svid.serial.clone());
-        let state = NodeState::Attested(status.clone());
-        let mut adopted = Ok(());
-        self.node.send_modify(|published| {
-            adopted = published.standing.attested(begun, not_after);
-            if adopted.is_ok() {
-                published.state = state;
-                published.svid = Some(Arc::new(node));
-            }
-        });
-        adopted?;
-        tracing::info!(spiffe_id = %status.spiffe_id, serial, "attested");
-        Ok(status)
-    }
-
-    async fn fail(&mut self, error: &AttestHostError) {
-        self.renewal = self.renewal.clone().after(Event::Failed, now(), jitter());
-        let why = with_causes(error);
-        let recorded = self
-            .record
-            .record(What::HostNotAttested { why: why.clone() })
-            .await;
-        if let Err(error) = recorded {
-            tracing::error!(%error, "a failed attestation is missing from the audit log");
-        }
-        self.node.send_if_modified(|node| {
-            let hold = node.standing.hold(now());
-            // What the attestor has ordered says more than that it refused.
-            let told = hold.filter(|hold| !hold.is_ordered());
-            if told.is_some() {
-                node.withhold(&why);
-            }
-            told.is_some()
-        });
-    }
-}
-
-/// The next jump of time, if they can be noticed.
-async fn jumped(wake: &mut Option<Wake>) -> Jump {
-    if let Some(noticing) = wake {
-        match noticing.jumped().await {
-            Ok(jump) => return jump,
-            Err(error) => tracing::warn!(%error, "waking from sleep is noticed late"),
-        }
-    }
-    *wake = None;
-    std::future::pending().await
-}
-
-pub(crate) fn now() -> Timestamp {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or(Duration::ZERO);
-    Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-}
-
-/// Enough randomness to spread a fleet: the clock's nanoseconds.
-pub(crate) fn jitter() -> Jitter {
-    let nanos = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.subsec_nanos());
-    Jitter::from_random(nanos.wrapping_mul(2_654_435_769))
 }

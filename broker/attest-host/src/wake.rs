@@ -96,6 +96,18 @@ impl Wake {
     }
 }
 
+/// The next jump of time, if they can be noticed.
+pub(crate) async fn jumped(wake: &mut Option<Wake>) -> Jump {
+    if let Some(noticing) = wake {
+        match noticing.jumped().await {
+            Ok(jump) => return jump,
+            Err(error) => tracing::warn!(%error, "waking from sleep is noticed late"),
+        }
+    }
+    *wake = None;
+    std::future::pending().await
+}
+
 const CANCELED: i32 = rustix::io::Errno::CANCELED.raw_os_error();
 
 fn jump(before: Duration, now: Duration) -> Jump {

@@ -19,12 +19,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::attest::NodeSvid;
 use crate::channel::{ChannelError, Connection, connect};
+use crate::clock::{jitter, now};
 use crate::node::Node;
 use crate::node_key::NodeIdentity;
 use crate::pin::Pin;
 use crate::standing::Demand;
 use crate::state::reconnect;
-use crate::task::{jitter, now};
 use crate::url::InvalidUrl;
 
 /// How many announced silences are waited for before a stream is taken for dead.
