@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use holdfast_proof::ima;
 use holdfast_proof::tpm::{PcrSelection, PcrValues};
 use holdfast_protocol::words::with_causes;
 use holdfast_tpm::Provisioned;
@@ -33,8 +34,9 @@ impl PcrWatch {
         loop {
             self.looks.tick().await;
             let Some(quoted) = quoted else { continue };
-            match self.tpm.tpm().read_pcrs(selection(quoted)).await {
-                Ok(found) if found != *quoted && self.told.as_ref() != Some(&found) => {
+            let last = at_rest(quoted);
+            match self.tpm.tpm().read_pcrs(selection(&last)).await {
+                Ok(found) if found != last && self.told.as_ref() != Some(&found) => {
                     self.told = Some(found);
                     return;
                 }
@@ -47,10 +49,46 @@ impl PcrWatch {
     }
 }
 
+/// The PCRs that change only when the machine does. The kernel extends that of the measurement list with every program
+/// that it has not seen: what is new there is shown at the next attestation, and is no reason for one.
+fn at_rest(quoted: &PcrValues) -> PcrValues {
+    let mut values = PcrValues::new();
+    for (index, value) in quoted.iter() {
+        if Some(index) != ima::pcr() {
+            // No index comes twice.
+            let _ = values.insert(index, value.clone());
+        }
+    }
+    values
+}
+
 fn selection(values: &PcrValues) -> PcrSelection {
     values
         .iter()
         .fold(PcrSelection::none(), |selection, (index, value)| {
             selection.with(value.alg(), [index])
         })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use holdfast_proof::tpm::{Digest, HashAlg, PcrIndex};
+
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_measures_all_the_time_is_not_looked_at() {
+        let mut quoted = PcrValues::new();
+        for index in [7, 10, 11] {
+            let value = Digest::new(HashAlg::Sha256, &[index; 32]).unwrap();
+            assert!(quoted.insert(PcrIndex::new(index).unwrap(), value));
+        }
+        let looked_at: Vec<u8> = at_rest(&quoted)
+            .iter()
+            .map(|(index, _)| index.get())
+            .collect();
+        assert_eq!(looked_at, [7, 11]);
+    }
 }
