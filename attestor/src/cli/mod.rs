@@ -6,6 +6,7 @@
 mod audit;
 mod authority;
 mod bundle;
+mod descriptors;
 mod ek_hashes;
 mod ek_roots;
 mod host;

@@ -10,7 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-use super::{Problem, state};
+use super::{Problem, descriptors, state};
 use crate::config::{Config, LogConfig, LogFormat};
 use crate::serve::{Server, Settings};
 
@@ -66,6 +66,7 @@ fn settings(config: &Config) -> Result<Settings, Problem> {
         server_names: config.server_names.clone(),
         explain: config.explain_refusals,
         mirror: config.mirror.limits(),
+        connections: descriptors::room_for(config.max_connections),
     })
 }
 

@@ -48,6 +48,9 @@ pub struct Config {
     /// Where it listens.
     #[serde(default = "default_listen")]
     pub listen: SocketAddr,
+    /// How many connections it keeps at once.
+    #[serde(default = "default_max_connections")]
+    pub max_connections: NonZeroU32,
     /// Names for its TLS certificate, beside its SPIFFE ID.
     #[serde(default)]
     pub server_names: Vec<ServerName>,
@@ -231,6 +234,10 @@ fn default_state() -> PathBuf {
 
 fn default_listen() -> SocketAddr {
     SocketAddr::from(([0, 0, 0, 0], 8443))
+}
+
+fn default_max_connections() -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add(16 * 1024 - 1)
 }
 
 impl Default for SvidConfig {

@@ -19,9 +19,6 @@ use tokio_util::sync::CancellationToken;
 use super::channel::{Channel, Connection};
 use super::peer::{NodePeer, NotAHost, Peer};
 
-/// How many connections are kept at once. One costs some 50 kB, a host has one or two.
-const MAX_CONNECTIONS: usize = 2048;
-
 /// How long a handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -41,14 +38,15 @@ enum NoConnection {
     Client(#[source] NotAHost),
 }
 
-/// Accepts until `stop`.
+/// Accepts until `stop`; so many are kept at once, and the others wait in the system's queue.
 pub(super) async fn accept(
     listener: TcpListener,
     tls: Arc<super::tls::Config>,
+    connections: usize,
     sender: mpsc::Sender<io::Result<Channel>>,
     stop: CancellationToken,
 ) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let places = Arc::new(Semaphore::new(connections));
     let mut handshakes = JoinSet::new();
     loop {
         let accepted = tokio::select! {

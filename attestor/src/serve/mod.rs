@@ -83,6 +83,8 @@ pub struct Settings {
     pub explain: Explain,
     /// What one host's audit log may have.
     pub mirror: Limits,
+    /// How many connections are kept at once.
+    pub connections: usize,
 }
 
 /// Why the attestor cannot serve.
@@ -188,10 +190,10 @@ impl<S: Store> Server<S> {
         let (sender, connections) = mpsc::channel(BACKLOG);
         let mut tasks = JoinSet::new();
         tasks.spawn({
-            let stop = stop.clone();
+            let (connections, stop) = (shared.settings.connections, stop.clone());
             let tls = Arc::clone(&tls);
             async move {
-                listener::accept(listener, tls, sender, stop).await;
+                listener::accept(listener, tls, connections, sender, stop).await;
                 Ok(())
             }
         });

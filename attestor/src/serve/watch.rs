@@ -26,8 +26,8 @@ use super::answer::failed;
 use super::peer::NodePeer;
 use super::{Shared, now};
 use crate::config::Explain;
-use crate::registry::{Host, Judged, Outcome, Standing, Verdict};
-use crate::store::{Ordered, Store};
+use crate::registry::{Judged, Outcome, Standing, Verdict};
+use crate::store::{Given, Ordered, Store};
 use crate::verify_host::EvidencePolicy;
 
 /// How often a host hears that the stream lives. What it is told then is read anew, whatever was missed before.
@@ -193,12 +193,12 @@ impl<S: Store> Open<S> {
 
     async fn read(&self) -> Result<Orders, Status> {
         let Place { shared, host, .. } = &self.place;
-        let host = shared.store.host(*host).await.map_err(failed)?;
-        let host = host.ok_or_else(|| Status::permission_denied("the host is not enrolled"))?;
-        let settings = &shared.settings;
+        let given = shared.store.given(*host).await.map_err(failed)?;
+        let Given { standing, reattest } =
+            given.ok_or_else(|| Status::permission_denied("the host is not enrolled"))?;
         Ok(Orders {
-            standing: standing(&host, settings.explain),
-            reattest: host.reattest,
+            standing: told(standing, shared.settings.explain),
+            reattest,
             policy: shared.watching.policy,
             next_within: HEARTBEAT,
         })
@@ -223,14 +223,15 @@ impl<S: Store> Open<S> {
     }
 }
 
-fn standing(host: &Host, explain: Explain) -> HostStanding {
-    let told = |why: &String| match explain {
-        Explain::Reason => why.clone(),
+/// What a host is told of its standing: the operator's words only where policy shows them.
+fn told(standing: Standing, explain: Explain) -> HostStanding {
+    let shown = |why| match explain {
+        Explain::Reason => why,
         Explain::Nothing => String::new(),
     };
-    match &host.standing {
+    match standing {
         Standing::Active => HostStanding::Active,
-        Standing::Banned { why, .. } => HostStanding::Banned { why: told(why) },
-        Standing::Revoked { why, .. } => HostStanding::Revoked { why: told(why) },
+        Standing::Banned { why, .. } => HostStanding::Banned { why: shown(why) },
+        Standing::Revoked { why, .. } => HostStanding::Revoked { why: shown(why) },
     }
 }

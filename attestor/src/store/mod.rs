@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::enroll_host::PendingEnrollment;
 use crate::registry::{
-    EnrolledHost, Host, ImaState, IssuedSvid, NonceStanding, Observed, Revision, TokenHash,
-    TokenRecord, Verdict,
+    EnrolledHost, Host, ImaState, IssuedSvid, NonceStanding, Observed, Revision, Standing,
+    TokenHash, TokenRecord, Verdict,
 };
 
 pub use eks::{EkStore, Listed};
@@ -135,6 +135,15 @@ pub enum Found {
     Unchanged,
     /// There is not.
     Unknown,
+}
+
+/// What is ordered about a host, as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// Whether it may get identities.
+    pub standing: Standing,
+    /// When a new attestation was last asked for.
+    pub reattest: Option<Timestamp>,
 }
 
 /// Whom orders were given to.
@@ -270,6 +279,12 @@ pub trait Store: EkStore + MirrorStore + WaitingStore + Clone + Send + Sync + 's
         id: HostId,
         now: Timestamp,
     ) -> impl Future<Output = Result<Found, StoreError>> + Send;
+
+    /// What is ordered about a host: one cheap look, because every stream looks again and again.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it could not be read.
+    fn given(&self, id: HostId) -> impl Future<Output = Result<Option<Given>, StoreError>> + Send;
 
     /// Tells of each order (revoked, banned, unbanned, asked to attest) once it can be read, whichever process or replica
     /// gave it; first of all that everything may have changed. It gives up with an error alone.

@@ -57,6 +57,7 @@ impl Fixture {
             server_names: vec!["localhost".parse().unwrap()],
             explain,
             mirror: crate::config::MirrorConfig::default().limits(),
+            connections: 64,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let cosigner = Cosigner::open(folder.path(), &trust_domain).unwrap();

@@ -3,6 +3,8 @@
 //! Two attestors on one PostgreSQL: what one has done the other knows, and either may die. One attestor on SQLite: all
 //! hosts come at once.
 
+mod listening;
+
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -85,6 +87,15 @@ impl Replica {
     /// Its process.
     pub(super) fn pid(&self) -> u32 {
         self.process.id()
+    }
+
+    /// The bytes of memory that it holds.
+    fn memory(&self) -> u64 {
+        let status = format!("/proc/{}/status", self.process.id());
+        let status = std::fs::read_to_string(status).unwrap();
+        let held = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = held.unwrap().trim().trim_end_matches(" kB");
+        kilobytes.parse::<u64>().unwrap() << 10
     }
 
     /// `kill -9`.

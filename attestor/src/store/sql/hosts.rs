@@ -11,7 +11,7 @@ use sqlx::{Any, Transaction};
 use super::row::{bytes, json, millis, plain, text, time, to_json, word};
 use super::{SqlStore, StoreError, log};
 use crate::registry::{EnrolledHost, Host, ImaState, ReferencePcrs, Revision, Standing, Verdict};
-use crate::store::{Acceptance, Found};
+use crate::store::{Acceptance, Found, Given};
 
 const COLUMNS: &str = "SELECT id, revision, name, grade, ek_trust, ek, ak, checkpoint_key, \
     audit_counter, anchor, last, ima, revoked_at, revoked_why, banned_at, banned_why, reattest_at \
@@ -31,6 +31,22 @@ pub(super) async fn one(store: &SqlStore, id: HostId) -> Result<Option<Host>, St
     let Some(row) = row else { return Ok(None) };
     let reference = reference(&mut tx, id).await?;
     read(&row, reference).map(Some)
+}
+
+pub(super) async fn given(store: &SqlStore, id: HostId) -> Result<Option<Given>, StoreError> {
+    let row = sqlx::query(
+        "SELECT revoked_at, revoked_why, banned_at, banned_why, reattest_at FROM host WHERE id = $1",
+    )
+    .bind(id.to_string())
+    .fetch_optional(&store.pool)
+    .await?;
+    let given = |row: &AnyRow| {
+        Ok(Given {
+            standing: standing(row)?,
+            reattest: when(row, "reattest_at")?,
+        })
+    };
+    row.as_ref().map(given).transpose()
 }
 
 pub(super) async fn all(store: &SqlStore) -> Result<Vec<Host>, StoreError> {

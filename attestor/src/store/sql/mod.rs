@@ -22,7 +22,7 @@ use holdfast_protocol::Timestamp;
 use holdfast_protocol::id::HostId;
 use sqlx::{Any, AnyPool, Transaction};
 
-use super::{Acceptance, Enrolling, EnrollmentId, Found, Ordered, Store, StoreError};
+use super::{Acceptance, Enrolling, EnrollmentId, Found, Given, Ordered, Store, StoreError};
 use crate::enroll_host::PendingEnrollment;
 use crate::registry::{
     EnrolledHost, Host, ImaState, IssuedSvid, NonceStanding, Revision, TokenHash, TokenRecord,
@@ -185,6 +185,10 @@ impl Store for SqlStore {
 
     async fn ask_reattest(&self, id: HostId, now: Timestamp) -> Result<Found, StoreError> {
         orders::ask_reattest(self, id, now).await
+    }
+
+    async fn given(&self, id: HostId) -> Result<Option<Given>, StoreError> {
+        hosts::given(self, id).await
     }
 
     async fn follow_orders(&self, told: impl Fn(Ordered) + Send + Sync) -> StoreError {
