@@ -89,15 +89,6 @@ impl Replica {
         self.process.id()
     }
 
-    /// The bytes of memory that it holds.
-    fn memory(&self) -> u64 {
-        let status = format!("/proc/{}/status", self.process.id());
-        let status = std::fs::read_to_string(status).unwrap();
-        let held = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kilobytes = held.unwrap().trim().trim_end_matches(" kB");
-        kilobytes.parse::<u64>().unwrap() << 10
-    }
-
     /// `kill -9`.
     fn kill(&mut self) {
         self.process.kill().unwrap();

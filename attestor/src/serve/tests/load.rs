@@ -123,7 +123,7 @@ fn size(registry: &std::path::Path) -> u64 {
 }
 
 /// Megabytes of a process that are in memory (proc_pid_status(5), `VmRSS`).
-fn resident(pid: u32) -> f64 {
+pub(super) fn resident(pid: u32) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status
         .lines()

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::task::JoinSet;
 
 use super::super::news::{KEPT, leave};
 use super::*;
@@ -65,7 +66,8 @@ async fn whoever_follows_hears_each_order_of_another_and_at_once(engine: Engine<
     let (_, second) = with_host(store, 2).await;
     let follower = SqlStore::open(home).await.unwrap();
     let (tell, mut told) = unbounded_channel();
-    let following = tokio::spawn({
+    let mut following = JoinSet::new();
+    following.spawn({
         let follower = follower.clone();
         async move {
             follower
@@ -103,7 +105,6 @@ async fn whoever_follows_hears_each_order_of_another_and_at_once(engine: Engine<
     assert_eq!(hears(&mut told).await, Ordered::Host(first));
     assert_eq!(hears(&mut told).await, Ordered::Host(second));
     assert!(told.try_recv().is_err());
-    following.abort();
 }
 
 #[tokio::test]
@@ -112,7 +113,8 @@ async fn news_in_sqlite_is_bounded_and_who_missed_some_is_told_so() {
     let (_, id) = with_host(store, 1).await;
     let follower = SqlStore::open(home).await.unwrap();
     let (tell, mut told) = unbounded_channel();
-    let following = tokio::spawn(async move {
+    let mut following = JoinSet::new();
+    following.spawn(async move {
         follower
             .follow_orders(|order| tell.send(order).unwrap())
             .await
@@ -131,7 +133,6 @@ async fn news_in_sqlite_is_bounded_and_who_missed_some_is_told_so() {
         .await
         .unwrap();
     assert_eq!(kept, KEPT);
-    following.abort();
 }
 
 async fn hears(told: &mut UnboundedReceiver<Ordered>) -> Ordered {
