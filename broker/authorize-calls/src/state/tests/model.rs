@@ -78,10 +78,12 @@ impl Model {
             // A yes to this call, or to the same call before, is used up.
             _ => {
                 let mine = self.yes.remove(&call);
-                let earlier = self.yes.iter().copied().find(|id| {
+                // One that was answered goes first; of one that timed out, the denial may still be being written.
+                let candidates = self.yes.iter().copied().filter(|id| {
                     let (s, w, v) = self.calls[id];
-                    (s, w) == (session, same) && v >= verdict && self.answered.contains(id)
+                    (s, w) == (session, same) && v >= verdict
                 });
+                let earlier = candidates.min_by_key(|id| !self.answered.contains(id));
                 if !mine {
                     let Some(earlier) = earlier else {
                         return Err(TestCaseError::fail("nobody said yes"));
