@@ -9,7 +9,7 @@ use holdfast_protocol::Timestamp;
 use holdfast_protocol::approval::{Question, Quoted, Waits};
 use holdfast_protocol::grade::Grade;
 use holdfast_protocol::management::{
-    AuditHead, AuditRecord, AuditReport, Mirror, NodeState, NodeStatus, SessionPhase,
+    AuditHead, AuditRecord, AuditReport, Mirror, NodeState, NodeStatus, RunBy, SessionPhase,
     SessionStatus, Status,
 };
 use serde_json::Value;
@@ -24,10 +24,11 @@ pub fn enrolled(node: &NodeStatus) -> String {
     format!(
         "enrolled and attested\n\
          identity    {}\n\
-         attestor    {}\n\
+         attestor    {}{}\n\
          valid until {}",
         node.spiffe_id,
         node.attestor,
+        self_attested(node),
         time(node.not_after)
     )
 }
@@ -38,11 +39,12 @@ pub fn status(status: &Status) -> String {
         NodeState::NotEnrolled => "none: not enrolled".to_owned(),
         NodeState::NotAttested { host, why } => format!("none: host {host} is not attested: {why}"),
         NodeState::Attested(node) => format!(
-            "{}\n            valid until {}, to be renewed at {}\n            by {}",
+            "{}\n            valid until {}, to be renewed at {}\n            by {}{}",
             node.spiffe_id,
             time(node.not_after),
             time(node.renew_at),
-            node.attestor
+            node.attestor,
+            self_attested(node)
         ),
     };
     let warning = match status.grade {
@@ -58,6 +60,14 @@ pub fn status(status: &Status) -> String {
         head(&status.audit),
         mirror(&status.mirror)
     )
+}
+
+/// What an attestor is worth to others that the host's own owner runs.
+fn self_attested(node: &NodeStatus) -> &'static str {
+    match node.run_by {
+        RunBy::Team => "",
+        RunBy::Owner => " (SELF-ATTESTED: it is run by this host's owner)",
+    }
 }
 
 /// How much of the log is safe with the attestor.
@@ -318,6 +328,7 @@ mod tests {
     fn node() -> NodeStatus {
         NodeStatus {
             attestor: "https://127.0.0.1:8443".to_owned(),
+            run_by: RunBy::Owner,
             trust_domain: "example.org".parse().unwrap(),
             spiffe_id: "spiffe://example.org/host/aaaaaaaaaaaaaaaaaaaaaaaaaa"
                 .parse()

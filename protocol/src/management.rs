@@ -265,11 +265,25 @@ pub enum NodeState {
     Attested(NodeStatus),
 }
 
+/// Who runs an attestor, by its own word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunBy {
+    /// Somebody else than the host's owner: what it attests says something to others.
+    #[default]
+    Team,
+    /// The host's own owner, on this machine or another of theirs: the host is *self-attested*.
+    Owner,
+}
+
 /// The node SVID.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeStatus {
     /// The attestor that signed it.
     pub attestor: String,
+    /// Who runs that attestor.
+    #[serde(default)]
+    pub run_by: RunBy,
     /// The trust domain.
     pub trust_domain: TrustDomain,
     /// The node's identity.

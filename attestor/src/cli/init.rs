@@ -28,6 +28,9 @@ pub struct Init {
     /// Where it will listen.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8443")]
     listen: SocketAddr,
+    /// It belongs to the owner of the hosts that it attests, which then show themselves as self-attested.
+    #[arg(long)]
+    personal: bool,
     /// Let hosts with a simulated TPM join.
     #[arg(long)]
     accept_simulated: bool,
@@ -98,6 +101,10 @@ fn configuration(init: &Init, folder: &std::path::Path) -> Result<String, Proble
         ("trust-domain = ", quoted(init.trust_domain.as_str())?),
         ("state = ", quoted(state)?),
         ("listen = ", quoted(&init.listen.to_string())?),
+        (
+            "run-by = ",
+            quoted(if init.personal { "owner" } else { "team" })?,
+        ),
         ("accept-simulated = ", init.accept_simulated.to_string()),
     ];
     let mut text = String::with_capacity(REFERENCE.len() + state.len());

@@ -65,6 +65,7 @@ fn settings(config: &Config) -> Result<Settings, Problem> {
         jwt_ttl: config.svid.jwt_ttl.duration(),
         server_names: config.server_names.clone(),
         explain: config.explain_refusals,
+        run_by: config.run_by,
         mirror: config.mirror.limits(),
         connections: descriptors::room_for(config.max_connections),
     })

@@ -14,6 +14,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use holdfast_protocol::id::TrustDomain;
+use holdfast_protocol::management::RunBy;
 use serde::Deserialize;
 
 use crate::certify::ServerName;
@@ -54,6 +55,9 @@ pub struct Config {
     /// Names for its TLS certificate, beside its SPIFFE ID.
     #[serde(default)]
     pub server_names: Vec<ServerName>,
+    /// Who runs it.
+    #[serde(default)]
+    pub run_by: RunBy,
     /// Whether a refused host learns why.
     #[serde(default)]
     pub explain_refusals: Explain,

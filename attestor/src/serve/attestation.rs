@@ -8,6 +8,7 @@ use std::sync::Arc;
 use holdfast_proof::evidence::Nonce;
 use holdfast_protocol::evidence::{Appraisal, Check, Evidence};
 use holdfast_protocol::id::HostId;
+use holdfast_protocol::management::RunBy;
 use holdfast_protocol::wire::attestor::attestation_server::Attestation as Service;
 use holdfast_protocol::wire::attestor::{
     AttestationChallenge, BeginAttestation, Evidence as EvidenceMessage, NodeSvid, PcrBank,
@@ -199,6 +200,7 @@ impl<S: Store> Attestation<S> {
                 .iter()
                 .map(|certificate| certificate.to_vec())
                 .collect(),
+            self_attested: self.0.settings.run_by == RunBy::Owner,
         }))
     }
 

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use holdfast_protocol::Timestamp;
+use holdfast_protocol::management::RunBy;
 use holdfast_protocol::wire::attestor::attestation_server::AttestationServer;
 use holdfast_protocol::wire::attestor::enrollment_server::EnrollmentServer;
 use holdfast_protocol::wire::attestor::host_server::HostServer;
@@ -81,6 +82,8 @@ pub struct Settings {
     pub server_names: Vec<ServerName>,
     /// Whether a refused host learns why.
     pub explain: Explain,
+    /// Who runs it, which its hosts are told.
+    pub run_by: RunBy,
     /// What one host's audit log may have.
     pub mirror: Limits,
     /// How many connections are kept at once.

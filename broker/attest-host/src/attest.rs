@@ -6,6 +6,7 @@ use holdfast_proof::evidence::evidence_binding;
 use holdfast_proof::svid::Svid;
 use holdfast_proof::tpm::{HashAlg, PcrIndex, PcrSelection, PcrValues};
 use holdfast_protocol::evidence::ImaEnd;
+use holdfast_protocol::management::RunBy;
 use holdfast_protocol::wire::attestor::attestation_client::AttestationClient;
 use holdfast_protocol::wire::attestor::{self as wire, BeginAttestation};
 use holdfast_tpm::{KeyBlob, Provisioned};
@@ -31,6 +32,8 @@ pub struct NodeSvid {
     pub chain: Vec<CertificateDer<'static>>,
     /// The trust domain's authorities, DER.
     pub authorities: Vec<CertificateDer<'static>>,
+    /// Who runs the attestor, by its own word.
+    pub run_by: RunBy,
     /// The node key, wrapped by this TPM.
     pub key: KeyBlob,
     /// What the PCRs were when they were quoted.
@@ -119,6 +122,7 @@ fn accept(
     let wire::NodeSvid {
         chain,
         x509_authorities,
+        self_attested,
     } = answer;
     if chain.len() > MAX_CERTIFICATES || x509_authorities.len() > MAX_CERTIFICATES {
         return Err(AttestHostError::Answer("it has too many certificates"));
@@ -149,6 +153,11 @@ fn accept(
             .into_iter()
             .map(CertificateDer::from)
             .collect(),
+        run_by: if self_attested {
+            RunBy::Owner
+        } else {
+            RunBy::Team
+        },
         key,
         quoted,
     })

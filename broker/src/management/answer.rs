@@ -299,6 +299,10 @@ fn not_attested(error: &AttestHostError) -> Failure {
             "a token serves once, and not for long: have the attestor's operator make a new one \
              (`holdfast-attestor token create`)"
         }
+        AttestHostError::Refused(why) if why.contains("enrollment waits:") => {
+            "the operator sees this host by `holdfast-attestor host pending`, compares its EK's hash, and lets it in by \
+             `host approve`; then enroll again"
+        }
         AttestHostError::Refused(_) => {
             "the attestor's operator sees the reason in its log, and for a host that it knows with \
              `holdfast-attestor host show`"

@@ -14,6 +14,7 @@ mod mirrored;
 mod receipts;
 mod recorded;
 mod revoked;
+mod rotated;
 mod sealed;
 mod vaulted;
 mod window;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use holdfast_proof::hash::sha256;
 use holdfast_protocol::id::HostId;
+use holdfast_protocol::management::RunBy;
 use holdfast_protocol::token::{JoinToken, TokenSecret};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -56,6 +57,7 @@ impl Fixture {
             jwt_ttl: Duration::from_secs(300),
             server_names: vec!["localhost".parse().unwrap()],
             explain,
+            run_by: RunBy::Team,
             mirror: crate::config::MirrorConfig::default().limits(),
             connections: 64,
         };

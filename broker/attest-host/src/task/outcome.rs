@@ -26,6 +26,7 @@ impl Job {
             svid,
             chain,
             authorities,
+            run_by,
             ..
         } = &node;
         self.record
@@ -51,6 +52,7 @@ impl Job {
         }
         let status = NodeStatus {
             attestor: registration.attestor.to_string(),
+            run_by: *run_by,
             trust_domain: registration.trust_domain.clone(),
             spiffe_id: svid.spiffe_id.clone(),
             not_after: svid.not_after,
