@@ -93,7 +93,7 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
         tpm.provisioned.clone(),
         Arc::clone(&record),
     )?;
-    let vaults = vault::open(state, tpm.provisioned.clone(), Arc::clone(&record)).await?;
+    let vaults = vault::open(state, tpm.provisioned.clone(), Arc::clone(&record))?;
     let launcher = Launcher::find(&config.launcher)?;
     // A simulated TPM has not measured this machine's boot.
     let event_log = launcher

@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -26,14 +27,14 @@ use crate::state_folder::{StateFolder, make_private};
 /// The PCR that roots and leases are bound to: the state of Secure Boot (TCG PC Client Platform Firmware Profile §3.3.4).
 const BOUND_TO: u8 = 7;
 
-/// The bank that is taken, the first that the TPM has: firmware fills SHA-256 nearly everywhere.
+/// The banks that are tried, until the TPM has one: firmware fills SHA-256 nearly everywhere.
 const BANKS: [HashAlg; 3] = [HashAlg::Sha256, HashAlg::Sha384, HashAlg::Sha512];
 
 /// TPM_RC_INTEGRITY without its parameter's number (Part 2 §6.6.3): wrapped by another TPM's storage root key.
 const INTEGRITY: u32 = 0x09f;
 
 /// The vaults that are kept in `state`.
-pub async fn open(
+pub fn open(
     state: &StateFolder,
     tpm: Provisioned,
     record: Arc<dyn Record>,
@@ -41,15 +42,13 @@ pub async fn open(
     let folder = state.join("vaults");
     make_private(&folder).with_context(|| format!("`{}` cannot be made", folder.display()))?;
     let pcr = PcrIndex::new(BOUND_TO).context("a TPM has no such PCR")?;
-    let banks = tpm.tpm().banks_of(pcr).await?;
-    let bank = BANKS.into_iter().find(|bank| banks.contains(bank));
-    let bank = bank.with_context(|| {
-        format!("PCR {BOUND_TO} of this TPM is in no bank of SHA-256, SHA-384 or SHA-512; activate one in the firmware's setup")
-    })?;
-    let pcrs = PcrSelection::of(bank, [pcr]);
     Ok(Vaults::new(
         Arc::new(Files(folder)),
-        Arc::new(TpmSealer { tpm, pcrs }),
+        Arc::new(TpmSealer {
+            tpm,
+            pcr,
+            bank: AtomicUsize::new(0),
+        }),
         record,
     ))
 }
@@ -77,7 +76,30 @@ impl Keep for Files {
 /// This host's TPM. Each vault has a root of its own, so that one human's recovery code opens no other's vault.
 struct TpmSealer {
     tpm: Provisioned,
-    pcrs: PcrSelection,
+    pcr: PcrIndex,
+    /// Which of [`BANKS`] is tried first: asking a TPM what it has would cost a command each time.
+    bank: AtomicUsize,
+}
+
+impl TpmSealer {
+    /// Seals to the PCR in the first bank that this TPM has.
+    async fn in_a_bank<T, F>(&self, seal: impl Fn(PcrSelection) -> F) -> Result<T, TpmError>
+    where
+        F: Future<Output = Result<T, TpmError>>,
+    {
+        let known = self.bank.load(Ordering::Relaxed);
+        let mut last = TpmError::Caller("there is no bank to seal to");
+        for (at, bank) in BANKS.into_iter().enumerate().skip(known) {
+            match seal(PcrSelection::of(bank, [self.pcr])).await {
+                Err(error) if error.is_for_want_of_a_pcr() => last = error,
+                done => {
+                    self.bank.store(at, Ordering::Relaxed);
+                    return done;
+                }
+            }
+        }
+        Err(last)
+    }
 }
 
 #[async_trait]
@@ -86,7 +108,8 @@ impl Sealer for TpmSealer {
         let root = VaultRoot::new(Zeroizing::new(*root.as_bytes()));
         let recovery = RecoveryCode::generate().map_err(failed)?;
         let shown = Secret::new(recovery.reveal());
-        let sealing = self.tpm.seal_vault_root(&root, self.pcrs.clone(), recovery);
+        let sealing =
+            self.in_a_bank(|pcrs| self.tpm.seal_vault_root(&root, pcrs, recovery.clone()));
         let sealed = sealing.await.map_err(failed)?;
         let sealed = serde_json::to_vec(&sealed).map_err(failed)?;
         let sealed =
@@ -110,12 +133,12 @@ impl Sealer for TpmSealer {
     ) -> Result<SealedLease, SealError> {
         let clock = self.tpm.tpm().clock().await.map_err(failed)?;
         let lasts = u64::try_from(lasts.as_millis()).map_err(failed)?;
-        let terms = LeaseTerms {
-            deadline_ms: clock.clock_ms.saturating_add(lasts),
-            pcrs: self.pcrs.clone(),
-        };
+        let deadline_ms = clock.clock_ms.saturating_add(lasts);
         let key = LeaseKey::new(Zeroizing::new(*key.as_bytes()));
-        let making = self.tpm.make_lease(terms, &key, priority(urgency));
+        let making = self.in_a_bank(|pcrs| {
+            let terms = LeaseTerms { deadline_ms, pcrs };
+            self.tpm.make_lease(terms, &key, priority(urgency))
+        });
         let lease = making.await.map_err(failed)?;
         serde_json::to_vec(&lease).map(SealedLease).map_err(failed)
     }

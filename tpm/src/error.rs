@@ -104,6 +104,11 @@ pub enum TpmError {
 }
 
 impl TpmError {
+    /// Whether the TPM lacks a PCR that was asked for, or its whole bank.
+    pub fn is_for_want_of_a_pcr(&self) -> bool {
+        matches!(self, Self::Unsupported { what } if *what == crate::pcr::NOT_EVERY_PCR)
+    }
+
     /// The TPM's response code, if the TPM itself refused.
     pub fn response_code(&self) -> Option<ResponseCode> {
         match self {

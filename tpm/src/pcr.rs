@@ -3,12 +3,11 @@
 //! Holdfast only reads PCRs; it extends one where a caller measures something itself, and resets none.
 
 use holdfast_proof::tpm::{Digest, HashAlg, PcrIndex, PcrSelection, PcrValues};
-use tss_esapi::constants::CapabilityType;
 use tss_esapi::handles::PcrHandle;
 use tss_esapi::interface_types::algorithm::HashingAlgorithm;
-use tss_esapi::structures::{CapabilityData, Digest as EsapiDigest, DigestValues};
+use tss_esapi::structures::{Digest as EsapiDigest, DigestValues};
 
-use crate::engine::{Engine, banks_with, pcr_selection, pcr_values};
+use crate::engine::{Engine, pcr_selection, pcr_values};
 use crate::error::{At as _, TpmError};
 use crate::owner::Tpm;
 use crate::queue::Priority;
@@ -25,28 +24,6 @@ impl Tpm {
     pub async fn read_pcrs(&self, selection: PcrSelection) -> Result<PcrValues, TpmError> {
         self.run(Priority::Background, move |engine| {
             engine.read_pcrs(&selection)
-        })
-        .await
-    }
-
-    /// The banks in which this PCR is kept, of those that Holdfast knows. 1 command.
-    ///
-    /// # Errors
-    /// As the TPM refuses.
-    pub async fn banks_of(&self, index: PcrIndex) -> Result<Vec<HashAlg>, TpmError> {
-        self.run(Priority::Background, move |engine| {
-            let (answer, _) = engine
-                .context
-                .execute_without_session(|context| {
-                    context.get_capability(CapabilityType::AssignedPcr, 0, 1)
-                })
-                .at("TPM2_GetCapability")?;
-            let CapabilityData::AssignedPcr(banks) = answer else {
-                return Err(TpmError::Unsupported {
-                    what: "it answers TPM2_GetCapability with something else",
-                });
-            };
-            Ok(banks_with(banks, index))
         })
         .await
     }

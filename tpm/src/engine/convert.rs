@@ -107,16 +107,6 @@ pub(crate) fn pcr_selection(selection: &PcrSelection) -> Result<esapi::PcrSelect
     esapi::PcrSelectionList::try_from(list).at("TPML_PCR_SELECTION")
 }
 
-/// The banks of a selection that have this PCR, of those that are known here.
-pub(crate) fn banks_with(selected: esapi::PcrSelectionList, index: PcrIndex) -> Vec<HashAlg> {
-    let list = TPML_PCR_SELECTION::from(selected);
-    let entries = list.pcrSelections.iter().take(list.count as usize);
-    entries
-        .filter(|entry| u32::from_le_bytes(entry.pcrSelect) >> index.get() & 1 == 1)
-        .filter_map(|entry| HashAlg::from_id(entry.hash))
-        .collect()
-}
-
 /// The values that one TPM2_PCR_Read returned, and what it selected.
 pub(crate) fn pcr_values(
     selected: esapi::PcrSelectionList,
