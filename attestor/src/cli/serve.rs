@@ -3,7 +3,9 @@
 //! Everything that can be wrong is found before the address is bound and announced.
 
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -11,10 +13,11 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use super::{Problem, descriptors, state};
-use crate::config::{Config, LogConfig, LogFormat};
-use crate::serve::{Server, Settings};
+use crate::config::{Config, LogConfig, LogFormat, Shown};
+use crate::serve::{BundleEndpoint, EndpointCertificate, Server, Settings, WebCertificate};
 
 const ADDRESS_FILE: &str = "address";
+const BUNDLE_ADDRESS_FILE: &str = "bundle-address";
 
 pub(super) async fn run(path: &Path) -> Result<(), Problem> {
     let config = state::configuration(path)?;
@@ -32,8 +35,22 @@ pub(super) async fn run(path: &Path) -> Result<(), Problem> {
             "name another `listen` address in the configuration; port 0 takes a free one",
         )
     })?;
-    let server = Server::new(listener, authority, cosigner, registry.clone(), settings)?;
-    let announced = Announced::publish(&config.state, &server)?;
+    let mut server = Server::new(listener, authority, cosigner, registry.clone(), settings)?;
+    let mut announced = vec![Announced::publish(
+        &config.state,
+        ADDRESS_FILE,
+        server.address(),
+    )?];
+    if let Some(endpoint) = bundle_endpoint(&config).await? {
+        let address = endpoint.address()?;
+        announced.push(Announced::publish(
+            &config.state,
+            BUNDLE_ADDRESS_FILE,
+            address,
+        )?);
+        server = server.with_bundle_endpoint(endpoint);
+        tracing::info!(%address, "the bundle is served to other trust domains");
+    }
     tracing::info!(
         address = %server.address(),
         trust_domain = %config.trust_domain,
@@ -55,6 +72,28 @@ pub(super) async fn run(path: &Path) -> Result<(), Problem> {
     registry.close().await;
     tracing::info!("stopped");
     Ok(served?)
+}
+
+/// Where the bundle is served to others, where that is wanted.
+async fn bundle_endpoint(config: &Config) -> Result<Option<BundleEndpoint>, Problem> {
+    let Some((listen, shown)) = config.bundle_endpoint() else {
+        return Ok(None);
+    };
+    let certificate = match shown {
+        Shown::Own => EndpointCertificate::Own,
+        Shown::Files { certificate, key } => {
+            let web = WebCertificate::open(certificate.clone(), key.clone())?;
+            EndpointCertificate::Web(Arc::new(web))
+        }
+    };
+    let listener = TcpListener::bind(listen).await.map_err(|error| {
+        Problem::io(
+            &format!("cannot listen on {listen}"),
+            &error,
+            "name another `bundle-endpoint.listen` address; port 0 takes a free one",
+        )
+    })?;
+    Ok(Some(BundleEndpoint::new(listener, certificate)))
 }
 
 fn settings(config: &Config) -> Result<Settings, Problem> {
@@ -117,14 +156,11 @@ impl Signals {
 struct Announced(PathBuf);
 
 impl Announced {
-    fn publish<S>(folder: &Path, server: &Server<S>) -> Result<Self, Problem>
-    where
-        S: crate::store::Store,
-    {
-        let path = folder.join(ADDRESS_FILE);
-        let draft = folder.join(format!("{ADDRESS_FILE}.draft"));
+    fn publish(folder: &Path, name: &str, address: SocketAddr) -> Result<Self, Problem> {
+        let path = folder.join(name);
+        let draft = folder.join(format!("{name}.draft"));
         // Renamed into place, so that whoever waits for the file finds it whole.
-        std::fs::write(&draft, format!("{}\n", server.address()))
+        std::fs::write(&draft, format!("{address}\n"))
             .and_then(|()| std::fs::rename(&draft, &path))
             .map_err(|error| {
                 Problem::io(

@@ -136,6 +136,10 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
     if !(MINUTE..=HOUR).contains(&jwt_ttl) {
         return Err(value("svid.jwt-ttl", "has to be from 1m to 1h"));
     }
+    config
+        .bundle_endpoint
+        .shown()
+        .map_err(|problem| value("bundle-endpoint", problem))?;
     let required: std::collections::BTreeSet<_> = config
         .policy
         .required_pcrs

@@ -3,6 +3,7 @@
 //! `attestor.toml` beside this crate is its reference, and a test keeps the two alike. It must never
 //! hold a secret: keys are made in the state folder.
 
+mod bundle;
 mod ima;
 mod load;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use crate::mirror_audit::Limits;
 use crate::registry::EkFingerprint;
 use crate::store::sql::Home;
 use crate::verify_host::{EventLogPolicy, EvidencePolicy, SecureBootPolicy};
+pub use bundle::{BundleEndpointConfig, Shown};
 pub use ima::{ImaConfig, ImaMode};
 pub use load::ConfigError;
 pub use value::{
@@ -70,6 +72,9 @@ pub struct Config {
     /// What it wants of evidence.
     #[serde(default)]
     pub policy: PolicyConfig,
+    /// Where it serves its bundle to other trust domains.
+    #[serde(default)]
+    pub bundle_endpoint: BundleEndpointConfig,
     /// What it takes of hosts' audit logs.
     #[serde(default)]
     pub mirror: MirrorConfig,
@@ -207,6 +212,13 @@ impl Config {
             None => Ok(Home::Sqlite(self.state.join(REGISTRY_FILE))),
             Some(file) => load::postgres_url(file).map(Home::Postgres),
         }
+    }
+
+    /// Where the bundle is served, and whose certificate is shown there.
+    pub fn bundle_endpoint(&self) -> Option<(SocketAddr, Shown<'_>)> {
+        // That the table does not contradict itself was seen when it was loaded.
+        let shown = self.bundle_endpoint.shown().ok()?;
+        Some((self.bundle_endpoint.listen?, shown))
     }
 
     /// What policy wants of evidence, with the allow lists and certificates that it names read.

@@ -5,6 +5,7 @@
 
 mod answer;
 mod attestation;
+mod bundle_endpoint;
 mod caller;
 mod channel;
 mod enrollment;
@@ -40,6 +41,8 @@ use crate::enroll_host::EnrollmentPolicy;
 use crate::mirror_audit::{Cosigner, Limits, Rates};
 use crate::store::Store;
 use crate::verify_host::{EvidencePolicy, ImaPolicy};
+
+pub use bundle_endpoint::{BundleEndpoint, EndpointCertificate, WebCertificate};
 
 /// What one request may take, TPM-side waits not included: they are between requests.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -131,6 +134,7 @@ pub struct Server<S> {
     identity: Arc<tls::Identity>,
     tls: Arc<tls::Config>,
     address: SocketAddr,
+    bundle: Option<BundleEndpoint>,
 }
 
 impl<S: Store> Server<S> {
@@ -167,7 +171,17 @@ impl<S: Store> Server<S> {
             identity,
             tls,
             address,
+            bundle: None,
         })
+    }
+
+    /// Serves the trust domain's bundle to others besides.
+    #[must_use]
+    pub fn with_bundle_endpoint(self, endpoint: BundleEndpoint) -> Self {
+        Self {
+            bundle: Some(endpoint),
+            ..self
+        }
     }
 
     /// Where it listens.
@@ -186,10 +200,12 @@ impl<S: Store> Server<S> {
             identity,
             tls,
             address: _,
+            bundle,
         } = self;
         // If this returns early, everything below is told to stop.
         let stop = stop.child_token();
         let _stop_all = stop.clone().drop_guard();
+        let own = Arc::clone(&identity) as Arc<dyn rustls::server::ResolvesServerCert>;
         let (sender, connections) = mpsc::channel(BACKLOG);
         let mut tasks = JoinSet::new();
         tasks.spawn({
@@ -215,6 +231,10 @@ impl<S: Store> Server<S> {
                 Ok(())
             }
         });
+        if let Some(endpoint) = bundle {
+            let authority = Arc::clone(&shared.authority);
+            tasks.spawn(endpoint.run(authority, own, stop.clone()));
+        }
         tasks.spawn(answer_requests(
             shared,
             ReceiverStream::new(connections),

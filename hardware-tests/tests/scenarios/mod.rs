@@ -6,6 +6,7 @@ mod attested;
 mod chips;
 mod cost;
 mod ek_trust;
+mod federated;
 mod leases;
 mod main_job;
 mod managed;
