@@ -110,12 +110,14 @@ fn a_push_is_approved_in_the_window_and_the_record_says_where_the_pin_was_typed(
     let headline = window.wait_question();
     assert!(headline.contains("Push"), "{headline}");
     assert_eq!(window.focus(), "deny");
-    if let Some(picture) = std::env::var_os(PICTURE) {
-        window.screenshot(Path::new(&picture));
-    }
     // What makes this possible is said where it is used.
     window.wait_text("This host declares");
     window.wait_text("each use is recorded");
+    if let Some(picture) = std::env::var_os(PICTURE) {
+        // A page that can be read is not yet one that was painted.
+        std::thread::sleep(Duration::from_secs(1));
+        window.screenshot(Path::new(&picture));
+    }
     // Without a PIN there is nothing to press.
     assert!(!window.is_enabled("#approve"));
 
