@@ -125,6 +125,24 @@ impl Sealer for TpmSealer {
         Ok(Key::new(Zeroizing::new(*root.as_bytes())))
     }
 
+    async fn approve(&self, sealed: &SealedRoot, code: &Secret) -> Result<SealedRoot, SealError> {
+        let code = RecoveryCode::parse(&code.expose()).map_err(|_| SealError::WrongCode)?;
+        let sealed: SealedVaultRoot = serde_json::from_slice(sealed.as_bytes())
+            .map_err(|error| SealError::Refused(error.into()))?;
+        let values = self.tpm.tpm().read_pcrs(sealed.pcrs().clone());
+        let values = values.await.map_err(failed)?;
+        let approving = self.tpm.approve_vault_state(sealed, &values, code);
+        let approved = approving.await.map_err(|error| {
+            if matches!(error, TpmError::RecoveryWrong { .. }) {
+                SealError::WrongCode
+            } else {
+                blame(error)
+            }
+        })?;
+        let approved = serde_json::to_vec(&approved).map_err(failed)?;
+        SealedRoot::new(approved).ok_or_else(|| failed("what the TPM made is too long"))
+    }
+
     async fn make_lease(
         &self,
         key: &Key,

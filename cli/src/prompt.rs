@@ -22,6 +22,8 @@ pub enum Sought {
     Pin,
     /// A secret's value.
     Value,
+    /// A vault's recovery code.
+    Code,
 }
 
 impl Sought {
@@ -29,6 +31,7 @@ impl Sought {
         match self {
             Self::Pin => "the PIN",
             Self::Value => "the secret",
+            Self::Code => "the recovery code",
         }
     }
 
@@ -37,13 +40,14 @@ impl Sought {
         match self {
             Self::Pin => "--pin-file",
             Self::Value => "--value-file",
+            Self::Code => "--code-file",
         }
     }
 
     /// The longest that is taken, in bytes.
     fn longest(self) -> usize {
         match self {
-            Self::Pin => 256,
+            Self::Pin | Self::Code => 256,
             Self::Value => MAX_VALUE,
         }
     }

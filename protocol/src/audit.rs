@@ -169,6 +169,11 @@ pub enum What {
         /// Whose.
         human: HumanUid,
     },
+    /// A human's vault is about to open under this machine's present software too, by its recovery code.
+    VaultRecovered {
+        /// Whose.
+        human: HumanUid,
+    },
     /// A secret is about to be put into a vault.
     SecretKept {
         /// Whose vault.

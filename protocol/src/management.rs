@@ -75,6 +75,11 @@ pub enum Request {
         /// 32 bytes, base64.
         share: Secret,
     },
+    /// Let the caller's vault open under this machine's present software too.
+    RecoverVault {
+        /// The code that [`Response::VaultMade`] gave.
+        code: Secret,
+    },
     /// Put a secret into the caller's vault; one of the same name is replaced.
     KeepSecret {
         /// Its name.

@@ -159,6 +159,19 @@ impl Vaults {
         }
     }
 
+    /// Lets a human's vault open under this machine's present software too, by the code that [`Vaults::make`] gave.
+    ///
+    /// # Errors
+    /// [`VaultError`]; the vault is as it was.
+    pub async fn recover(&self, human: HumanUid, code: &Secret) -> Result<(), VaultError> {
+        let of = self.human(human);
+        let _alone = of.change.lock().await;
+        let vault = of.vault(&*self.0.keep)?.ok_or(VaultError::NoVault)?;
+        self.record(What::VaultRecovered { human }).await?;
+        let root = self.0.sealer.approve(vault.root(), code).await?;
+        of.keep(&*self.0.keep, vault.with_root(root))
+    }
+
     /// Puts a secret into a human's vault, instead of one of the same name. Sessions that have the use of that one go
     /// on with the new value; where its use is another, they lose it.
     ///

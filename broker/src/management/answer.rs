@@ -96,6 +96,7 @@ impl Answers {
             Request::Secrets => secrets::list(&self.vaults, caller),
             Request::MakeVault(how) => secrets::make(&self.vaults, caller, how).await,
             Request::OpenVault { share } => secrets::open(&self.vaults, caller, &share).await,
+            Request::RecoverVault { code } => secrets::recover(&self.vaults, caller, &code).await,
             Request::KeepSecret {
                 name,
                 purpose,

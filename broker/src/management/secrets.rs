@@ -29,6 +29,15 @@ pub async fn open(vaults: &Vaults, caller: HumanUid, share: &Secret) -> Result<R
     done(vaults, caller, vaults.open(caller, share).await)
 }
 
+/// Lets it open under the present software too.
+pub async fn recover(
+    vaults: &Vaults,
+    caller: HumanUid,
+    code: &Secret,
+) -> Result<Response, Failure> {
+    done(vaults, caller, vaults.recover(caller, code).await)
+}
+
 /// Puts a secret in.
 pub async fn keep(
     vaults: &Vaults,
@@ -104,7 +113,12 @@ fn failure(error: &VaultError) -> Failure {
         ),
         VaultError::Tpm(SealError::Refused(_)) => (
             FailureKind::Failed,
-            "the vault opens on the machine and under the Secure Boot state that it was made with",
+            "if this machine's firmware or Secure Boot has changed and you know why: `holdfast secrets recover`, with the \
+             code that `secrets init` printed; on another machine a vault opens never",
+        ),
+        VaultError::Tpm(SealError::WrongCode) => (
+            FailureKind::Failed,
+            "type the code that `holdfast secrets init` printed when this vault was made",
         ),
         VaultError::State(StateError::Crypto(_))
         | VaultError::Io(_)

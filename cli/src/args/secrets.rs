@@ -34,6 +34,15 @@ pub enum Secrets {
     },
     /// Open the vault with the share in your keyring; other commands do so by themselves.
     Unlock,
+    /// Let the vault open again after this machine's firmware or Secure Boot has changed, by its recovery code.
+    ///
+    /// Only if you know what changed: the vault then opens under this state as well as under those before it. The code
+    /// is the one that `secrets init` printed; it is typed without being shown, or read from --code-file, or from a pipe.
+    Recover {
+        /// A file that holds the code and that only you can read.
+        #[arg(long, value_name = "FILE")]
+        code_file: Option<PathBuf>,
+    },
 }
 
 /// A new secret.

@@ -2,6 +2,8 @@
 //!
 //! A value goes to the broker and nowhere else: it must never be printed, be an argument, or be kept here.
 
+use std::path::Path;
+
 use holdfast_protocol::management::{Request, Response};
 use holdfast_protocol::secret::Secret;
 use holdfast_protocol::vault::{
@@ -30,6 +32,7 @@ pub fn run(args: &Args, command: Option<&Secrets>) -> Result<(), Problem> {
         Some(Secrets::Add(secret)) => add(args, secret),
         Some(Secrets::Import(wish)) => import::run(args, wish),
         Some(Secrets::Remove { name }) => remove(args, name),
+        Some(Secrets::Recover { code_file }) => recover(args, code_file.as_deref()),
         Some(Secrets::Unlock) => listed(args, &vault::made_and_opened(&args.socket)?),
     }
 }
@@ -85,6 +88,24 @@ fn no_keyring(error: &KeyringError) -> Problem {
         format!("no vault was made: {}", with_causes(error)),
         format!("{first}, {HEADLESS}"),
     )
+}
+
+fn recover(args: &Args, code_file: Option<&Path>) -> Result<(), Problem> {
+    if vault::listing(&args.socket)?.state == VaultState::None {
+        return Err(Problem::usage(
+            "you have no vault on this machine",
+            "`holdfast secrets init` makes one; another machine's opens only there",
+        ));
+    }
+    let code = match code_file {
+        Some(file) => from_file(Sought::Code, file)?,
+        None => piped_or_typed(Sought::Code, "The vault's recovery code: ")?,
+    };
+    let listing = vault::taken(ask(&args.socket, &Request::RecoverVault { code })?)?;
+    if args.json {
+        return listed(args, &listing);
+    }
+    print_line("recovered: the vault opens under this machine's present software, too")
 }
 
 fn add(args: &Args, secret: &AddSecret) -> Result<(), Problem> {

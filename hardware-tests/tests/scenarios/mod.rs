@@ -14,6 +14,7 @@ mod measured;
 mod mirrored;
 mod receipts;
 mod recorded;
+mod recovered;
 mod revoked;
 mod rotated;
 mod sealed;

@@ -131,7 +131,9 @@ impl Lessor {
                 tracing::info!(%why, "the TPM refuses the lease: it is over");
                 self.with(|leases, _| leases.refused(generation));
             }
-            Err(error @ SealError::Failed(_)) => return Err(LeaseError::Tpm(error)),
+            Err(error @ (SealError::Failed(_) | SealError::WrongCode)) => {
+                return Err(LeaseError::Tpm(error));
+            }
         }
         self.changed.notify_one();
         Ok(())

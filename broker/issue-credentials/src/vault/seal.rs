@@ -31,6 +31,9 @@ pub enum SealError {
     /// sealed to.
     #[error("the TPM refuses to open it")]
     Refused(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Caller: the code that was typed is not that of this root.
+    #[error("the recovery code is not the one of this vault")]
+    WrongCode,
     /// Environment: the TPM could not be asked, and may be asked again.
     #[error("the TPM fails")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -51,6 +54,12 @@ pub trait Sealer: Send + Sync + 'static {
     /// # Errors
     /// [`SealError::Refused`] on another TPM or in another software state.
     async fn open_root(&self, sealed: &SealedRoot) -> Result<Key, SealError>;
+
+    /// Lets a root open in the present software state too, by the code that [`Sealer::seal_root`] gave.
+    ///
+    /// # Errors
+    /// [`SealError::WrongCode`], and [`SealError::Refused`] on another TPM.
+    async fn approve(&self, sealed: &SealedRoot, code: &Secret) -> Result<SealedRoot, SealError>;
 
     /// Seals a lease's key for so long, in this boot and revocation epoch.
     ///

@@ -131,6 +131,13 @@ impl Vault {
         &self.0.root
     }
 
+    /// The same, with the TPM's part of its key sealed in another way.
+    pub fn with_root(&self, root: SealedRoot) -> Self {
+        let mut file = self.0.clone();
+        file.root = root;
+        Self(file)
+    }
+
     /// Whether this is its key.
     pub fn fits(&self, key: &VaultKey) -> bool {
         let context = check_context(self.0.human, self.0.sharing);

@@ -259,6 +259,9 @@ impl Record {
             What::VaultOpened { human } => {
                 Self::vault(*human, activity(10, "Activate"), "Vault", None, json!({}))
             }
+            What::VaultRecovered { human } => {
+                Self::vault(*human, activity(3, "Update"), "Vault", None, json!({}))
+            }
             What::SecretKept {
                 human,
                 name,

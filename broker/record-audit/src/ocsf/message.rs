@@ -80,6 +80,10 @@ pub(super) fn message(what: &What) -> String {
             format!("vault of uid {} made, {sharing}", human.0)
         }
         What::VaultOpened { human } => format!("vault of uid {} opened", human.0),
+        What::VaultRecovered { human } => format!(
+            "vault of uid {} opens under this machine's present software, by its recovery code",
+            human.0
+        ),
         What::SecretKept { human, name, .. } => {
             format!("uid {} puts secret {name} into the vault", human.0)
         }

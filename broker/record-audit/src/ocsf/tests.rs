@@ -219,6 +219,12 @@ snapshot!(
     }
 );
 snapshot!(
+    vault_recovered,
+    What::VaultRecovered {
+        human: HumanUid(1000),
+    }
+);
+snapshot!(
     secret_kept,
     What::SecretKept {
         human: HumanUid(1000),

@@ -82,6 +82,7 @@ impl AuditLog {
             | What::FactorEnrolled { .. }
             | What::VaultMade { .. }
             | What::VaultOpened { .. }
+            | What::VaultRecovered { .. }
             | What::SecretKept { .. }
             | What::SecretRemoved { .. }
             | What::SecretLeased { .. }
