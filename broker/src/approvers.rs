@@ -13,6 +13,7 @@ use holdfast_authorize_calls::task::ApprovalKeys;
 use holdfast_proof::hash::sha256;
 use holdfast_proof::receipt::consent_digest;
 use holdfast_proof::tpm::{EccPublicKey, PublicKey};
+use holdfast_protocol::approval::PinRecovery;
 use holdfast_protocol::audit::What;
 use holdfast_protocol::call::HumanUid;
 use holdfast_protocol::receipt::{Consent, ConsentProof};
@@ -58,6 +59,9 @@ pub enum ApproverError {
     /// The caller has none.
     #[error("you have no approval key")]
     NotEnrolled,
+    /// The caller's code is not that of their key.
+    #[error("the recovery code is not the one of your approval key")]
+    Code,
     /// Environment: every place for a key is taken.
     #[error("this host has no place for another approval key")]
     Full,
@@ -128,6 +132,43 @@ impl Approvers {
         }
     }
 
+    /// Unlocks a human's approval key, or gives it up, by the code that [`Approvers::enroll`] gave. Without the code nobody
+    /// does either: whoever could take the key away could put one of their own in its place.
+    pub async fn recover(
+        &self,
+        human: HumanUid,
+        code: &Secret,
+        act: PinRecovery,
+    ) -> Result<(), ApproverError> {
+        let code = RecoveryCode::parse(&code.expose()).map_err(|_| ApproverError::Code)?;
+        let _alone = self.0.enrolling.lock().await;
+        let state = self.state(human).ok_or(ApproverError::NotEnrolled)?;
+        self.0
+            .record
+            .record(What::FactorRecovered { human, act })
+            .await?;
+        self.0
+            .tpm
+            .reset_pin_failures(&state, code)
+            .await
+            .map_err(|error| {
+                if matches!(error, TpmError::RecoveryWrong { .. }) {
+                    ApproverError::Code
+                } else {
+                    error.into()
+                }
+            })?;
+        match act {
+            PinRecovery::Unlock => Ok(()),
+            PinRecovery::Remove => {
+                self.0.tpm.remove_approver(state).await?;
+                let mut next = self.all();
+                next.remove(&human.0);
+                self.replace(next)
+            }
+        }
+    }
+
     async fn keep(&self, human: HumanUid, new: Enrolled) -> Result<(), ApproverError> {
         let spki = approval_key(&new.state)
             .map(PublicKey::Ecc)
@@ -139,13 +180,18 @@ impl Approvers {
                 key: sha256(&spki.unwrap_or_default()),
             })
             .await?;
-        let mut next = self
-            .0
-            .enrolled
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let mut next = self.all();
         next.insert(human.0, new);
+        self.replace(next)
+    }
+
+    fn all(&self) -> BTreeMap<u32, Enrolled> {
+        let enrolled = self.0.enrolled.read();
+        enrolled.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Keeps these keys and no others.
+    fn replace(&self, next: BTreeMap<u32, Enrolled>) -> Result<(), ApproverError> {
         let text = serde_json::to_vec_pretty(&next).map_err(|_| ApproverError::Form)?;
         durable::replace(&self.0.path, &text).map_err(ApproverError::Io)?;
         *self

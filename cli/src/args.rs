@@ -197,6 +197,18 @@ pub enum Factors {
         #[arg(long, value_name = "FILE")]
         pin_file: Option<PathBuf>,
     },
+    /// Unlock the PIN after three wrong ones, by the code that `enroll` printed.
+    Unlock {
+        /// A file that holds the code and that only you can read, instead of typing it.
+        #[arg(long, value_name = "FILE")]
+        code_file: Option<PathBuf>,
+    },
+    /// Give the approval key up, by the code that `enroll` printed: for a PIN that is forgotten.
+    Remove {
+        /// A file that holds the code and that only you can read, instead of typing it.
+        #[arg(long, value_name = "FILE")]
+        code_file: Option<PathBuf>,
+    },
 }
 
 /// The audit log.

@@ -88,6 +88,16 @@ pub enum Waits {
     },
 }
 
+/// What a recovery code does to the PIN that it was shown with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PinRecovery {
+    /// The wrong tries are forgotten.
+    Unlock,
+    /// The approval key behind it is given up, so that another can be made behind another PIN.
+    Remove,
+}
+
 /// A human's answer, as it comes over the management socket.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "kebab-case", deny_unknown_fields)]

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::approval::Surface;
+use crate::approval::{PinRecovery, Surface};
 use crate::call::{Effect, HumanUid, ToolCall};
 use crate::decision::Verdict;
 use crate::grade::Grade;
@@ -156,6 +156,13 @@ pub enum What {
         human: HumanUid,
         /// SHA-256 over its SubjectPublicKeyInfo, DER.
         key: Sha256Digest,
+    },
+    /// A human's approval key is about to be unlocked or given up, by its recovery code.
+    FactorRecovered {
+        /// Whose.
+        human: HumanUid,
+        /// Which of the two.
+        act: PinRecovery,
     },
     /// A human's vault was made.
     VaultMade {

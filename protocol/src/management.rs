@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::approval::{HumanAnswer, Question};
+use crate::approval::{HumanAnswer, PinRecovery, Question};
 use crate::grade::Grade;
 use crate::id::{AgentKind, CallId, HostId, SessionId, SpiffeId, TrustDomain};
 use crate::secret::Secret;
@@ -65,6 +65,13 @@ pub enum Request {
     EnrollPin {
         /// The PIN.
         pin: Secret,
+    },
+    /// Unlock or give up the caller's approval key.
+    RecoverPin {
+        /// The code that [`Response::PinEnrolled`] gave.
+        code: Secret,
+        /// Which of the two.
+        act: PinRecovery,
     },
     /// The caller's vault and what is in it.
     Secrets,
@@ -140,6 +147,8 @@ pub enum Response {
     Approvals(Vec<Question>),
     /// To [`Request::AnswerCall`]: the answer was taken.
     Answered,
+    /// To [`Request::RecoverPin`]: it is done.
+    PinRecovered,
     /// To [`Request::EnrollPin`]: the code that unlocks the PIN, shown this once.
     PinEnrolled {
         /// 32 letters and digits, to be kept on paper.

@@ -93,6 +93,11 @@ impl Answers {
             Request::EnrollPin { pin } => approvals::enroll(&self.approvers, caller, &pin)
                 .await
                 .map(|recovery| Response::PinEnrolled { recovery }),
+            Request::RecoverPin { code, act } => {
+                approvals::recover(&self.approvers, caller, &code, act)
+                    .await
+                    .map(|()| Response::PinRecovered)
+            }
             Request::Secrets => secrets::list(&self.vaults, caller),
             Request::MakeVault(how) => secrets::make(&self.vaults, caller, how).await,
             Request::OpenVault { share } => secrets::open(&self.vaults, caller, &share).await,

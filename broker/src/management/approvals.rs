@@ -8,7 +8,7 @@ use std::time::Duration;
 use holdfast_authorize_calls::card::{ApprovalCard, Waiting};
 use holdfast_authorize_calls::state::{Answer, AnswerRefused};
 use holdfast_authorize_calls::task::Authorizer;
-use holdfast_protocol::approval::{HumanAnswer, PinOnX11, Question, Surface, Waits};
+use holdfast_protocol::approval::{HumanAnswer, PinOnX11, PinRecovery, Question, Surface, Waits};
 use holdfast_protocol::audit::What;
 use holdfast_protocol::call::HumanUid;
 use holdfast_protocol::id::CallId;
@@ -120,6 +120,17 @@ pub async fn enroll(
         .map_err(|error| not_proven(&error))
 }
 
+/// Unlocks `caller`'s approval key, or gives it up.
+pub async fn recover(
+    approvers: &Approvers,
+    caller: HumanUid,
+    code: &Secret,
+    act: PinRecovery,
+) -> Result<(), Failure> {
+    let recovered = approvers.recover(caller, code, act).await;
+    recovered.map_err(|error| not_proven(&error))
+}
+
 fn question(card: ApprovalCard, rules: &ApprovalsConfig) -> Question {
     Question {
         call: card.call,
@@ -157,14 +168,19 @@ fn refused(error: &AnswerRefused) -> Failure {
 fn not_proven(error: &ApproverError) -> Failure {
     let advice = match error {
         ApproverError::Pin(_) => "choose another",
-        ApproverError::Enrolled => "`holdfast approvals approve ID` uses it",
+        ApproverError::Enrolled => {
+            "`holdfast approvals approve ID` uses it; `holdfast factors remove` gives it up, by its recovery code"
+        }
+        ApproverError::Code => "type the code that `holdfast factors enroll` printed",
         ApproverError::NotEnrolled => {
             "`holdfast factors enroll` makes an approval key behind a PIN"
         }
         ApproverError::Tpm(TpmError::PinWrong { .. }) => {
-            "type it again; after three wrong ones only the recovery code helps"
+            "type it again; after three wrong ones only the recovery code helps (`holdfast factors unlock`)"
         }
-        ApproverError::Tpm(TpmError::PinLocked { .. }) => "only the recovery code unlocks it",
+        ApproverError::Tpm(TpmError::PinLocked { .. }) => {
+            "`holdfast factors unlock`, with the code that `factors enroll` printed"
+        }
         ApproverError::Full
         | ApproverError::Tpm(_)
         | ApproverError::NotRecorded(_)

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use holdfast_protocol::approval::{HumanAnswer, Question, Surface};
+use holdfast_protocol::approval::{HumanAnswer, PinRecovery, Question, Surface};
 use holdfast_protocol::grade::Tier;
 use holdfast_protocol::id::CallId;
 use holdfast_protocol::management::{Request, Response};
@@ -13,7 +13,7 @@ use super::{print_line, show};
 use crate::args::{Approvals, Args, Factors};
 use crate::client::{ask, unexpected};
 use crate::outcome::Problem;
-use crate::prompt::{Sought, from_file, typed};
+use crate::prompt::{Sought, from_file, piped_or_typed, typed};
 use crate::render;
 
 /// Lists questions, shows one, or answers it.
@@ -38,9 +38,33 @@ pub fn run(args: &Args, command: Option<&Approvals>) -> Result<(), Problem> {
     }
 }
 
-/// Enrolls a factor.
+/// Enrolls a factor, or recovers one.
 pub fn factors(args: &Args, command: &Factors) -> Result<(), Problem> {
-    let Factors::Enroll { pin_file } = command;
+    match command {
+        Factors::Enroll { pin_file } => enroll(args, pin_file.as_deref()),
+        Factors::Unlock { code_file } => {
+            recover(args, code_file.as_deref(), PinRecovery::Unlock)?;
+            print_line("unlocked: the PIN is taken again")
+        }
+        Factors::Remove { code_file } => {
+            recover(args, code_file.as_deref(), PinRecovery::Remove)?;
+            print_line("given up: `holdfast factors enroll` makes another, behind another PIN")
+        }
+    }
+}
+
+fn recover(args: &Args, code_file: Option<&Path>, act: PinRecovery) -> Result<(), Problem> {
+    let code = match code_file {
+        Some(file) => from_file(Sought::Code, file)?,
+        None => piped_or_typed(Sought::Code, "The approval key's recovery code: ")?,
+    };
+    let answer = ask(&args.socket, &Request::RecoverPin { code, act })?;
+    matches!(answer, Response::PinRecovered)
+        .then_some(())
+        .ok_or_else(unexpected)
+}
+
+fn enroll(args: &Args, pin_file: Option<&Path>) -> Result<(), Problem> {
     let pin = match pin_file {
         Some(file) => from_file(Sought::Pin, file)?,
         None => {

@@ -1,10 +1,13 @@
-//! A vault outlives a change of this machine's firmware, for the human who has its recovery code and for nobody else.
+//! What a recovery code is for, and that nothing else does it: a vault after a change of this machine's firmware, a PIN after
+//! three wrong ones or none that is remembered.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use holdfast_hardware_tests::world::{Ran, World};
 use serde_json::Value;
+
+use super::window::{asking, decision, questions};
 
 #[test]
 fn after_a_change_of_secure_boot_the_recovery_code_opens_the_vault_and_nothing_else_does() {
@@ -67,6 +70,90 @@ fn after_a_change_of_secure_boot_the_recovery_code_opens_the_vault_and_nothing_e
     world.broker.stop();
     for kind in ["handles-transient", "handles-loaded-session"] {
         assert_eq!(world.tpm.tools().text("getcap", [kind]), "", "{kind}");
+    }
+}
+
+#[test]
+fn a_locked_or_forgotten_pin_is_recovered_by_its_code_and_by_nothing_else() {
+    let Some(world) = World::sealed() else {
+        return;
+    };
+    let enroll = |pin: &str| -> String {
+        let file = private(&world, "pin", pin);
+        let enrolled = ["factors", "enroll", "--pin-file", &file, "--json"];
+        let enrolled = world.broker.holdfast(&enrolled).success();
+        let enrolled: Value = serde_json::from_str(&enrolled).unwrap();
+        enrolled["recovery"].as_str().unwrap().to_owned()
+    };
+    let recovered = |act: &str, code: &str| {
+        let file = private(&world, "code", code);
+        world
+            .broker
+            .holdfast(&["factors", act, "--code-file", &file])
+    };
+    let approved = |pin: &str| {
+        let call = questions(&world).remove(0)["call"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        let file = private(&world, "typed", pin);
+        world
+            .broker
+            .holdfast(&["approvals", "approve", &call, "--pin-file", &file])
+    };
+    let code = enroll("kelp-and-rock");
+    let session = asking(&world, "git push origin main");
+    for wrong in ["0001", "0002", "0003"] {
+        assert_eq!(approved(wrong).code, 1, "{wrong}");
+    }
+    let locked = approved("kelp-and-rock");
+    assert!(
+        locked.stderr.contains("locked after too many failures"),
+        "{locked:#?}"
+    );
+    assert!(
+        locked.stderr.contains("`holdfast factors unlock`"),
+        "{locked:#?}"
+    );
+
+    let other = "AAAA-BBBB-CCCC-DDDD-EEEE-FFFF-GGGG-HHHH";
+    for act in ["unlock", "remove"] {
+        for wrong in [other, "kelp-and-rock"] {
+            let refused = recovered(act, wrong);
+            let why = "the recovery code is not the one of your approval key";
+            assert!(
+                refused.code == 1 && refused.stderr.contains(why),
+                "{refused:#?}"
+            );
+        }
+    }
+    assert_eq!(approved("kelp-and-rock").code, 1, "it is locked still");
+    recovered("unlock", &code).success();
+    approved("kelp-and-rock").success();
+    assert_eq!(decision(session), "allow");
+
+    // Forgotten: the key goes, by its code alone, and another takes its place.
+    recovered("remove", &code).success();
+    let next = enroll("rock-and-kelp");
+    assert_ne!(next, code);
+    let session = asking(&world, "git push --force origin main");
+    assert_eq!(approved("kelp-and-rock").code, 1);
+    approved("rock-and-kelp").success();
+    assert_eq!(decision(session), "allow");
+    assert_eq!(
+        recovered("remove", &code).code,
+        1,
+        "a code serves its own key"
+    );
+    let record = world
+        .broker
+        .holdfast(&["audit", "tail", "-n", "50"])
+        .success();
+    for event in [
+        "unlocked by its recovery code",
+        "given up by its recovery code",
+    ] {
+        assert!(record.contains(event), "{event} is missing:\n{record}");
     }
 }
 

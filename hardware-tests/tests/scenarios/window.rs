@@ -50,7 +50,7 @@ fn world(more: &str) -> Option<World> {
 }
 
 /// Starts a session that asks for `command`; waits until the question is there.
-fn asking(world: &World, command: &str) -> Child {
+pub fn asking(world: &World, command: &str) -> Child {
     let project: PathBuf = world.scratch.folder("project");
     fs::write(project.join("ask"), ASK).unwrap();
     let call = json!({
@@ -77,12 +77,12 @@ fn waiting(world: &World) -> usize {
     questions(world).len()
 }
 
-fn questions(world: &World) -> Vec<Value> {
+pub fn questions(world: &World) -> Vec<Value> {
     let listed = world.broker.holdfast(&["approvals", "--json"]).success();
     serde_json::from_str(&listed).unwrap()
 }
 
-fn decision(session: Child) -> String {
+pub fn decision(session: Child) -> String {
     let output = session.wait_with_output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     let line = said.lines().next().unwrap_or_default();

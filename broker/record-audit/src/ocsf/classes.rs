@@ -4,6 +4,7 @@
 //! ours: text from outside appears in values only, and a tool's arguments only as one string.
 
 use holdfast_protocol::Sha256Digest;
+use holdfast_protocol::approval::PinRecovery;
 use holdfast_protocol::audit::{AuditEvent, What};
 use holdfast_protocol::call::{Caller, Effect, HumanUid, ToolCall};
 use holdfast_protocol::decision::Verdict;
@@ -244,6 +245,20 @@ impl Record {
                     "actor": broker(),
                     "entity": {
                         "name": key,
+                        "type": "Approval Key",
+                        "uid": human.0.to_string(),
+                    },
+                }),
+            ),
+            What::FactorRecovered { human, act } => Self::new(
+                Class::EntityManagement,
+                match act {
+                    PinRecovery::Unlock => activity(3, "Update"),
+                    PinRecovery::Remove => activity(4, "Delete"),
+                },
+                json!({
+                    "actor": broker(),
+                    "entity": {
                         "type": "Approval Key",
                         "uid": human.0.to_string(),
                     },

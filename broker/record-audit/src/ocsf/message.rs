@@ -3,7 +3,7 @@
 //! The line repeats what the record's fields say and adds nothing; programs read the fields. It must never be made of an
 //! agent's own words (arguments, purposes), and text from outside is cut to a length that leaves it one line.
 
-use holdfast_protocol::approval::Surface;
+use holdfast_protocol::approval::{PinRecovery, Surface};
 use holdfast_protocol::audit::{HeldOutcome, What};
 use holdfast_protocol::decision::{DeniedBy, Verdict};
 use holdfast_protocol::management::SessionAct;
@@ -71,6 +71,16 @@ pub(super) fn message(what: &What) -> String {
         } => format!("session {session} was given an SVID for {}", cut(audience)),
         What::FactorEnrolled { human, key } => {
             format!("approval key {key} enrolled for uid {}", human.0)
+        }
+        What::FactorRecovered { human, act } => {
+            let done = match act {
+                PinRecovery::Unlock => "unlocked",
+                PinRecovery::Remove => "given up",
+            };
+            format!(
+                "approval key of uid {} {done} by its recovery code",
+                human.0
+            )
         }
         What::VaultMade { human, sharing } => {
             let sharing = match sharing {

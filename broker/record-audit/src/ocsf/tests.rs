@@ -8,7 +8,7 @@
 use std::path::PathBuf;
 
 use holdfast_proof::hash::canonical_json;
-use holdfast_protocol::approval::Surface;
+use holdfast_protocol::approval::{PinRecovery, Surface};
 use holdfast_protocol::audit::{HeldBecause, HeldOutcome, What};
 use holdfast_protocol::call::{Caller, Channel, Effect, HumanUid, Manner, ToolCall};
 use holdfast_protocol::decision::{DeniedBy, Reason, Verdict};
@@ -203,6 +203,13 @@ snapshot!(
     What::FactorEnrolled {
         human: HumanUid(1000),
         key: digest(),
+    }
+);
+snapshot!(
+    factor_recovered,
+    What::FactorRecovered {
+        human: HumanUid(1000),
+        act: PinRecovery::Remove,
     }
 );
 snapshot!(

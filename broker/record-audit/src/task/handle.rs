@@ -80,6 +80,7 @@ impl AuditLog {
             | What::SessionEnded { .. }
             | What::SvidIssued { .. }
             | What::FactorEnrolled { .. }
+            | What::FactorRecovered { .. }
             | What::VaultMade { .. }
             | What::VaultOpened { .. }
             | What::VaultRecovered { .. }
