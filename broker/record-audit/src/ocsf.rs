@@ -6,6 +6,7 @@
 mod canonical;
 mod classes;
 mod message;
+mod words;
 
 use holdfast_proof::hash::{NotCanonicalizable, sha256};
 use holdfast_protocol::audit::AuditEvent;

@@ -3,17 +3,18 @@
 //! OCSF words come first; what OCSF has no word for stands under `unmapped`, in the words of Holdfast. Every key here is
 //! ours: text from outside appears in values only, and a tool's arguments only as one string.
 
+mod calls;
+
 use holdfast_protocol::Sha256Digest;
 use holdfast_protocol::approval::PinRecovery;
 use holdfast_protocol::audit::{AuditEvent, What};
-use holdfast_protocol::call::{Caller, Effect, HumanUid, ToolCall};
-use holdfast_protocol::decision::Verdict;
-use holdfast_protocol::grade::Tier;
-use holdfast_protocol::id::{CallId, SessionId, SpiffeId};
-use holdfast_protocol::receipt::Receipt;
+use holdfast_protocol::call::HumanUid;
+use holdfast_protocol::id::{SessionId, SpiffeId};
 use holdfast_protocol::vault::SecretName;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+
+use super::words::{Activity, Class, Severity, Status};
 
 /// One event, mapped.
 pub(super) struct Record {
@@ -27,75 +28,6 @@ pub(super) struct Record {
     pub(super) fields: Map<String, Value>,
     /// Parts that may be large, as JSON pointers, the first to go first.
     pub(super) bulky: &'static [&'static str],
-}
-
-/// The OCSF classes that Holdfast uses.
-#[derive(Clone, Copy)]
-pub(super) enum Class {
-    ProcessActivity,
-    EventLogActivity,
-    Authentication,
-    AuthorizeSession,
-    EntityManagement,
-    ApiActivity,
-}
-
-pub(super) struct Activity {
-    pub(super) id: u32,
-    pub(super) name: &'static str,
-}
-
-#[derive(Clone, Copy)]
-pub(super) enum Severity {
-    Informational,
-    Low,
-    Medium,
-    High,
-}
-
-#[derive(Clone, Copy)]
-pub(super) enum Status {
-    Success,
-    Failure,
-    Other,
-}
-
-impl Class {
-    pub(super) fn uid(self) -> u32 {
-        match self {
-            Self::ProcessActivity => 1007,
-            Self::EventLogActivity => 1008,
-            Self::Authentication => 3002,
-            Self::AuthorizeSession => 3003,
-            Self::EntityManagement => 3004,
-            Self::ApiActivity => 6003,
-        }
-    }
-
-    pub(super) fn category(self) -> u32 {
-        self.uid() / 1000
-    }
-}
-
-impl Severity {
-    pub(super) fn id(self) -> u32 {
-        match self {
-            Self::Informational => 1,
-            Self::Low => 2,
-            Self::Medium => 3,
-            Self::High => 4,
-        }
-    }
-}
-
-impl Status {
-    pub(super) fn id(self) -> u32 {
-        match self {
-            Self::Success => 1,
-            Self::Failure => 2,
-            Self::Other => 99,
-        }
-    }
 }
 
 impl Record {
@@ -403,84 +335,6 @@ impl Record {
         )
     }
 
-    fn call_decided(
-        call: &ToolCall,
-        digest: &Sha256Digest,
-        verdict: &Verdict,
-    ) -> Result<Self, serde_json::Error> {
-        let decision = Decision::of(verdict);
-        let mut fields = json!({
-            "actor": agent(&call.caller),
-            "api": {
-                "operation": "tools/call",
-                "service": { "name": call.tool.as_str() },
-                // One string: canonical JSON would round a number that a double cannot hold.
-                "request": { "uid": call.id, "data": serde_json::to_string(&call.arguments)? },
-            },
-            "src_endpoint": { "uid": call.caller.session, "name": call.caller.spiffe_id },
-            "action_id": decision.action,
-            "disposition_id": decision.disposition,
-            "status_detail": decision.because,
-            "unmapped": {
-                "channel": call.channel,
-                "level": call.caller.level,
-                "digest": digest,
-                "received": call.received,
-            },
-        });
-        put(&mut fields, "cwd", &call.cwd)?;
-        put(&mut fields, "effects", &call.effects)?;
-        put(&mut fields, "verdict", verdict)?;
-        Ok(Self {
-            severity: decision.severity,
-            status: decision.status,
-            profile: Some("security_control"),
-            correlation: Some(call.id.to_string()),
-            bulky: &[
-                "/api/request/data",
-                "/unmapped/effects",
-                "/unmapped/cwd",
-                "/unmapped/verdict",
-                "/status_detail",
-            ],
-            ..Self::new(Class::ApiActivity, activity(99, "Invoke"), fields)
-        })
-    }
-
-    fn call_approved(receipt: &Receipt) -> Result<Self, serde_json::Error> {
-        let call = receipt.consent.call;
-        let mut fields = json!({
-            "actor": { "user": human_user(receipt.consent.human) },
-            "api": { "operation": "tools/call", "request": { "uid": call } },
-            "src_endpoint": { "name": "holdfast-approve" },
-            "action_id": 1,
-            "disposition_id": 8,
-        });
-        put(&mut fields, "receipt", receipt)?;
-        Ok(Self {
-            severity: Severity::Low,
-            profile: Some("security_control"),
-            correlation: Some(call.to_string()),
-            ..Self::new(Class::ApiActivity, activity(99, "Approve"), fields)
-        })
-    }
-
-    fn call_ended(call: CallId, outcome: &str, seen: &[Effect]) -> Result<Self, serde_json::Error> {
-        let mut fields = json!({
-            "actor": broker(),
-            "api": { "operation": "tools/call", "request": { "uid": call } },
-            "src_endpoint": { "name": "holdfastd" },
-            "status_detail": outcome,
-        });
-        put(&mut fields, "seen", seen)?;
-        Ok(Self {
-            status: Status::Other,
-            correlation: Some(call.to_string()),
-            bulky: &["/unmapped/seen", "/status_detail"],
-            ..Self::new(Class::ApiActivity, activity(99, "Complete"), fields)
-        })
-    }
-
     fn log(origin: &str, activity: Activity, unmapped: Value) -> Self {
         Self::new(
             Class::EventLogActivity,
@@ -508,61 +362,12 @@ impl Record {
     }
 }
 
-/// A verdict in the words of OCSF's security control profile.
-struct Decision<'a> {
-    action: u32,
-    disposition: u32,
-    severity: Severity,
-    status: Status,
-    because: &'a str,
-}
-
-impl<'a> Decision<'a> {
-    fn of(verdict: &'a Verdict) -> Self {
-        match verdict {
-            Verdict::Allow { because } => Self {
-                action: 1,
-                disposition: 1,
-                severity: Severity::Informational,
-                status: Status::Success,
-                because: &because.text,
-            },
-            // OCSF has no "asked": the nearest word is a challenge, and the call is not let through.
-            Verdict::StepUp { tier, because } => Self {
-                action: 99,
-                disposition: 23,
-                severity: match tier {
-                    Tier::R0 | Tier::R1 => Severity::Low,
-                    Tier::R2 | Tier::R3 => Severity::Medium,
-                },
-                status: Status::Other,
-                because: &because.text,
-            },
-            Verdict::Deny { by: _, because } => Self {
-                action: 2,
-                disposition: 2,
-                severity: Severity::Medium,
-                status: Status::Failure,
-                because: &because.text,
-            },
-        }
-    }
-}
-
 fn activity(id: u32, name: &'static str) -> Activity {
     Activity { id, name }
 }
 
 fn broker() -> Value {
     json!({ "app_name": "holdfastd" })
-}
-
-fn agent(caller: &Caller) -> Value {
-    json!({
-        "app_name": caller.kind,
-        "session": { "uid": caller.session },
-        "user": human_user(caller.human),
-    })
 }
 
 /// The device is named by its log: an event can come before an attestor has given the host a name.
