@@ -3,8 +3,10 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
-use holdfast_hardware_tests::world::{Ran, World};
+use holdfast_hardware_tests::harness::{EkKind, Scratch, Swtpm, wait_until};
+use holdfast_hardware_tests::world::{Attestor, Ran, World};
 use serde_json::Value;
 
 use super::window::{asking, decision, questions};
@@ -181,4 +183,105 @@ fn recover(world: &World, code: &str) -> Ran {
     world
         .broker
         .holdfast(&["secrets", "recover", "--code-file", &file])
+}
+
+/// OPERATIONS.md, "A new board": the same disk in a machine with another TPM.
+#[test]
+fn a_host_whose_board_was_replaced_starts_over_as_another_host_and_its_old_log_is_still_judged() {
+    let mut world = World::enrolled();
+    let host = |world: &World| {
+        let status = world.broker.holdfast(&["status", "--json"]).success();
+        let status: Value = serde_json::from_str(&status).unwrap();
+        let id = status["node"]["spiffe_id"].as_str().unwrap();
+        id.rsplit('/').next().unwrap().to_owned()
+    };
+    let old = host(&world);
+    world.broker.holdfast(&["audit", "checkpoint"]).success();
+    world.broker.stop();
+
+    // Another TPM answers at the same place.
+    let board = Swtpm::with_ek(EkKind::Rsa2048, &world.ek_authority);
+    let config = fs::read_to_string(world.broker.config()).unwrap();
+    let there = board.ports().command().to_string();
+    let here = world.proxy.ports().command().to_string();
+    fs::write(world.broker.config(), config.replace(&here, &there)).unwrap();
+    let (code, words) = world.broker.attempt(&world.scratch);
+    assert_eq!(code, 1, "{words}");
+    assert!(
+        words.contains("is not the one of this host's provisioning"),
+        "{words}"
+    );
+
+    // As the procedure says: the old state goes aside, the old host is revoked, the new one enrolls.
+    let aside = world.scratch.join("aside");
+    fs::rename(world.broker.state(), &aside).unwrap();
+    world.broker.resume(&world.scratch);
+    let why = ["host", "revoke", &old, "--why", "its board was replaced"];
+    world.attestor.run(&why);
+    world.enroll().success();
+    let new = host(&world);
+    assert_ne!(new, old);
+    let hosts = world.attestor.run(&["host", "list", "--json"]);
+    let hosts: Value = serde_json::from_str(&hosts).unwrap();
+    assert_eq!(hosts.as_array().unwrap().len(), 2, "{hosts:#}");
+
+    // What the old one recorded is with the attestor, and is judged as before.
+    let verified = world.attestor.run(&["audit", "verify", &old, "--json"]);
+    let verified: Value = serde_json::from_str(&verified).unwrap();
+    assert_eq!(
+        verified[0]["findings"],
+        serde_json::json!([]),
+        "{verified:#}"
+    );
+    world.broker.stop();
+}
+
+/// OPERATIONS.md, "It is gone" and "Break glass": another attestor takes the host as it is.
+#[test]
+fn a_host_moves_to_another_attestor_with_its_secrets_and_its_log() {
+    let mut world = World::enrolled();
+    let secrets = ["secrets", "init", "--headless"];
+    world.broker.holdfast(&secrets).success();
+    keep(&world, "first").success();
+    world.broker.holdfast(&["audit", "checkpoint"]).success();
+    world.attestor.kill();
+
+    let scratch = Scratch::new();
+    let other = Attestor::start_as(
+        &scratch,
+        "run-by = \"owner\"\n[enrollment]\naccept-simulated = true\n",
+    );
+    let token = world.scratch.write("token", other.token());
+    let token = token.display().to_string();
+    let enroll = ["enroll", &other.url(), "--token-file", &token];
+    let words = world.broker.holdfast(&enroll).success();
+    assert!(words.contains("SELF-ATTESTED"), "{words}");
+    let status = world.broker.holdfast(&["status"]).success();
+    assert!(status.contains("SELF-ATTESTED"), "{status}");
+    keep(&world, "second").success();
+    let listed = world.broker.holdfast(&["secrets", "list"]).success();
+    assert!(
+        listed.contains("first") && listed.contains("second"),
+        "{listed}"
+    );
+    world.broker.holdfast(&["audit", "verify"]).success();
+
+    // The new one gets the whole log, from before it knew the host.
+    wait_until(Duration::from_secs(60), "the log is mirrored", || {
+        let status = world.broker.holdfast(&["status", "--json"]).success();
+        let status: Value = serde_json::from_str(&status).unwrap();
+        status["mirror"]["mirror"] == "current"
+    });
+    let logs: Value = serde_json::from_str(&other.run(&["audit", "list", "--json"])).unwrap();
+    let host = logs[0]["host"].as_str().unwrap().to_owned();
+    let verified = other.run(&["audit", "verify", &host, "--json"]);
+    let verified: Value = serde_json::from_str(&verified).unwrap();
+    assert_eq!(
+        verified[0]["findings"],
+        serde_json::json!([]),
+        "{verified:#}"
+    );
+    world.broker.stop();
+    world.broker.resume(&world.scratch);
+    world.attested();
 }
