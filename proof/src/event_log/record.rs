@@ -83,6 +83,18 @@ pub enum EventType {
     Other(u32),
 }
 
+impl EventType {
+    /// The word that the record has.
+    pub fn word(self) -> u32 {
+        match self {
+            Self::NoAction => 0x0000_0003,
+            Self::Separator => 0x0000_0004,
+            Self::VariableDriverConfig => 0x8000_0001,
+            Self::Other(word) => word,
+        }
+    }
+}
+
 impl From<u32> for EventType {
     fn from(word: u32) -> Self {
         match word {

@@ -9,7 +9,7 @@ use super::secure_boot::{self, SecureBoot};
 use crate::tpm::{Digest, HashAlg, PcrIndex, PcrValues};
 
 /// The EV_NO_ACTION event that says in which locality the TPM was started (§10.4.5.3), with its terminating zero.
-const STARTUP_LOCALITY: &[u8] = b"StartupLocality\0";
+pub(super) const STARTUP_LOCALITY: &[u8] = b"StartupLocality\0";
 
 /// The banks that are replayed: those whose collisions nobody can make.
 const BANKS: [HashAlg; 3] = [HashAlg::Sha256, HashAlg::Sha384, HashAlg::Sha512];
@@ -88,10 +88,15 @@ impl Bank {
         let value = self.pcrs.get_mut(usize::from(pcr.get()));
         let value = value.and_then(|value| value.get_mut(..self.alg.digest_len()));
         if let (Some(value), Some(digest)) = (value, event.digest(self.alg)) {
-            let mut context = Context::new(self.alg.implementation());
-            context.update(value);
-            context.update(digest);
-            value.copy_from_slice(context.finish().as_ref());
+            extend(self.alg, value, digest);
+        }
+    }
+
+    /// A TPM that was started in another locality than 0 has that number at the end of its PCR 0.
+    fn start_in(&mut self, locality: u8) {
+        let last = self.alg.digest_len() - 1;
+        if let Some(byte) = self.pcrs.first_mut().and_then(|value| value.get_mut(last)) {
+            *byte = locality;
         }
     }
 
@@ -107,16 +112,37 @@ impl Bank {
     }
 }
 
-/// A TPM that was started in another locality than 0 has that number at the end of its PCR 0.
+/// The value of a PCR that measured these digests after a start of the machine in a locality.
+pub(super) fn chained<'a>(
+    alg: HashAlg,
+    pcr: PcrIndex,
+    locality: u8,
+    digests: impl Iterator<Item = &'a Digest>,
+) -> Option<Digest> {
+    let mut bank = Bank::new(alg);
+    bank.start_in(locality);
+    let value = bank.pcrs.get_mut(usize::from(pcr.get()))?;
+    let value = value.get_mut(..alg.digest_len())?;
+    for digest in digests {
+        extend(alg, value, digest.as_bytes());
+    }
+    Digest::new(alg, value)
+}
+
+fn extend(alg: HashAlg, value: &mut [u8], digest: &[u8]) {
+    let mut context = Context::new(alg.implementation());
+    context.update(value);
+    context.update(digest);
+    value.copy_from_slice(context.finish().as_ref());
+}
+
+/// What an event that extends nothing says of the start.
 fn start_in_locality(banks: &mut [Bank], event: &Event<'_>) {
     let locality = match event.data.strip_prefix(STARTUP_LOCALITY) {
         Some([locality]) => *locality,
         Some(_) | None => return,
     };
     for bank in banks {
-        let last = bank.alg.digest_len() - 1;
-        if let Some(byte) = bank.pcrs.first_mut().and_then(|value| value.get_mut(last)) {
-            *byte = locality;
-        }
+        bank.start_in(locality);
     }
 }

@@ -1,6 +1,7 @@
 //! Logs of real firmware, and what else may come in their place.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+mod boot;
 mod builder;
 
 use proptest::prelude::*;
