@@ -14,6 +14,7 @@ pub mod ek_roots;
 pub mod enroll_host;
 pub mod mirror_audit;
 mod random;
+pub mod reference;
 pub mod registry;
 pub mod serve;
 #[cfg(test)]

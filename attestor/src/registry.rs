@@ -194,6 +194,15 @@ impl ReferencePcrs {
     }
 }
 
+/// Whether the events of a host's reference boot are kept beside the values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventsKept {
+    /// They are.
+    Yes,
+    /// They are not: it has shown no log since it has its reference.
+    No,
+}
+
 /// How far a host's measurement list was verified in one boot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImaState {
@@ -256,6 +265,10 @@ pub struct Host {
     pub last: Observed,
     /// What its PCRs are held to; empty before its first attestation.
     pub reference: ReferencePcrs,
+    /// What they may change to, all of it together; empty unless an operator has accepted an update.
+    pub ahead: ReferencePcrs,
+    /// Whether the events of its reference boot are kept.
+    pub events: EventsKept,
     /// How far its measurement list was verified; absent before that.
     pub ima: Option<ImaState>,
 }

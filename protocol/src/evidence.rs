@@ -100,6 +100,8 @@ pub enum Check {
     ImaPolicy,
     /// The blocking PCRs have their reference values.
     PcrReference,
+    /// An operator has approved the host's first values, where policy asks for that.
+    ReferenceApproval,
     /// The certified key is the CSR's key, with the right attributes.
     NodeKey,
     /// The CSR is well formed and signed by its key.
@@ -130,6 +132,7 @@ impl fmt::Display for Check {
             Self::ImaReplay => "ima-replay",
             Self::ImaPolicy => "ima-policy",
             Self::PcrReference => "pcr-reference",
+            Self::ReferenceApproval => "reference-approval",
             Self::NodeKey => "node-key",
             Self::Csr => "csr",
             Self::Clock => "clock",

@@ -10,6 +10,7 @@ use holdfast_protocol::evidence::{Appraisal, Check, Checked, Finding};
 use holdfast_protocol::id::HostId;
 use serde_json::{Value, json};
 
+use super::reference::{self, Reference};
 use super::render::{self, Form};
 use super::{Problem, state, waiting};
 use crate::registry::{
@@ -69,7 +70,13 @@ pub enum Host {
         /// Its id.
         id: HostId,
     },
-    /// Accept a host's software as it will be at its next attestation: forget its reference PCRs.
+    /// What a host's boot is held to: see it, compare it, decide about another.
+    Reference {
+        /// What to do.
+        #[command(subcommand)]
+        command: Reference,
+    },
+    /// Forget what a host's boot is held to, with all that waits: its next attestation is as its first.
     Relearn {
         /// Its id.
         id: HostId,
@@ -109,6 +116,7 @@ pub(super) async fn run(command: &Host, config: &Path, form: Form) -> Result<(),
             let found = registry.forget_reference(*id).await?;
             changed(*id, found, "relearning", form)
         }
+        Host::Reference { command } => reference::run(command, &registry, form).await,
     };
     registry.close().await;
     result
@@ -294,7 +302,7 @@ fn measured(appraisal: &Appraisal) -> impl Iterator<Item = &Checked> {
     })
 }
 
-fn changed(id: HostId, found: Found, what: &str, form: Form) -> Result<(), Problem> {
+pub(super) fn changed(id: HostId, found: Found, what: &str, form: Form) -> Result<(), Problem> {
     let how = match found {
         Found::Changed => "now",
         Found::Unchanged => "already",
@@ -356,7 +364,7 @@ fn fingerprint(host: &registry::Host) -> String {
         .unwrap_or_default()
 }
 
-fn unknown(id: HostId) -> Problem {
+pub(super) fn unknown(id: HostId) -> Problem {
     Problem::failed(
         format!("no host has the id {id}"),
         "`holdfast-attestor host list` lists them",

@@ -12,6 +12,7 @@ mod ek_roots;
 mod host;
 mod init;
 mod outcome;
+mod reference;
 mod render;
 mod serve;
 mod state;

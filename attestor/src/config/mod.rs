@@ -24,7 +24,7 @@ use crate::enroll_host::{EnrollmentPolicy, UnknownHosts};
 use crate::mirror_audit::Limits;
 use crate::registry::EkFingerprint;
 use crate::store::sql::Home;
-use crate::verify_host::{EventLogPolicy, EvidencePolicy, SecureBootPolicy};
+use crate::verify_host::{EventLogPolicy, EvidencePolicy, Learning, SecureBootPolicy};
 pub use bundle::{BundleEndpointConfig, Shown};
 pub use ima::{ImaConfig, ImaMode};
 pub use load::ConfigError;
@@ -124,6 +124,8 @@ pub struct PolicyConfig {
     pub required_pcrs: RequiredPcrs,
     /// Those whose change is a refusal.
     pub block: BlockingPcrs,
+    /// What becomes of values that have no reference.
+    pub learn: Learning,
     /// Firmware that is refused.
     pub refused_firmware: Vec<FirmwareVersion>,
     /// Whether hosts have to show their firmware's event log.
@@ -234,6 +236,7 @@ impl Config {
             secure_boot: self.policy.secure_boot,
             ima,
             blocking: self.policy.block.0.clone(),
+            learning: self.policy.learn,
             refused_firmware: self
                 .policy
                 .refused_firmware

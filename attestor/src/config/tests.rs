@@ -48,7 +48,7 @@ fn mistakes_are_named_with_line_and_key() {
       |
     3 | required_pcrs = ""
       | ^^^^^^^^^^^^^
-    unknown field `required_pcrs`, expected one of `required-pcrs`, `block`, `refused-firmware`, `event-log`, `secure-boot`, `ima`
+    unknown field `required_pcrs`, expected one of `required-pcrs`, `block`, `learn`, `refused-firmware`, `event-log`, `secure-boot`, `ima`
     "#);
     insta::assert_snapshot!(complaint("trust-domain = \"a\"\n[policy]\nrequired-pcrs = \"sha256:24\""), @r#"
     `/etc/holdfast/attestor.toml` is not a configuration of holdfast-attestor:

@@ -133,6 +133,7 @@ impl<S: Store> Attestation<S> {
             check: Check::Registration,
             detail: detail.to_owned(),
             ima: None,
+            proposal: None,
         };
         tracing::warn!(host = %id, %remote, reason = %refusal.check, detail, "attestation refused");
         Err(refused(self.0.settings.explain, &refusal))
@@ -149,6 +150,8 @@ impl<S: Store> Attestation<S> {
             csr,
             observed,
             learned,
+            events,
+            update,
             ima,
         } = verified;
         let signed = self
@@ -166,6 +169,8 @@ impl<S: Store> Attestation<S> {
             revision: host.revision,
             observed,
             learned,
+            events,
+            update,
             ima,
             verdict: Verdict {
                 at: now,
@@ -226,13 +231,14 @@ impl<S: Store> Attestation<S> {
             judged: Judged::Attestation { appraisal },
         };
         let store = &self.0.store;
-        match &refusal.ima {
-            Some(ima) => {
+        match (&refusal.ima, &refusal.proposal) {
+            (Some(ima), _) => {
                 store
                     .refuse_ahead(host.id, host.revision, ima, &verdict)
                     .await
             }
-            None => store.record_verdict(&verdict).await,
+            (None, Some(proposal)) => store.propose(host.id, proposal, &verdict).await,
+            (None, None) => store.record_verdict(&verdict).await,
         }
         .map_err(failed)?;
         Err(refused(self.0.settings.explain, refusal))

@@ -20,6 +20,16 @@ pub(crate) fn event_log() -> Vec<u8> {
     log
 }
 
+/// UEFI_VARIABLE_DATA of a variable of no vendor.
+pub(crate) fn variable(name: &str, content: &[u8]) -> Vec<u8> {
+    let mut data = vec![0; 16];
+    data.extend((name.len() as u64).to_le_bytes());
+    data.extend((content.len() as u64).to_le_bytes());
+    data.extend(name.encode_utf16().flat_map(u16::to_le_bytes));
+    data.extend(content);
+    data
+}
+
 /// A TCG_PCR_EVENT2 of one bank, whose digest is that of its data.
 pub(crate) fn event(pcr: u32, kind: u32, data: &[u8]) -> Vec<u8> {
     let mut record = pcr.to_le_bytes().to_vec();

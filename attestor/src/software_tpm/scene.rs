@@ -12,11 +12,12 @@ use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData};
 
 use super::{SIGNING, SoftwareTpm, Statement, firmware, pcr, signing_public};
 use crate::registry::{
-    EkTrust, EnrolledHost, Host, NonceStanding, Observed, ReferencePcrs, Revision, Standing,
+    EkTrust, EnrolledHost, EventsKept, Host, NonceStanding, Observed, ReferencePcrs, Revision,
+    Standing,
 };
 use crate::verify_host::{
-    EventLogPolicy, EvidencePolicy, Expectation, ImaPolicy, Refusal, SecureBootPolicy, Verified,
-    verify,
+    EventLogPolicy, EvidencePolicy, Expectation, ImaPolicy, Learning, Refusal, SecureBootPolicy,
+    Verified, verify,
 };
 
 /// An enrolled host, and what its evidence is judged by.
@@ -64,6 +65,8 @@ impl Scene {
             standing: Standing::Active,
             reattest: None,
             reference: ReferencePcrs::default(),
+            ahead: ReferencePcrs::default(),
+            events: EventsKept::No,
             ima: None,
         };
         Self {
@@ -158,6 +161,7 @@ pub(crate) fn policy() -> EvidencePolicy {
     EvidencePolicy {
         required: PcrSelection::of(holdfast_proof::tpm::HashAlg::Sha256, indices),
         blocking: BTreeSet::from([pcr(7)]),
+        learning: Learning::FirstBoot,
         refused_firmware: BTreeSet::from([0xdead]),
         event_log: EventLogPolicy::WhereThereIsOne,
         secure_boot: SecureBootPolicy::Record,

@@ -5,11 +5,13 @@
 
 mod eks;
 mod mirror;
+mod reference;
 pub mod sql;
 mod waiting;
 
 use std::future::Future;
 
+use holdfast_proof::event_log::BootEvents;
 use holdfast_proof::evidence::Nonce;
 use holdfast_proof::tpm::PcrValues;
 use holdfast_protocol::Timestamp;
@@ -21,9 +23,11 @@ use crate::registry::{
     EnrolledHost, Host, ImaState, IssuedSvid, NonceStanding, Observed, Revision, Standing,
     TokenHash, TokenRecord, Verdict,
 };
+use crate::verify_host::Update;
 
 pub use eks::{EkStore, Listed};
 pub use mirror::MirrorStore;
+pub use reference::{Approval, ReferenceStore};
 pub use waiting::{Waiting, WaitingStore};
 
 /// Why the store could not answer.
@@ -118,6 +122,10 @@ pub struct Acceptance {
     pub observed: Observed,
     /// PCR values that become its reference from now on.
     pub learned: PcrValues,
+    /// The events of its reference boot, to be kept.
+    pub events: Option<BootEvents>,
+    /// Whether the values that were accepted ahead become the reference.
+    pub update: Update,
     /// How far its measurement list was verified; what is kept stays where this is absent.
     pub ima: Option<ImaState>,
     /// The appraisal.
@@ -156,7 +164,9 @@ pub enum Ordered {
 }
 
 /// The registry's home. Every answer is durable before it is given.
-pub trait Store: EkStore + MirrorStore + WaitingStore + Clone + Send + Sync + 'static {
+pub trait Store:
+    EkStore + MirrorStore + ReferenceStore + WaitingStore + Clone + Send + Sync + 'static
+{
     /// Remembers a nonce that a host is given.
     ///
     /// # Errors

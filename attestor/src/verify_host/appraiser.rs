@@ -35,6 +35,7 @@ impl Appraiser {
             check,
             detail,
             ima: None,
+            proposal: None,
         }
     }
 

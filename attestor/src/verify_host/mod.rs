@@ -21,6 +21,7 @@ use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{Context, SHA256};
+use holdfast_proof::event_log::BootEvents;
 use holdfast_proof::evidence::ChannelBinding;
 use holdfast_proof::ima::Policy as Measurable;
 use holdfast_proof::tpm::{PcrIndex, PcrSelection, PcrValues};
@@ -29,6 +30,7 @@ use holdfast_protocol::{Sha256Digest, Timestamp};
 use serde::Deserialize;
 
 use crate::csr::Csr;
+use crate::reference::Boot;
 use crate::registry::{Host, ImaState, NonceStanding, Observed};
 use appraiser::Appraiser;
 pub(crate) use ima::wanted as ima_wanted;
@@ -40,6 +42,8 @@ pub struct EvidencePolicy {
     pub required: PcrSelection,
     /// The PCRs whose change is a refusal; that of others is noted.
     pub blocking: BTreeSet<PcrIndex>,
+    /// What becomes of values that have no reference.
+    pub learning: Learning,
     /// Firmware versions that are refused.
     pub refused_firmware: BTreeSet<u64>,
     /// Whether a host has to show its firmware's event log.
@@ -48,6 +52,17 @@ pub struct EvidencePolicy {
     pub secure_boot: SecureBootPolicy,
     /// What its kernel may have measured.
     pub ima: ImaPolicy,
+}
+
+/// What becomes of PCR values that have no reference yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Learning {
+    /// They are the reference from then on.
+    #[default]
+    FirstBoot,
+    /// They are proposed to an operator, and the host is refused until they are approved.
+    Propose,
 }
 
 /// Whether a host has to show its firmware's event log.
@@ -90,6 +105,7 @@ impl EvidencePolicy {
         let Self {
             required,
             blocking,
+            learning,
             refused_firmware,
             event_log,
             secure_boot,
@@ -102,7 +118,7 @@ impl EvidencePolicy {
         }
         let _ = write!(
             hashed,
-            "blocking {blocking:?};firmware {refused_firmware:x?};event log {event_log:?};\
+            "blocking {blocking:?};learning {learning:?};firmware {refused_firmware:x?};event log {event_log:?};\
              secure boot {secure_boot:?};ima {ima:?};"
         );
         hashed.finish()
@@ -151,6 +167,10 @@ pub struct Verified {
     pub observed: Observed,
     /// PCR values that had no reference yet.
     pub learned: PcrValues,
+    /// The events of this boot, if it is the reference one and its events are not kept yet.
+    pub events: Option<BootEvents>,
+    /// Whether it shows an update that was accepted ahead of time.
+    pub update: Update,
     /// How far its measurement list was replayed, where one is asked for.
     pub ima: Option<ImaState>,
 }
@@ -165,6 +185,17 @@ pub struct Refusal {
     pub detail: String,
     /// How far a measurement list was replayed that one attestation could not hold: to be kept all the same.
     pub ima: Option<ImaState>,
+    /// The boot that all of the evidence proves and that is not the reference one: an operator may approve it.
+    pub proposal: Option<Box<Boot>>,
+}
+
+/// Whether evidence shows an update that was accepted ahead of time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Update {
+    /// It shows none.
+    Unseen,
+    /// It shows all of its values: the boot that has them, whose values these are, is the reference from now on.
+    Seen(PcrValues),
 }
 
 /// Judges evidence.
@@ -211,7 +242,6 @@ fn judge(
     event_log::secure_boot(appraiser, log.as_ref(), &parsed.pcrs, policy.secure_boot)?;
     let replayed = ima::replay(appraiser, evidence, &parsed, policy, host.ima.as_ref())?;
     let ima = ima::policy(appraiser, replayed, &parsed, &policy.ima)?;
-    let learned = pcrs::reference(appraiser, &parsed.pcrs, &host.reference, &policy.blocking)?;
     let csr = keys::csr(appraiser, &evidence.csr)?;
     keys::node_key(appraiser, &parsed.node_key, attested.certified, &csr)?;
     let clock = freshness::clock(appraiser, &parsed, host.last.clock)?;
@@ -222,6 +252,8 @@ fn judge(
         &policy.refused_firmware,
     )?;
     let audit_counter = freshness::audit_counter(appraiser, attested.counter, host)?;
+    // Last, so that what is proposed to an operator is wrong in nothing else.
+    let held = pcrs::reference(appraiser, &parsed.pcrs, &evidence.event_log, host, policy)?;
     Ok(Verified {
         csr,
         observed: Observed {
@@ -230,7 +262,9 @@ fn judge(
             firmware,
             audit_counter,
         },
-        learned,
+        learned: held.learned,
+        events: held.events,
+        update: held.update,
         ima,
     })
 }

@@ -5,12 +5,14 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
+use holdfast_proof::event_log::BootEvents;
 use holdfast_proof::ima;
 use holdfast_proof::tpm::{Digest, HashAlg, PcrIndex, PcrSelection, PcrValues, Quoted, pcr_digest};
 use holdfast_protocol::evidence::Check;
 
-use super::{Appraiser, Refusal};
-use crate::registry::ReferencePcrs;
+use super::{Appraiser, EvidencePolicy, Learning, Refusal, Update};
+use crate::reference::Boot;
+use crate::registry::{EventsKept, Host, ReferencePcrs};
 
 /// The signed selection is the required one, and exactly its values were supplied.
 pub(super) fn selection(
@@ -67,52 +69,126 @@ pub(super) fn digest(
     Ok(())
 }
 
-/// The values are the reference ones, where they must be. Gives those that had no reference.
+/// How evidence stands to its host's reference.
+pub(super) struct Held {
+    /// Values that had none.
+    pub(super) learned: PcrValues,
+    /// The boot's events, if it is the reference boot and they are not kept.
+    pub(super) events: Option<BootEvents>,
+    /// Whether an update was seen.
+    pub(super) update: Update,
+}
+
+/// The values are the reference ones, where they must be.
 pub(super) fn reference(
     appraiser: &mut Appraiser,
     supplied: &PcrValues,
-    reference: &ReferencePcrs,
-    blocking: &BTreeSet<PcrIndex>,
-) -> Result<PcrValues, Refusal> {
+    log: &[u8],
+    host: &Host,
+    policy: &EvidencePolicy,
+) -> Result<Held, Refusal> {
+    let updated = is_updated(supplied, &host.ahead);
+    let expected = |alg, index| {
+        let ahead = host.ahead.0.value(alg, index).filter(|_| updated);
+        ahead.or_else(|| host.reference.0.value(alg, index))
+    };
     let mut learned = PcrValues::new();
     let mut blocked = String::new();
     let mut drifted = String::new();
-    // PCR 10 changes with every program that runs: its list is judged, never its value.
-    let steady = || {
-        supplied
-            .iter()
-            .filter(|(index, _)| Some(*index) != ima::pcr())
-    };
-    for (index, value) in steady() {
-        match reference.0.value(value.alg(), index) {
+    for (index, value) in steady(supplied) {
+        match expected(value.alg(), index) {
             // The supplied values are distinct, so this one cannot be there yet.
             None => _ = learned.insert(index, value.clone()),
             Some(expected) if expected == value => {}
-            Some(expected) if blocking.contains(&index) => {
+            Some(expected) if policy.blocking.contains(&index) => {
                 changed(&mut blocked, index, expected, value);
             }
             Some(expected) => changed(&mut drifted, index, expected, value),
         }
     }
+    let proposed = |mut refusal: Refusal| {
+        refusal.proposal = Some(Box::new(boot(supplied, log)));
+        refusal
+    };
     if !blocked.is_empty() {
-        return Err(appraiser.refused(Check::PcrReference, blocked));
+        return Err(proposed(appraiser.refused(Check::PcrReference, blocked)));
     }
-    if !drifted.is_empty() {
+    if !learned.is_empty() && policy.learning == Learning::Propose {
+        let names = list(&named(&learned));
+        let detail = format!("an operator has to approve the first values of {names}");
+        return Err(proposed(
+            appraiser.refused(Check::ReferenceApproval, detail),
+        ));
+    }
+    let drifts = !drifted.is_empty();
+    if drifts {
         appraiser.noted(Check::PcrReference, drifted);
     }
+    if updated {
+        let detail = "it is the update that was accepted ahead: this boot is the reference now";
+        appraiser.noted(Check::PcrReference, detail);
+    }
     if !learned.is_empty() {
-        let names: BTreeSet<_> = learned
-            .iter()
-            .map(|(index, value)| (value.alg(), index))
-            .collect();
         appraiser.noted(
             Check::PcrReference,
-            format!("learned as reference: {}", list(&names)),
+            format!("learned as reference: {}", list(&named(&learned))),
         );
-    } else if steady().all(|(index, value)| reference.0.value(value.alg(), index) == Some(value)) {
+    } else if !drifts && !updated {
         appraiser.passed(Check::PcrReference, "every value is its reference");
     }
-    Ok(learned)
+    let news = !learned.is_empty() || host.events == EventsKept::No;
+    if updated {
+        let Boot { values, events } = boot(supplied, log);
+        return Ok(Held {
+            learned: PcrValues::new(),
+            events,
+            update: Update::Seen(values),
+        });
+    }
+    let events = (news && !drifts).then(|| boot(supplied, log).events);
+    Ok(Held {
+        learned,
+        events: events.flatten(),
+        update: Update::Unseen,
+    })
+}
+
+/// An update is seen when all of its values are: one that comes in part is none.
+fn is_updated(supplied: &PcrValues, ahead: &ReferencePcrs) -> bool {
+    let seen =
+        |(index, value): (PcrIndex, &Digest)| supplied.value(value.alg(), index) == Some(value);
+    !ahead.0.is_empty() && ahead.iter().all(seen)
+}
+
+/// What the evidence proves of the boot. Its log was replayed before, so that it has events.
+fn boot(supplied: &PcrValues, log: &[u8]) -> Boot {
+    let mut values = PcrValues::new();
+    for (index, value) in steady(supplied) {
+        // The supplied values are distinct.
+        let _ = values.insert(index, value.clone());
+    }
+    let pcrs = values.iter().map(|(index, _)| index).collect();
+    let bank = values
+        .iter()
+        .map(|(_, value)| value.alg())
+        .find(|bank| *bank != HashAlg::Sha1);
+    let events = bank.and_then(|bank| BootEvents::of(log, bank, &pcrs).ok());
+    Boot {
+        values,
+        events: events.flatten(),
+    }
+}
+
+/// PCR 10 changes with every program that runs: its list is judged, never its value.
+fn steady(supplied: &PcrValues) -> impl Iterator<Item = (PcrIndex, &Digest)> {
+    supplied
+        .iter()
+        .filter(|(index, _)| Some(*index) != ima::pcr())
+}
+
+fn named(values: &PcrValues) -> BTreeSet<(HashAlg, PcrIndex)> {
+    let names = values.iter().map(|(index, value)| (value.alg(), index));
+    names.collect()
 }
 
 fn changed(text: &mut String, index: PcrIndex, expected: &Digest, found: &Digest) {

@@ -15,6 +15,7 @@ mod mirrored;
 mod receipts;
 mod recorded;
 mod recovered;
+mod reference;
 mod revoked;
 mod rotated;
 mod sealed;

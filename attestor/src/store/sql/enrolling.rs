@@ -8,7 +8,7 @@ use holdfast_protocol::id::HostId;
 use sqlx::{Any, Transaction};
 
 use super::row::{bytes, json, millis, optional_text, text, time, to_json, to_word};
-use super::{MAX_PENDING, SqlStore, StoreError};
+use super::{MAX_PENDING, SqlStore, StoreError, reference};
 use crate::enroll_host::PendingEnrollment;
 use crate::registry::{EkFingerprint, EnrolledHost, TokenHash, TokenRecord};
 use crate::store::{Enrolling, EnrollmentId};
@@ -127,10 +127,7 @@ pub(super) async fn enroll(
             }
             if token.is_some() {
                 // The operator who gave the token has answered for the machine as it is now.
-                sqlx::query("DELETE FROM reference_pcr WHERE host = $1")
-                    .bind(id.to_string())
-                    .execute(&mut *tx)
-                    .await?;
+                reference::clear(&mut tx, id).await?;
             }
             Enrolling::Renewed(id)
         }

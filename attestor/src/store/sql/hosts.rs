@@ -2,15 +2,16 @@
 //!
 //! Every write counts the row's revision up, so that an answer made from an older reading fails.
 
-use holdfast_proof::tpm::{Digest, HashAlg, NvPublic, PcrIndex, PcrValues, Public};
+use holdfast_proof::tpm::{NvPublic, Public};
 use holdfast_protocol::Timestamp;
 use holdfast_protocol::id::HostId;
 use sqlx::any::AnyRow;
 use sqlx::{Any, Transaction};
 
-use super::row::{bytes, json, millis, plain, text, time, to_json, word};
+use super::reference::{self, Held};
+use super::row::{bytes, json, plain, text, time, to_json, word};
 use super::{SqlStore, StoreError, log};
-use crate::registry::{EnrolledHost, Host, ImaState, ReferencePcrs, Revision, Standing, Verdict};
+use crate::registry::{EnrolledHost, Host, ImaState, Revision, Standing, Verdict};
 use crate::store::{Acceptance, Found, Given};
 
 const COLUMNS: &str = "SELECT id, revision, name, grade, ek_trust, ek, ak, checkpoint_key, \
@@ -29,8 +30,8 @@ pub(super) async fn one(store: &SqlStore, id: HostId) -> Result<Option<Host>, St
         .fetch_optional(&mut *tx)
         .await?;
     let Some(row) = row else { return Ok(None) };
-    let reference = reference(&mut tx, id).await?;
-    read(&row, reference).map(Some)
+    let held = reference::held(&mut tx, id).await?;
+    read(&row, held).map(Some)
 }
 
 pub(super) async fn given(store: &SqlStore, id: HostId) -> Result<Option<Given>, StoreError> {
@@ -54,25 +55,10 @@ pub(super) async fn all(store: &SqlStore) -> Result<Vec<Host>, StoreError> {
     let rows = sqlx::query(COLUMNS).fetch_all(&mut *tx).await?;
     let mut hosts = Vec::with_capacity(rows.len());
     for row in &rows {
-        let reference = reference(&mut tx, text(row, "id")?).await?;
-        hosts.push(read(row, reference)?);
+        let held = reference::held(&mut tx, text(row, "id")?).await?;
+        hosts.push(read(row, held)?);
     }
     Ok(hosts)
-}
-
-pub(super) async fn forget_reference(store: &SqlStore, id: HostId) -> Result<Found, StoreError> {
-    let mut tx = store.write().await?;
-    let forgotten = sqlx::query("DELETE FROM reference_pcr WHERE host = $1")
-        .bind(id.to_string())
-        .execute(&mut *tx)
-        .await?;
-    sqlx::query("UPDATE host SET revision = revision + 1 WHERE id = $1")
-        .bind(id.to_string())
-        .execute(&mut *tx)
-        .await?;
-    let found = found(&mut tx, id, forgotten.rows_affected()).await?;
-    tx.commit().await?;
-    Ok(found)
 }
 
 pub(super) async fn accept(store: &SqlStore, acceptance: &Acceptance) -> Result<(), StoreError> {
@@ -90,18 +76,7 @@ pub(super) async fn accept(store: &SqlStore, acceptance: &Acceptance) -> Result<
     if updated.rows_affected() != 1 {
         return Err(StoreError::Conflict);
     }
-    for (index, value) in acceptance.learned.iter() {
-        sqlx::query(
-            "INSERT INTO reference_pcr (host, bank, pcr, value, learned_at) VALUES ($1, $2, $3, $4, $5)",
-        )
-        .bind(acceptance.host.to_string())
-        .bind(i64::from(value.alg().id()))
-        .bind(i64::from(index.get()))
-        .bind(value.as_bytes())
-        .bind(millis(acceptance.observed.at))
-        .execute(&mut *tx)
-        .await?;
-    }
+    reference::accept(&mut tx, acceptance).await?;
     log::verdict(&mut tx, &acceptance.verdict).await?;
     log::svid(&mut tx, &acceptance.svid).await?;
     Ok(tx.commit().await?)
@@ -153,33 +128,7 @@ pub(super) async fn found(
     })
 }
 
-async fn reference(tx: &mut Transaction<'_, Any>, id: HostId) -> Result<ReferencePcrs, StoreError> {
-    let corrupt = || StoreError::Corrupt {
-        field: "reference_pcr",
-    };
-    let rows = sqlx::query("SELECT bank, pcr, value FROM reference_pcr WHERE host = $1")
-        .bind(id.to_string())
-        .fetch_all(&mut **tx)
-        .await?;
-    let mut values = PcrValues::new();
-    for row in &rows {
-        let bank = u16::try_from(plain::<i64>(row, "bank")?)
-            .ok()
-            .and_then(HashAlg::from_id)
-            .ok_or_else(corrupt)?;
-        let index = u8::try_from(plain::<i64>(row, "pcr")?)
-            .ok()
-            .and_then(PcrIndex::new)
-            .ok_or_else(corrupt)?;
-        let value = Digest::new(bank, plain(row, "value")?).ok_or_else(corrupt)?;
-        if !values.insert(index, value) {
-            return Err(corrupt());
-        }
-    }
-    Ok(ReferencePcrs(values))
-}
-
-fn read(row: &AnyRow, reference: ReferencePcrs) -> Result<Host, StoreError> {
+fn read(row: &AnyRow, held: Held) -> Result<Host, StoreError> {
     Ok(Host {
         id: text(row, "id")?,
         revision: Revision(plain(row, "revision")?),
@@ -196,7 +145,9 @@ fn read(row: &AnyRow, reference: ReferencePcrs) -> Result<Host, StoreError> {
         standing: standing(row)?,
         reattest: when(row, "reattest_at")?,
         last: json(row, "last")?,
-        reference,
+        reference: held.reference,
+        ahead: held.ahead,
+        events: held.events,
         ima: match plain::<Option<&str>>(row, "ima")? {
             None => None,
             Some(_) => Some(json(row, "ima")?),

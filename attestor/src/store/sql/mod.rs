@@ -12,6 +12,7 @@ mod log;
 mod mirror;
 mod news;
 mod orders;
+mod reference;
 mod row;
 #[cfg(test)]
 mod tests;
@@ -199,7 +200,7 @@ impl Store for SqlStore {
     }
 
     async fn forget_reference(&self, id: HostId) -> Result<Found, StoreError> {
-        hosts::forget_reference(self, id).await
+        reference::forget(self, id).await
     }
 
     async fn refuse_ahead(

@@ -10,6 +10,7 @@ mod eks;
 mod waiting;
 
 mod orders;
+mod reference;
 
 use std::time::Duration;
 
@@ -23,6 +24,11 @@ use holdfast_protocol::{Sha256Digest, Timestamp};
 use self::eks::{
     a_list_that_fails_midway_lists_nothing, a_token_remembers_its_ek,
     keys_are_listed_and_take_the_name_that_comes_last,
+};
+use self::reference::{
+    a_proposal_is_approved_as_it_was_seen_and_rolled_back, a_rejected_boot_is_not_proposed_again,
+    an_update_becomes_the_reference_with_the_acceptance_that_saw_it,
+    one_proposal_is_kept_of_each_host,
 };
 use self::waiting::{
     a_host_waits_once_under_its_last_name, a_revoked_host_does_not_wait,
@@ -38,6 +44,7 @@ use crate::registry::{
 use crate::software_tpm::{SoftwareTpm, digest, enrolled, pcr};
 use crate::store::{Acceptance, Enrolling, EnrollmentId, Found, Store, StoreError};
 use crate::test_engines::{Engine, PrivatePostgres, promises};
+use crate::verify_host::Update;
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -79,6 +86,10 @@ promises!(
     a_host_waits_once_under_its_last_name,
     only_so_many_hosts_wait_and_for_a_time,
     a_revoked_host_does_not_wait,
+    a_proposal_is_approved_as_it_was_seen_and_rolled_back,
+    a_rejected_boot_is_not_proposed_again,
+    an_update_becomes_the_reference_with_the_acceptance_that_saw_it,
+    one_proposal_is_kept_of_each_host,
 );
 
 async fn with_host(store: &SqlStore, id: u8) -> (SoftwareTpm, HostId) {
@@ -153,6 +164,8 @@ fn acceptance(host: &Host, audit_counter: u64, learned: PcrValues) -> Acceptance
             ..host.last
         },
         learned,
+        events: None,
+        update: Update::Unseen,
         ima: None,
         verdict: verdict(host.id, Outcome::Accepted),
         svid: svid(host.id),

@@ -17,6 +17,7 @@ use holdfast_protocol::evidence::{Check, Evidence, Finding, PcrValue};
 use proptest::prelude::*;
 
 use crate::software_tpm::{Parts, Scene, supplied};
+use crate::verify_host::Update;
 
 /// The check that refused the evidence.
 fn check_of(scene: &Scene, evidence: &Evidence) -> Check {
@@ -64,6 +65,9 @@ fn good_evidence_passes_every_check_once() {
     assert_eq!(verified.observed.audit_counter, 5);
     assert_eq!(verified.observed.at, scene.now);
     assert!(verified.learned.is_empty());
+    assert_eq!(verified.update, Update::Unseen);
+    // Its reference boot had no events yet: these are they.
+    assert!(verified.events.is_some());
     assert!(appraisal.refusal().is_none());
     let checks: Vec<_> = appraisal
         .checks
@@ -87,12 +91,12 @@ fn good_evidence_passes_every_check_once() {
             Check::PcrDigest,
             Check::EventLog,
             Check::SecureBoot,
-            Check::PcrReference,
             Check::Csr,
             Check::NodeKey,
             Check::Clock,
             Check::Firmware,
             Check::AuditCounter,
+            Check::PcrReference,
         ]
     );
 }

@@ -1,11 +1,12 @@
-//! PCRs and their references: what is noted, what is learned.
+//! PCRs and their references: what is noted, what is learned, what is proposed to an operator.
 
 use holdfast_proof::tpm::PcrValues;
 use holdfast_protocol::evidence::Check;
 
-use super::noted;
-use crate::registry::ReferencePcrs;
-use crate::software_tpm::{Scene, digest};
+use super::{check_of, noted};
+use crate::registry::{EventsKept, ReferencePcrs};
+use crate::software_tpm::{Scene, digest, pcr};
+use crate::verify_host::{Learning, Refusal, Update};
 
 /// The TPM's PCRs with one of them changed.
 fn drifted(scene: &Scene, changed: u8) -> PcrValues {
@@ -36,4 +37,97 @@ fn what_has_no_reference_is_learned() {
     assert_eq!(result.unwrap().learned, scene.tpm.pcrs);
     let note = noted(&scene, scene.parts(), Check::PcrReference);
     assert_eq!(note, "learned as reference: sha256:0,2,4,7,9,11");
+}
+
+fn refusal(scene: &Scene) -> Refusal {
+    let (_, result) = scene.verify(&scene.sign(scene.parts()));
+    result.unwrap_err()
+}
+
+#[test]
+fn another_boot_is_refused_and_proposed_with_what_its_quote_proves() {
+    let mut scene = Scene::new();
+    scene.host.reference = ReferencePcrs(drifted(&scene, 7));
+    let refusal = refusal(&scene);
+    assert_eq!(refusal.check, Check::PcrReference);
+    let boot = refusal.proposal.unwrap();
+    assert_eq!(boot.values, scene.tpm.pcrs);
+    let events = boot.events.unwrap();
+    let seven = events.value(pcr(7)).unwrap();
+    assert_eq!(
+        Some(&seven),
+        scene.tpm.pcrs.value(events.bank(), pcr(7)),
+        "the events give the quoted value"
+    );
+}
+
+#[test]
+fn evidence_that_is_wrong_in_anything_else_proposes_nothing() {
+    let mut scene = Scene::new();
+    scene.host.reference = ReferencePcrs(drifted(&scene, 7));
+    // A clock that went back, and a log that gives other values.
+    scene.host.last.clock.reset_count += 1;
+    let evidence = scene.sign(scene.parts());
+    let refused = scene.verify(&evidence).1.unwrap_err();
+    assert_eq!((refused.check, refused.proposal), (Check::Clock, None));
+    scene.host.last.clock.reset_count -= 1;
+    let mut evidence = scene.sign(scene.parts());
+    evidence.pcrs[3].value[0] ^= 1;
+    assert_eq!(check_of(&scene, &evidence), Check::PcrDigest);
+    assert_eq!(scene.verify(&evidence).1.unwrap_err().proposal, None);
+}
+
+#[test]
+fn first_values_wait_for_approval_where_policy_says_so() {
+    let mut scene = Scene::fresh();
+    scene.policy.learning = Learning::Propose;
+    let refusal = refusal(&scene);
+    assert_eq!(refusal.check, Check::ReferenceApproval);
+    assert_eq!(refusal.proposal.unwrap().values, scene.tpm.pcrs);
+    assert!(refusal.detail.contains("approve"), "{}", refusal.detail);
+    // Once they are the reference, they are as any.
+    scene.host.reference = ReferencePcrs(scene.tpm.pcrs.clone());
+    let (_, result) = scene.verify(&scene.sign(scene.parts()));
+    assert!(result.unwrap().learned.is_empty());
+}
+
+#[test]
+fn an_update_that_was_accepted_ahead_counts_once_all_of_it_is_seen() {
+    let mut scene = Scene::new();
+    scene.host.reference = ReferencePcrs(drifted(&scene, 7));
+    let now = |index: u8| {
+        let value = scene.tpm.pcrs.iter().find(|(at, _)| *at == pcr(index));
+        value.unwrap().1.clone()
+    };
+    let mut ahead = PcrValues::new();
+    assert!(ahead.insert(pcr(7), now(7)));
+    assert!(ahead.insert(pcr(4), now(4)));
+    scene.host.ahead = ReferencePcrs(ahead.clone());
+    let (appraisal, result) = scene.verify(&scene.sign(scene.parts()));
+    let verified = result.unwrap();
+    assert_eq!(verified.update, Update::Seen(scene.tpm.pcrs.clone()));
+    assert!(verified.events.is_some() && verified.learned.is_empty());
+    let last = appraisal.checks.last().unwrap();
+    assert!(last.detail.contains("accepted ahead"), "{}", last.detail);
+    // In part it is no update.
+    let mut other = PcrValues::new();
+    assert!(other.insert(pcr(7), now(7)));
+    assert!(other.insert(pcr(4), digest(98)));
+    scene.host.ahead = ReferencePcrs(other);
+    assert_eq!(refusal(&scene).check, Check::PcrReference);
+}
+
+#[test]
+fn events_are_kept_of_the_reference_boot_alone() {
+    let mut scene = Scene::new();
+    scene.host.events = EventsKept::Yes;
+    let events = |scene: &Scene| {
+        let (_, result) = scene.verify(&scene.sign(scene.parts()));
+        result.unwrap().events
+    };
+    assert_eq!(events(&scene), None);
+    scene.host.events = EventsKept::No;
+    assert!(events(&scene).is_some());
+    scene.host.reference = ReferencePcrs(drifted(&scene, 9));
+    assert_eq!(events(&scene), None, "it drifted");
 }
