@@ -16,6 +16,8 @@ use holdfast_protocol::id::{HostId, SpiffeId};
 use holdfast_protocol::{Sha256Digest, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::group::GroupName;
+
 /// An EK's fingerprint: SHA-256 over its SubjectPublicKeyInfo in DER (RFC 5280 §4.1.2.7). It is the
 /// same whichever template the key was made from, and `openssl x509 -pubkey` gives its input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -259,6 +261,8 @@ pub struct Host {
     pub enrolled: EnrolledHost,
     /// Whether it may still get identities.
     pub standing: Standing,
+    /// The group whose policy it is held to.
+    pub group: Option<GroupName>,
     /// When an operator last asked it for a new attestation.
     pub reattest: Option<Timestamp>,
     /// What its TPM last reported.

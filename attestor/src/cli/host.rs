@@ -2,20 +2,19 @@
 
 use std::fmt::Write;
 use std::path::Path;
-use std::time::Duration;
 
 use clap::Subcommand;
 use holdfast_protocol::Timestamp;
-use holdfast_protocol::evidence::{Appraisal, Check, Checked, Finding};
 use holdfast_protocol::id::HostId;
 use serde_json::{Value, json};
 
 use super::reference::{self, Reference};
 use super::render::{self, Form};
+use super::verdict::told;
 use super::{Problem, state, waiting};
-use crate::registry::{
-    self, EkFingerprint, ImaState, Judged, Observed, Outcome, Standing, Verdict,
-};
+use crate::config::Config;
+use crate::group::GroupName;
+use crate::registry::{self, EkFingerprint, ImaState, Observed, Standing, Verdict};
 use crate::rfc3339;
 use crate::serve::now;
 use crate::store::{Found, Store};
@@ -76,6 +75,17 @@ pub enum Host {
         #[command(subcommand)]
         command: Reference,
     },
+    /// Put one into a group of the configuration, whose policy it is held to from then on.
+    Group {
+        /// Its id.
+        id: HostId,
+        /// The group, as `[group.NAME]` names it.
+        #[arg(required_unless_present = "none", conflicts_with = "none")]
+        name: Option<GroupName>,
+        /// Take it out of its group.
+        #[arg(long)]
+        none: bool,
+    },
     /// Forget what a host's boot is held to, with all that waits: its next attestation is as its first.
     Relearn {
         /// Its id.
@@ -85,14 +95,13 @@ pub enum Host {
 
 pub(super) async fn run(command: &Host, config: &Path, form: Form) -> Result<(), Problem> {
     let config = state::configuration(config)?;
-    let x509_ttl = config.svid.x509_ttl.duration();
     let registry = state::registry(&config).await?;
     let result = match command {
-        Host::List => list(&seen(registry.hosts().await?, x509_ttl), form),
+        Host::List => list(&seen(registry.hosts().await?, &config), form),
         Host::Show { id } => {
             let host = registry.host(*id).await?.ok_or_else(|| unknown(*id))?;
             let verdicts = registry.verdicts(*id, SHOWN_VERDICTS).await?;
-            show(&Seen::of(host, x509_ttl, now()), &verdicts, form)
+            show(&Seen::of(host, &config, now()), &verdicts, form)
         }
         Host::Pending => waiting::list(&registry, form).await,
         Host::Approve { who } => waiting::approve(&registry, who, form).await,
@@ -116,6 +125,22 @@ pub(super) async fn run(command: &Host, config: &Path, form: Form) -> Result<(),
             let found = registry.forget_reference(*id).await?;
             changed(*id, found, "relearning", form)
         }
+        Host::Group { id, name, none: _ } => {
+            if let Some(name) = name
+                .as_ref()
+                .filter(|name| !config.group.contains_key(name))
+            {
+                return Err(Problem::usage(
+                    format!("the configuration says nothing of a group `{name}`"),
+                    format!("add a table [group.{name}], and have every attestor read it first"),
+                ));
+            }
+            let found = registry.set_group(*id, name.as_ref()).await?;
+            let what = name
+                .as_ref()
+                .map_or("of no group".to_owned(), |name| format!("of group {name}"));
+            changed(*id, found, &what, form)
+        }
         Host::Reference { command } => reference::run(command, &registry, form).await,
     };
     registry.close().await;
@@ -129,7 +154,8 @@ struct Seen {
 }
 
 impl Seen {
-    fn of(host: registry::Host, x509_ttl: Duration, now: Timestamp) -> Self {
+    fn of(host: registry::Host, config: &Config, now: Timestamp) -> Self {
+        let x509_ttl = config.x509_ttl(host.group.as_ref());
         let silent_since = host.silent_since(x509_ttl, now);
         Self { host, silent_since }
     }
@@ -143,11 +169,11 @@ impl Seen {
     }
 }
 
-fn seen(hosts: Vec<registry::Host>, x509_ttl: Duration) -> Vec<Seen> {
+fn seen(hosts: Vec<registry::Host>, config: &Config) -> Vec<Seen> {
     let now = now();
     hosts
         .into_iter()
-        .map(|host| Seen::of(host, x509_ttl, now))
+        .map(|host| Seen::of(host, config, now))
         .collect()
 }
 
@@ -230,6 +256,9 @@ fn described(seen: &Seen, verdicts: &[Verdict]) -> String {
         ek = fingerprint(host),
         ak = enrolled.ak.name(),
     );
+    if let Some(group) = &host.group {
+        let _ = write!(text, "\n  group     {group}");
+    }
     if let Some(ima) = &host.ima {
         let ImaState {
             boot,
@@ -257,51 +286,6 @@ fn described(seen: &Seen, verdicts: &[Verdict]) -> String {
     text
 }
 
-fn told(verdict: &Verdict) -> String {
-    let outcome = match verdict.outcome {
-        Outcome::Accepted => "accepted",
-        Outcome::Refused => "refused",
-    };
-    match &verdict.judged {
-        Judged::Twins { detail } => format!("two brokers at once: {detail}"),
-        Judged::Enrollment { reason, detail } => {
-            format!("enrollment {outcome}: {reason}: {detail}")
-        }
-        Judged::Attestation { appraisal } => match appraisal.refusal() {
-            Some(refusal) => {
-                format!(
-                    "attestation {outcome}: {}: {}",
-                    refusal.check, refusal.detail
-                )
-            }
-            None => {
-                // What happened to the machine since the attestation before.
-                let clock = clock(appraisal).map_or_else(String::new, |clock| format!(": {clock}"));
-                measured(appraisal).fold(format!("attestation {outcome}{clock}"), |text, note| {
-                    format!("{text}\n      {}: {}", note.check, note.detail)
-                })
-            }
-        },
-    }
-}
-
-fn clock(appraisal: &Appraisal) -> Option<&str> {
-    let checks = appraisal.checks.iter();
-    let mut found = checks.filter(|checked| checked.check == Check::Clock);
-    found.next().map(|checked| checked.detail.as_str())
-}
-
-/// What was noted of a host's boot and of its measurement list.
-fn measured(appraisal: &Appraisal) -> impl Iterator<Item = &Checked> {
-    appraisal.checks.iter().filter(|checked| {
-        checked.finding == Finding::Noted
-            && matches!(
-                checked.check,
-                Check::SecureBoot | Check::ImaReplay | Check::ImaPolicy
-            )
-    })
-}
-
 pub(super) fn changed(id: HostId, found: Found, what: &str, form: Form) -> Result<(), Problem> {
     let how = match found {
         Found::Changed => "now",
@@ -324,6 +308,7 @@ fn summary(seen: &Seen) -> Value {
         "ek_fingerprint": fingerprint(host),
         "ak_name": host.enrolled.ak.name(),
         "standing": standing(&host.standing),
+        "group": host.group,
         "enrolled": observed(&host.enrolled.anchor),
         "last": observed(&host.last),
         "silent_since": seen.silent_since.map(rfc3339),

@@ -17,6 +17,8 @@ mod render;
 mod serve;
 mod state;
 mod token;
+mod update;
+mod verdict;
 mod waiting;
 
 use std::path::PathBuf;

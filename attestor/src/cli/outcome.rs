@@ -10,6 +10,7 @@ use crate::certify::CertifyError;
 use crate::config::ConfigError;
 use crate::serve::ServeError;
 use crate::store::StoreError;
+use holdfast_protocol::id::HostId;
 use holdfast_protocol::words::with_causes;
 
 /// A command that did not do what it was asked.
@@ -48,6 +49,14 @@ impl Problem {
     /// An error of a file or folder.
     pub(super) fn io(what: &str, error: &dyn Error, advice: impl Into<String>) -> Self {
         Self::failed(format!("{what}: {}", with_causes(error)), advice)
+    }
+
+    /// The same, of one host among several.
+    pub(super) fn of_host(self, id: HostId) -> Self {
+        Self {
+            message: format!("{id}: {}", self.message),
+            ..self
+        }
     }
 
     /// The exit codes of the command line's contract.

@@ -3,20 +3,21 @@
 //! It must never approve a boot that the operator may not have seen: a proposal is named by what is in it.
 
 use std::fmt::Write;
-use std::str::FromStr;
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use holdfast_proof::event_log::BootEvent;
-use holdfast_proof::tpm::{Digest, HashAlg, PcrIndex, PcrValues};
+use holdfast_proof::tpm::{Digest, PcrIndex, PcrValues};
 use holdfast_protocol::id::HostId;
 use serde_json::{Value, json};
 
 use super::Problem;
 use super::host::{changed, unknown};
 use super::render::{self, Form};
+use super::update::{Update, predicted};
+use crate::group::GroupName;
 use crate::reference::{
     Boot, Explained, KeptBoot, PcrDiff, ProposalId, References, change_words, diff, event_words,
-    hex, predict, told,
+    hex, told,
 };
 use crate::rfc3339;
 use crate::serve::now;
@@ -58,7 +59,11 @@ pub enum Reference {
     /// Accept an update ahead of time: once the host shows all of these values together, they are its reference.
     Accept {
         /// The host's id.
-        id: HostId,
+        #[arg(required_unless_present = "group", conflicts_with = "group")]
+        id: Option<HostId>,
+        /// All hosts of a group instead; of all of them or of none.
+        #[arg(long)]
+        group: Option<GroupName>,
         #[command(flatten)]
         update: Update,
     },
@@ -69,77 +74,6 @@ pub enum Reference {
         #[command(flatten)]
         update: Update,
     },
-}
-
-/// What an update changes.
-#[derive(Debug, Args)]
-#[group(required = true, multiple = true)]
-pub struct Update {
-    /// The bank of the values.
-    #[arg(long, value_enum, default_value = "sha256")]
-    bank: Bank,
-    /// The value that a PCR will have.
-    #[arg(long, value_name = "N=HEX", value_delimiter = ',')]
-    pcr: Vec<PcrValue>,
-    /// An event of the reference boot that will have another digest: the values are replayed from the host's kept events.
-    #[arg(long, value_name = "OLDHEX=NEWHEX", value_delimiter = ',')]
-    replace_event: Vec<Replacement>,
-}
-
-/// A bank that an update may be told in.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Bank {
-    /// SHA-256.
-    Sha256,
-    /// SHA-384.
-    Sha384,
-    /// SHA-512.
-    Sha512,
-}
-
-impl Bank {
-    fn alg(self) -> HashAlg {
-        match self {
-            Self::Sha256 => HashAlg::Sha256,
-            Self::Sha384 => HashAlg::Sha384,
-            Self::Sha512 => HashAlg::Sha512,
-        }
-    }
-}
-
-/// `N=HEX`.
-#[derive(Clone, Debug)]
-struct PcrValue(PcrIndex, Vec<u8>);
-
-impl FromStr for PcrValue {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = "is a PCR's number, `=`, and its value in hex";
-        let (index, value) = text.split_once('=').ok_or(wrong)?;
-        let index = index.parse().ok().and_then(PcrIndex::new).ok_or(wrong)?;
-        Ok(Self(index, bytes(value).ok_or(wrong)?))
-    }
-}
-
-/// `OLDHEX=NEWHEX`.
-#[derive(Clone, Debug)]
-struct Replacement(Vec<u8>, Vec<u8>);
-
-impl FromStr for Replacement {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = "is an event's digest in hex, `=`, and the one that comes instead";
-        let (old, new) = text.split_once('=').ok_or(wrong)?;
-        Ok(Self(bytes(old).ok_or(wrong)?, bytes(new).ok_or(wrong)?))
-    }
-}
-
-fn bytes(hex: &str) -> Option<Vec<u8>> {
-    data_encoding::HEXLOWER_PERMISSIVE
-        .decode(hex.as_bytes())
-        .ok()
 }
 
 pub(super) async fn run(
@@ -175,14 +109,63 @@ pub(super) async fn run(
             registry.ask_reattest(*id, now()).await?;
             changed(*id, found, "held to its reference before", form)
         }
-        Reference::Accept { id, update } => {
-            let values = predicted(&kept(registry, *id).await?, update)?;
-            registry.accept_ahead(*id, &values, now()).await?;
-            told_ahead(&values, "accepted ahead", form)
+        Reference::Accept { id, group, update } => {
+            accept(registry, *id, group.as_ref(), update, form).await
         }
         Reference::Predict { id, update } => {
             let values = predicted(&kept(registry, *id).await?, update)?;
-            told_ahead(&values, "predicted", form)
+            told_values(&values, form)
+        }
+    }
+}
+
+async fn accept(
+    registry: &SqlStore,
+    id: Option<HostId>,
+    group: Option<&GroupName>,
+    update: &Update,
+    form: Form,
+) -> Result<(), Problem> {
+    let hosts = match (id, group) {
+        (Some(id), _) => vec![id],
+        (None, group) => {
+            let hosts = registry.hosts().await?.into_iter();
+            let of_group = hosts.filter(|host| group.is_some() && host.group.as_ref() == group);
+            of_group.map(|host| host.id).collect()
+        }
+    };
+    if hosts.is_empty() {
+        return Err(Problem::failed(
+            "no host is in that group",
+            "`host group` puts one into it",
+        ));
+    }
+    // All of them first, so that none is accepted where one cannot be.
+    let mut accepted = Vec::new();
+    for id in hosts {
+        let values = predicted(&kept(registry, id).await?, update);
+        accepted.push((id, values.map_err(|problem| problem.of_host(id))?));
+    }
+    for (id, values) in &accepted {
+        registry.accept_ahead(*id, values, now()).await?;
+    }
+    match form {
+        Form::Json => {
+            let host = |(id, values): &(HostId, PcrValues)| json!({ "id": id, "values": value_list(values) });
+            render::json(&json!({
+                "state": "accepted ahead",
+                "hosts": accepted.iter().map(host).collect::<Vec<_>>(),
+            }))
+        }
+        Form::Text => {
+            let mut text = String::new();
+            for (id, values) in &accepted {
+                // Writing to a string does not fail.
+                let _ = write!(text, "{id}: accepted ahead, all together:");
+                write_values(&mut text, values);
+                text.push('\n');
+            }
+            render::text(text.trim_end())
         }
     }
 }
@@ -202,66 +185,11 @@ fn decided(id: HostId, approval: Approval, what: &str, form: Form) -> Result<(),
     }
 }
 
-/// The values that an update gives: those that are named, and those that follow from the host's events.
-fn predicted(kept: &References, update: &Update) -> Result<PcrValues, Problem> {
-    let bank = update.bank.alg();
-    let digest = |bytes: &[u8]| {
-        Digest::new(bank, bytes).ok_or_else(|| {
-            Problem::usage(
-                format!("a value or digest is not as long as those of {bank:?}"),
-                "name its bank with --bank",
-            )
-        })
-    };
-    let mut replacements = Vec::new();
-    for Replacement(old, new) in &update.replace_event {
-        replacements.push((digest(old)?, digest(new)?));
-    }
-    let boot = kept.current.as_ref().map(|kept| &kept.boot);
-    let mut values = PcrValues::new();
-    for PcrValue(index, value) in &update.pcr {
-        if !values.insert(*index, digest(value)?) {
-            let twice = format!("PCR {} is named twice", index.get());
-            return Err(Problem::usage(twice, "name one value for each"));
-        }
-    }
-    if !replacements.is_empty() {
-        let predicted = predict(boot, &replacements).map_err(|why| {
-            Problem::failed(
-                why.to_string(),
-                "`host reference show` tells the kept events; values from elsewhere go in with --pcr",
-            )
-        })?;
-        for (index, value) in predicted.iter() {
-            if !values.insert(index, value.clone()) {
-                let both = format!(
-                    "PCR {} is named by its value and by its events",
-                    index.get()
-                );
-                return Err(Problem::usage(both, "leave one of them out"));
-            }
-        }
-    }
-    let strange = values.iter().find(|(index, value)| {
-        boot.is_none_or(|boot| boot.values.value(value.alg(), *index).is_none())
-    });
-    if let Some((index, _)) = strange {
-        return Err(Problem::failed(
-            format!(
-                "the host has no reference for PCR {} of {bank:?}",
-                index.get()
-            ),
-            "only what it is held to can change; `host reference show` lists it",
-        ));
-    }
-    Ok(values)
-}
-
-fn told_ahead(values: &PcrValues, what: &str, form: Form) -> Result<(), Problem> {
+fn told_values(values: &PcrValues, form: Form) -> Result<(), Problem> {
     match form {
-        Form::Json => render::json(&json!({ "state": what, "values": value_list(values) })),
+        Form::Json => render::json(&json!({ "state": "predicted", "values": value_list(values) })),
         Form::Text => {
-            let mut text = format!("{what}, all together:");
+            let mut text = "predicted, all together:".to_owned();
             write_values(&mut text, values);
             render::text(&text)
         }

@@ -99,8 +99,7 @@ async fn bundle_endpoint(config: &Config) -> Result<Option<BundleEndpoint>, Prob
 fn settings(config: &Config) -> Result<Settings, Problem> {
     Ok(Settings {
         enrollment: config.enrollment_policy()?,
-        evidence: config.evidence_policy()?,
-        x509_ttl: config.svid.x509_ttl.duration(),
+        policies: config.policies()?,
         jwt_ttl: config.svid.jwt_ttl.duration(),
         server_names: config.server_names.clone(),
         explain: config.explain_refusals,

@@ -3,6 +3,7 @@
 //! Everything is validated here, before a socket, database or key is opened.
 
 use std::io::Read;
+use std::ops::RangeInclusive;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,13 +14,16 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use zeroize::Zeroizing;
 
-use super::{Config, CrlMode, EnrollmentConfig};
+use super::{Config, CrlMode, EnrollmentConfig, group};
 use crate::ek_roots::Filed;
 use crate::enroll_host::EnrollmentPolicy;
 use crate::store::sql::{InvalidPostgresUrl, PostgresUrl};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
+
+/// How long X.509-SVIDs may live.
+pub(super) const X509_TTL: RangeInclusive<Duration> = MINUTE..=Duration::from_secs(72 * 3600);
 
 /// The largest file that is read: a bundle of all vendors' certificates is a few hundred kB.
 const MAX_FILE: u64 = 4 << 20;
@@ -129,7 +133,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
         return Err(value("state", "has to be an absolute path"));
     }
     let x509_ttl = config.svid.x509_ttl.duration();
-    if !(MINUTE..=72 * HOUR).contains(&x509_ttl) {
+    if !X509_TTL.contains(&x509_ttl) {
         return Err(value("svid.x509-ttl", "has to be from 1m to 72h"));
     }
     let jwt_ttl = config.svid.jwt_ttl.duration();
@@ -161,6 +165,9 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
             "policy.block",
             "names a PCR that `policy.required-pcrs` does not",
         ));
+    }
+    if let Some(problem) = group::problem(&config, &required) {
+        return Err(value("group", problem));
     }
     let enrollment = &config.enrollment;
     if enrollment.ek_crls.is_some() != (enrollment.crl != CrlMode::Off) {

@@ -4,15 +4,18 @@
 //! hold a secret: keys are made in the state folder.
 
 mod bundle;
+mod group;
 mod ima;
 mod load;
 #[cfg(test)]
 mod tests;
 mod value;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use holdfast_protocol::id::TrustDomain;
 use holdfast_protocol::management::RunBy;
@@ -21,11 +24,13 @@ use serde::Deserialize;
 use crate::certify::ServerName;
 use crate::ek_roots::Filed;
 use crate::enroll_host::{EnrollmentPolicy, UnknownHosts};
+use crate::group::{GroupName, Policies};
 use crate::mirror_audit::Limits;
 use crate::registry::EkFingerprint;
 use crate::store::sql::Home;
-use crate::verify_host::{EventLogPolicy, EvidencePolicy, Learning, SecureBootPolicy};
+use crate::verify_host::{EventLogPolicy, EvidencePolicy, Learning, SecureBootPolicy, Unexplained};
 pub use bundle::{BundleEndpointConfig, Shown};
+pub use group::{GroupConfig, Preset};
 pub use ima::{ImaConfig, ImaMode};
 pub use load::ConfigError;
 pub use value::{
@@ -72,6 +77,9 @@ pub struct Config {
     /// What it wants of evidence.
     #[serde(default)]
     pub policy: PolicyConfig,
+    /// What it wants of groups of hosts otherwise.
+    #[serde(default)]
+    pub group: BTreeMap<GroupName, GroupConfig>,
     /// Where it serves its bundle to other trust domains.
     #[serde(default)]
     pub bundle_endpoint: BundleEndpointConfig,
@@ -126,6 +134,8 @@ pub struct PolicyConfig {
     pub block: BlockingPcrs,
     /// What becomes of values that have no reference.
     pub learn: Learning,
+    /// What becomes of a change that no event log explains.
+    pub unexplained: Unexplained,
     /// Firmware that is refused.
     pub refused_firmware: Vec<FirmwareVersion>,
     /// Whether hosts have to show their firmware's event log.
@@ -223,6 +233,21 @@ impl Config {
         Some((self.bundle_endpoint.listen?, shown))
     }
 
+    /// What every host is held to.
+    ///
+    /// # Errors
+    /// As [`Config::evidence_policy`].
+    pub fn policies(&self) -> Result<Policies, ConfigError> {
+        group::policies(self)
+    }
+
+    /// How long the X.509-SVIDs of a group's hosts live.
+    pub fn x509_ttl(&self, group: Option<&GroupName>) -> Duration {
+        let group = group.and_then(|group| self.group.get(group));
+        let ttl = group.and_then(|group| group.x509_ttl);
+        ttl.unwrap_or(self.svid.x509_ttl).duration()
+    }
+
     /// What policy wants of evidence, with the allow lists and certificates that it names read.
     ///
     /// # Errors
@@ -237,6 +262,7 @@ impl Config {
             ima,
             blocking: self.policy.block.0.clone(),
             learning: self.policy.learn,
+            unexplained: self.policy.unexplained,
             refused_firmware: self
                 .policy
                 .refused_firmware

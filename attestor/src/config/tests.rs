@@ -7,6 +7,7 @@ use holdfast_proof::ek_certificate::Revocation;
 
 use super::load::parse;
 use super::{Config, ConfigError, REFERENCE};
+use crate::verify_host::{EventLogPolicy, Learning, SecureBootPolicy, Unexplained};
 
 fn load(text: &str) -> Result<Config, ConfigError> {
     parse(text, Path::new("/etc/holdfast/attestor.toml"))
@@ -48,7 +49,7 @@ fn mistakes_are_named_with_line_and_key() {
       |
     3 | required_pcrs = ""
       | ^^^^^^^^^^^^^
-    unknown field `required_pcrs`, expected one of `required-pcrs`, `block`, `learn`, `refused-firmware`, `event-log`, `secure-boot`, `ima`
+    unknown field `required_pcrs`, expected one of `required-pcrs`, `block`, `learn`, `unexplained`, `refused-firmware`, `event-log`, `secure-boot`, `ima`
     "#);
     insta::assert_snapshot!(complaint("trust-domain = \"a\"\n[policy]\nrequired-pcrs = \"sha256:24\""), @r#"
     `/etc/holdfast/attestor.toml` is not a configuration of holdfast-attestor:
@@ -205,4 +206,48 @@ fn measurement_policy_is_read_at_the_start_and_its_mistakes_are_named() {
 
     let with = |text: &str| complaint(&format!("trust-domain = \"a\"\n{text}"));
     insta::assert_snapshot!(with("[policy]\nrequired-pcrs = \"sha256:7,10\""), @"`/etc/holdfast/attestor.toml`: `policy.required-pcrs` names PCR 10, which has no fixed value: `policy.ima` asks for it");
+}
+
+fn groups(text: &str) -> crate::group::Policies {
+    load(&format!("trust-domain = \"a\"\n{text}"))
+        .unwrap()
+        .policies()
+        .unwrap()
+}
+
+#[test]
+fn a_group_is_held_to_what_is_said_of_it_then_its_preset_then_all() {
+    let policies = groups(
+        "[policy]\nevent-log = \"require\"\n\
+         [group.desks]\npolicy = \"workstation\"\n\
+         [group.edge]\npolicy = \"edge\"\nblock = [4, 7]\nx509-ttl = \"24h\"\n\
+         [group.plain]\n",
+    );
+    let of = |name: &str| policies.of(Some(&name.parse().unwrap()));
+    let rest = policies.of(None).unwrap();
+    assert_eq!(of("plain"), Some(rest));
+    let desks = &of("desks").unwrap().evidence;
+    assert_eq!(desks.secure_boot, SecureBootPolicy::Require);
+    assert_eq!(desks.unexplained, Unexplained::Ask);
+    assert_eq!(desks.event_log, EventLogPolicy::Require);
+    let edge = of("edge").unwrap();
+    assert_eq!(edge.evidence.learning, Learning::Propose);
+    assert_eq!(edge.evidence.blocking.len(), 2);
+    assert_eq!(edge.x509_ttl.as_secs(), 24 * 3600);
+    assert_eq!(rest.x509_ttl.as_secs(), 3600);
+    // What is never said of a group is what all are held to, and nothing at all holds a group that is not there.
+    assert_eq!(edge.evidence.required, rest.evidence.required);
+    assert_eq!(of("gone"), None);
+    let all = groups("[group.edge]\npolicy = \"edge\"");
+    let edge = all.of(Some(&"edge".parse().unwrap())).unwrap();
+    assert_eq!(edge.evidence.blocking.len(), 6);
+}
+
+#[test]
+fn what_is_wrong_with_a_group_is_named() {
+    let with = |text: &str| complaint(&format!("trust-domain = \"a\"\n{text}"));
+    insta::assert_snapshot!(with("[group.a]\nblock = [8]"), @"`/etc/holdfast/attestor.toml`: `group` has a `block` that names a PCR which `policy.required-pcrs` does not");
+    insta::assert_snapshot!(with("[group.a]\nx509-ttl = \"73h\""), @"`/etc/holdfast/attestor.toml`: `group` has an `x509-ttl` that is not from 1m to 72h");
+    assert!(with("[group.\"A b\"]").contains("a group's name is"));
+    assert!(with("[group.a]\nrequired-pcrs = \"sha256:7\"").contains("unknown field"));
 }

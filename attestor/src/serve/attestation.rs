@@ -3,7 +3,9 @@
 //! The nonce is used up before anything else is looked at, and acceptance, verdict and SVID are
 //! durable in one transaction before the answer leaves.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use holdfast_proof::evidence::Nonce;
 use holdfast_protocol::evidence::{Appraisal, Check, Evidence};
@@ -19,6 +21,7 @@ use tonic::{Request, Response, Status};
 use super::answer::{connection, failed, refused};
 use super::channel::Connection;
 use super::{Shared, now};
+use crate::group::HostPolicy;
 use crate::random;
 use crate::registry::{
     Host, IssuedSvid, Judged, NonceStanding, Outcome, Standing, SvidKind, Verdict,
@@ -28,7 +31,7 @@ use crate::store::{Acceptance, Store};
 use crate::verify_host::{Expectation, Refusal, Verified, ima_wanted, verify};
 
 /// How long a host has to answer: a slow TPM takes seconds, a person is not involved.
-const NONCE_TTL: std::time::Duration = std::time::Duration::from_secs(120);
+const NONCE_TTL: Duration = Duration::from_secs(120);
 
 /// The service.
 #[derive(Debug)]
@@ -53,6 +56,8 @@ impl<S: Store> Service for Attestation<S> {
         let required = self
             .0
             .settings
+            .policies
+            .rest
             .evidence
             .required
             .banks()
@@ -64,7 +69,7 @@ impl<S: Store> Service for Attestation<S> {
         Ok(Response::new(AttestationChallenge {
             nonce: nonce.as_bytes().to_vec(),
             required,
-            ima: ima_wanted(&self.0.settings.evidence, host.ima.as_ref()),
+            ima: ima_wanted(&self.0.settings.policies.rest.evidence, host.ima.as_ref()),
         }))
     }
 
@@ -80,6 +85,7 @@ impl<S: Store> Service for Attestation<S> {
         let now = now();
         let nonce = self.consume(&evidence, id, now).await?;
         let mut host = self.registered(id, connection.remote).await?;
+        let policy = self.policy(&host, connection.remote)?;
         // Where there is evidence of a value, the counter has been there, whether or not the host attested since.
         let mirrored = self.0.store.counted_up_to(&host).await.map_err(failed)?;
         host.last.audit_counter = host.last.audit_counter.max(mirrored.unwrap_or(0));
@@ -87,10 +93,13 @@ impl<S: Store> Service for Attestation<S> {
             host: &host,
             nonce,
             channel: connection.binding,
-            policy: &self.0.settings.evidence,
+            policy: &policy.evidence,
         };
         match verify(&evidence, &expectation, now) {
-            (appraisal, Ok(verified)) => self.accept(&host, appraisal, verified, now).await,
+            (appraisal, Ok(verified)) => {
+                let ttl = policy.x509_ttl;
+                self.accept(&host, appraisal, verified, ttl, now).await
+            }
             (appraisal, Err(refusal)) => {
                 self.refuse(&host, appraisal, &refusal, connection, now)
                     .await
@@ -118,7 +127,7 @@ impl<S: Store> Attestation<S> {
     }
 
     /// The host, if it is one and may still get identities.
-    async fn registered(&self, id: HostId, remote: std::net::SocketAddr) -> Result<Host, Status> {
+    async fn registered(&self, id: HostId, remote: SocketAddr) -> Result<Host, Status> {
         let host = self.0.store.host(id).await.map_err(failed)?;
         let detail = match host {
             Some(host) if host.standing == Standing::Active => return Ok(host),
@@ -129,6 +138,17 @@ impl<S: Store> Attestation<S> {
             Some(_) => "revoked",
             None => "not enrolled",
         };
+        Err(self.not_registered(id, remote, detail))
+    }
+
+    /// What the host is held to.
+    fn policy(&self, host: &Host, remote: SocketAddr) -> Result<&HostPolicy, Status> {
+        let policy = self.0.settings.policies.of(host.group.as_ref());
+        let unsaid = "of a group that the configuration has not";
+        policy.ok_or_else(|| self.not_registered(host.id, remote, unsaid))
+    }
+
+    fn not_registered(&self, id: HostId, remote: SocketAddr, detail: &str) -> Status {
         let refusal = Refusal {
             check: Check::Registration,
             detail: detail.to_owned(),
@@ -136,7 +156,7 @@ impl<S: Store> Attestation<S> {
             proposal: None,
         };
         tracing::warn!(host = %id, %remote, reason = %refusal.check, detail, "attestation refused");
-        Err(refused(self.0.settings.explain, &refusal))
+        refused(self.0.settings.explain, &refusal)
     }
 
     async fn accept(
@@ -144,6 +164,7 @@ impl<S: Store> Attestation<S> {
         host: &Host,
         appraisal: Appraisal,
         verified: Verified,
+        ttl: Duration,
         now: Timestamp,
     ) -> Result<Response<NodeSvid>, Status> {
         let Verified {
@@ -157,7 +178,7 @@ impl<S: Store> Attestation<S> {
         let signed = self
             .0
             .authority
-            .sign_node(host.id, &csr, self.0.settings.x509_ttl, now)
+            .sign_node(host.id, &csr, ttl, now)
             .map_err(failed)?;
         let noted = appraisal
             .checks

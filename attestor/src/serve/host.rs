@@ -40,14 +40,17 @@ impl<S: Store> Service for HostService<S> {
         request: Request<SignX509SvidRequest>,
     ) -> Result<Response<X509Svid>, Status> {
         let now = now();
-        let Caller { peer, .. } = self.0.caller(request.extensions(), now).await?;
+        let Caller { peer, host } = self.0.caller(request.extensions(), now).await?;
         let SignX509SvidRequest { spiffe_id, csr } = request.into_inner();
         let agent = self.agent(&peer, &spiffe_id)?;
         let csr = bounded("csr", csr, MAX_STRUCTURE)
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
         let csr =
             Csr::parse(&csr).map_err(|error| Status::invalid_argument(with_causes(&error)))?;
-        let ttl = within(self.0.settings.x509_ttl, &peer, now);
+        let policies = &self.0.settings.policies;
+        // A group of which nothing is said any more attests no longer; until then its host has its time.
+        let policy = policies.of(host.group.as_ref()).unwrap_or(&policies.rest);
+        let ttl = within(policy.x509_ttl, &peer, now);
         let signed = self
             .0
             .authority

@@ -38,9 +38,10 @@ use tokio_util::sync::CancellationToken;
 use crate::certify::{Authority, CertifyError, ServerName};
 use crate::config::Explain;
 use crate::enroll_host::EnrollmentPolicy;
+use crate::group::Policies;
 use crate::mirror_audit::{Cosigner, Limits, Rates};
 use crate::store::Store;
-use crate::verify_host::{EvidencePolicy, ImaPolicy};
+use crate::verify_host::ImaPolicy;
 
 pub use bundle_endpoint::{BundleEndpoint, EndpointCertificate, WebCertificate};
 
@@ -75,10 +76,8 @@ pub(crate) const SERVER_TTL: Duration = Duration::from_secs(24 * 3600);
 pub struct Settings {
     /// Whom policy lets in.
     pub enrollment: EnrollmentPolicy,
-    /// What policy wants of evidence.
-    pub evidence: EvidencePolicy,
-    /// How long X.509-SVIDs live.
-    pub x509_ttl: Duration,
+    /// What hosts are held to.
+    pub policies: Policies,
     /// How long JWT-SVIDs live.
     pub jwt_ttl: Duration,
     /// Names for the TLS certificate.
@@ -164,7 +163,7 @@ impl<S: Store> Server<S> {
                 cosigner,
                 rates: Rates::default(),
                 store,
-                watching: watch::Watching::new(&settings.evidence),
+                watching: watch::Watching::new(&settings.policies),
                 settings,
             }),
             listener,
@@ -264,7 +263,9 @@ async fn answer_requests<S: Store>(
         )
         .add_service(
             AttestationServer::new(attestation::Attestation(Arc::clone(&shared)))
-                .max_decoding_message_size(evidence_limit(&shared.settings.evidence.ima)),
+                .max_decoding_message_size(evidence_limit(
+                    &shared.settings.policies.rest.evidence.ima,
+                )),
         )
         .add_service(
             HostServer::new(host::HostService(Arc::clone(&shared)))

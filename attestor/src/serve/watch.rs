@@ -5,6 +5,7 @@
 
 mod streams;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,9 +27,9 @@ use super::answer::failed;
 use super::peer::NodePeer;
 use super::{Shared, now};
 use crate::config::Explain;
+use crate::group::{GroupName, Policies};
 use crate::registry::{Judged, Outcome, Standing, Verdict};
 use crate::store::{Given, Ordered, Store};
-use crate::verify_host::EvidencePolicy;
 
 /// How often a host hears that the stream lives. What it is told then is read anew, whatever was missed before.
 const HEARTBEAT: Duration = Duration::from_secs(20);
@@ -39,20 +40,26 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// What a host is sent.
 pub(super) type Messages = Pin<Box<dyn Stream<Item = Result<HostOrders, Status>> + Send>>;
 
+/// Names the policy of a group of which the configuration says nothing.
+const NO_POLICY: Sha256Digest = Sha256Digest::new([0; 32]);
+
 /// All streams that are open.
 #[derive(Debug)]
 pub(super) struct Watching {
     streams: Mutex<Streams<watch::Sender<()>>>,
-    policy: Sha256Digest,
+    policies: BTreeMap<Option<GroupName>, Sha256Digest>,
     ended: CancellationToken,
 }
 
 impl Watching {
-    /// None yet, of an attestor with this policy.
-    pub(super) fn new(policy: &EvidencePolicy) -> Self {
+    /// None yet, of an attestor with these policies.
+    pub(super) fn new(policies: &Policies) -> Self {
+        let groups = policies.groups.iter();
+        let groups = groups.map(|(name, policy)| (Some(name.clone()), policy.evidence.digest()));
+        let rest = (None, policies.rest.evidence.digest());
         Self {
             streams: Mutex::default(),
-            policy: policy.digest(),
+            policies: groups.chain([rest]).collect(),
             ended: CancellationToken::new(),
         }
     }
@@ -194,12 +201,17 @@ impl<S: Store> Open<S> {
     async fn read(&self) -> Result<Orders, Status> {
         let Place { shared, host, .. } = &self.place;
         let given = shared.store.given(*host).await.map_err(failed)?;
-        let Given { standing, reattest } =
-            given.ok_or_else(|| Status::permission_denied("the host is not enrolled"))?;
+        let Given {
+            standing,
+            reattest,
+            group,
+        } = given.ok_or_else(|| Status::permission_denied("the host is not enrolled"))?;
+        let policies = &shared.watching.policies;
         Ok(Orders {
             standing: told(standing, shared.settings.explain),
             reattest,
-            policy: shared.watching.policy,
+            // A host of a group of which nothing is said is told of another policy, too, and is refused.
+            policy: policies.get(&group).copied().unwrap_or(NO_POLICY),
             next_within: HEARTBEAT,
         })
     }

@@ -17,7 +17,7 @@ use crate::registry::{
 };
 use crate::verify_host::{
     EventLogPolicy, EvidencePolicy, Expectation, ImaPolicy, Learning, Refusal, SecureBootPolicy,
-    Verified, verify,
+    Unexplained, Verified, verify,
 };
 
 /// An enrolled host, and what its evidence is judged by.
@@ -63,6 +63,7 @@ impl Scene {
             last: enrolled.anchor,
             enrolled,
             standing: Standing::Active,
+            group: None,
             reattest: None,
             reference: ReferencePcrs::default(),
             ahead: ReferencePcrs::default(),
@@ -162,6 +163,7 @@ pub(crate) fn policy() -> EvidencePolicy {
         required: PcrSelection::of(holdfast_proof::tpm::HashAlg::Sha256, indices),
         blocking: BTreeSet::from([pcr(7)]),
         learning: Learning::FirstBoot,
+        unexplained: Unexplained::Note,
         refused_firmware: BTreeSet::from([0xdead]),
         event_log: EventLogPolicy::WhereThereIsOne,
         secure_boot: SecureBootPolicy::Record,

@@ -19,6 +19,7 @@ use holdfast_protocol::id::HostId;
 use serde::{Deserialize, Serialize};
 
 use crate::enroll_host::PendingEnrollment;
+use crate::group::GroupName;
 use crate::registry::{
     EnrolledHost, Host, ImaState, IssuedSvid, NonceStanding, Observed, Revision, Standing,
     TokenHash, TokenRecord, Verdict,
@@ -152,6 +153,8 @@ pub struct Given {
     pub standing: Standing,
     /// When a new attestation was last asked for.
     pub reattest: Option<Timestamp>,
+    /// The group whose policy it is held to.
+    pub group: Option<GroupName>,
 }
 
 /// Whom orders were given to.
@@ -288,6 +291,16 @@ pub trait Store:
         &self,
         id: HostId,
         now: Timestamp,
+    ) -> impl Future<Output = Result<Found, StoreError>> + Send;
+
+    /// Puts a host into a group, or into none.
+    ///
+    /// # Errors
+    /// [`StoreError`] if that could not be made durable.
+    fn set_group(
+        &self,
+        id: HostId,
+        group: Option<&GroupName>,
     ) -> impl Future<Output = Result<Found, StoreError>> + Send;
 
     /// What is ordered about a host: one cheap look, because every stream looks again and again.

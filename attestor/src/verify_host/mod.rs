@@ -44,6 +44,8 @@ pub struct EvidencePolicy {
     pub blocking: BTreeSet<PcrIndex>,
     /// What becomes of values that have no reference.
     pub learning: Learning,
+    /// What becomes of a change that does not block and that no event log explains.
+    pub unexplained: Unexplained,
     /// Firmware versions that are refused.
     pub refused_firmware: BTreeSet<u64>,
     /// Whether a host has to show its firmware's event log.
@@ -63,6 +65,17 @@ pub enum Learning {
     FirstBoot,
     /// They are proposed to an operator, and the host is refused until they are approved.
     Propose,
+}
+
+/// What becomes of a PCR's change that does not block, where the host's event log does not give the new value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unexplained {
+    /// It is noted, as every other.
+    #[default]
+    Note,
+    /// It is proposed to an operator, and the host is refused until it is approved.
+    Ask,
 }
 
 /// Whether a host has to show its firmware's event log.
@@ -106,6 +119,7 @@ impl EvidencePolicy {
             required,
             blocking,
             learning,
+            unexplained,
             refused_firmware,
             event_log,
             secure_boot,
@@ -118,7 +132,7 @@ impl EvidencePolicy {
         }
         let _ = write!(
             hashed,
-            "blocking {blocking:?};learning {learning:?};firmware {refused_firmware:x?};event log {event_log:?};\
+            "blocking {blocking:?};learning {learning:?};unexplained {unexplained:?};firmware {refused_firmware:x?};event log {event_log:?};\
              secure boot {secure_boot:?};ima {ima:?};"
         );
         hashed.finish()
@@ -253,7 +267,8 @@ fn judge(
     )?;
     let audit_counter = freshness::audit_counter(appraiser, attested.counter, host)?;
     // Last, so that what is proposed to an operator is wrong in nothing else.
-    let held = pcrs::reference(appraiser, &parsed.pcrs, &evidence.event_log, host, policy)?;
+    let log = (evidence.event_log.as_slice(), log.as_ref());
+    let held = pcrs::reference(appraiser, &parsed.pcrs, log, host, policy)?;
     Ok(Verified {
         csr,
         observed: Observed {

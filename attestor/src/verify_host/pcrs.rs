@@ -5,12 +5,12 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use holdfast_proof::event_log::BootEvents;
+use holdfast_proof::event_log::{BootEvents, Replayed};
 use holdfast_proof::ima;
 use holdfast_proof::tpm::{Digest, HashAlg, PcrIndex, PcrSelection, PcrValues, Quoted, pcr_digest};
 use holdfast_protocol::evidence::Check;
 
-use super::{Appraiser, EvidencePolicy, Learning, Refusal, Update};
+use super::{Appraiser, EvidencePolicy, Learning, Refusal, Unexplained, Update};
 use crate::reference::Boot;
 use crate::registry::{EventsKept, Host, ReferencePcrs};
 
@@ -83,7 +83,7 @@ pub(super) struct Held {
 pub(super) fn reference(
     appraiser: &mut Appraiser,
     supplied: &PcrValues,
-    log: &[u8],
+    (log, replayed): (&[u8], Option<&Replayed>),
     host: &Host,
     policy: &EvidencePolicy,
 ) -> Result<Held, Refusal> {
@@ -91,6 +91,11 @@ pub(super) fn reference(
     let expected = |alg, index| {
         let ahead = host.ahead.0.value(alg, index).filter(|_| updated);
         ahead.or_else(|| host.reference.0.value(alg, index))
+    };
+    // Only a log whose events give the new value says what changed.
+    let asks = |index: PcrIndex, value: &Digest| {
+        let given = replayed.and_then(|replayed| replayed.values.value(value.alg(), index));
+        policy.unexplained == Unexplained::Ask && given != Some(value)
     };
     let mut learned = PcrValues::new();
     let mut blocked = String::new();
@@ -100,7 +105,7 @@ pub(super) fn reference(
             // The supplied values are distinct, so this one cannot be there yet.
             None => _ = learned.insert(index, value.clone()),
             Some(expected) if expected == value => {}
-            Some(expected) if policy.blocking.contains(&index) => {
+            Some(expected) if policy.blocking.contains(&index) || asks(index, value) => {
                 changed(&mut blocked, index, expected, value);
             }
             Some(expected) => changed(&mut drifted, index, expected, value),

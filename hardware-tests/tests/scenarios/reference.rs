@@ -116,6 +116,8 @@ async fn a_changed_boot_is_told_in_words_approved_and_taken_back() {
     // Somebody turned Secure Boot off.
     trial.reboot(INSECURE).await;
     refused(trial.attest(INSECURE).await, "pcr-reference");
+    let shown = trial.attestor.run(&["host", "show", &trial.prover().host]);
+    assert!(shown.contains("host reference diff"), "{shown}");
     let told = trial.reference("diff", &[]);
     assert!(told.contains("PCR 7: "), "{told}");
     assert!(told.contains("`SecureBoot` 1 → 0"), "{told}");
@@ -270,4 +272,37 @@ fn a_broker_is_let_in_again_once_its_boot_is_approved() {
     let proposal = diff["proposal"].as_str().unwrap();
     attestor.run(&["host", "reference", "approve", id, proposal]);
     broker.holdfast(&["status", "--renew"]).success();
+}
+
+#[tokio::test]
+async fn a_host_is_held_to_what_is_said_of_its_group() {
+    let groups = "[group.edge]\npolicy = \"edge\"\n[group.desks]\nblock = [7]\n";
+    let mut trial = Trial::new(groups).await;
+    let host = trial.prover().host.clone();
+    trial.attestor.run(&["host", "group", &host, "edge"]);
+    // Its first boot is nobody's to learn.
+    refused(trial.attest(SECURE).await, "reference-approval");
+    let proposal = trial.proposal();
+    trial.reference("approve", &[&proposal]);
+    trial.attest(SECURE).await.unwrap();
+    // Every PCR blocks, where only PCR 7 does for others.
+    let measured = HashAlg::Sha256.digest(b"another program");
+    let tpm = trial.prover().chip.tpm.tpm();
+    tpm.extend_pcr(crate::support::pcr(11), measured)
+        .await
+        .unwrap();
+    refused(trial.attest(SECURE).await, "pcr-reference");
+    trial.attestor.run(&["host", "group", &host, "desks"]);
+    trial.attest(SECURE).await.unwrap();
+
+    // An update for all of a group.
+    let next = holdfast_proof::event_log::replay(INSECURE).unwrap().values;
+    let seven = next.value(HashAlg::Sha256, crate::support::pcr(7)).unwrap();
+    let seven = data_encoding::HEXLOWER.encode(seven.as_bytes());
+    let words = ["host", "reference", "accept", "--group", "desks", "--pcr"];
+    trial
+        .attestor
+        .run(&[words.as_slice(), &[&format!("7={seven}")]].concat());
+    trial.reboot(INSECURE).await;
+    trial.attest(INSECURE).await.unwrap();
 }

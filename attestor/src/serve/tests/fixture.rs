@@ -1,6 +1,7 @@
 //! An attestor on loopback, in the test's own process.
 #![allow(clippy::panic, reason = "tests")]
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use holdfast_proof::hash::sha256;
@@ -15,6 +16,7 @@ use super::client::{Client, Door, Identity};
 use crate::certify::Authority;
 use crate::config::Explain;
 use crate::enroll_host::{EnrollmentPolicy, Simulated, UnknownHosts};
+use crate::group::{HostPolicy, Policies};
 use crate::mirror_audit::Cosigner;
 use crate::registry::{TokenHash, TokenRecord};
 use crate::serve::{ServeError, Server, Settings, now};
@@ -52,8 +54,13 @@ impl Fixture {
                 allowed: Default::default(),
                 unknown,
             },
-            evidence: policy(),
-            x509_ttl: Duration::from_secs(3600),
+            policies: Policies {
+                rest: HostPolicy {
+                    evidence: policy(),
+                    x509_ttl: Duration::from_secs(3600),
+                },
+                groups: BTreeMap::new(),
+            },
             jwt_ttl: Duration::from_secs(300),
             server_names: vec!["localhost".parse().unwrap()],
             explain,

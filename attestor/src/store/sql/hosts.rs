@@ -9,17 +9,17 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, Transaction};
 
 use super::reference::{self, Held};
-use super::row::{bytes, json, plain, text, time, to_json, word};
+use super::row::{bytes, json, optional_text, plain, text, time, to_json, word};
 use super::{SqlStore, StoreError, log};
 use crate::registry::{EnrolledHost, Host, ImaState, Revision, Standing, Verdict};
 use crate::store::{Acceptance, Found, Given};
 
 const COLUMNS: &str = "SELECT id, revision, name, grade, ek_trust, ek, ak, checkpoint_key, \
-    audit_counter, anchor, last, ima, revoked_at, revoked_why, banned_at, banned_why, reattest_at \
+    audit_counter, anchor, last, ima, revoked_at, revoked_why, banned_at, banned_why, reattest_at, host_group \
     FROM host ORDER BY id";
 
 const ONE: &str = "SELECT id, revision, name, grade, ek_trust, ek, ak, checkpoint_key, \
-    audit_counter, anchor, last, ima, revoked_at, revoked_why, banned_at, banned_why, reattest_at \
+    audit_counter, anchor, last, ima, revoked_at, revoked_why, banned_at, banned_why, reattest_at, host_group \
     FROM host WHERE id = $1";
 
 pub(super) async fn one(store: &SqlStore, id: HostId) -> Result<Option<Host>, StoreError> {
@@ -36,7 +36,7 @@ pub(super) async fn one(store: &SqlStore, id: HostId) -> Result<Option<Host>, St
 
 pub(super) async fn given(store: &SqlStore, id: HostId) -> Result<Option<Given>, StoreError> {
     let row = sqlx::query(
-        "SELECT revoked_at, revoked_why, banned_at, banned_why, reattest_at FROM host WHERE id = $1",
+        "SELECT revoked_at, revoked_why, banned_at, banned_why, reattest_at, host_group FROM host WHERE id = $1",
     )
     .bind(id.to_string())
     .fetch_optional(&store.pool)
@@ -45,6 +45,7 @@ pub(super) async fn given(store: &SqlStore, id: HostId) -> Result<Option<Given>,
         Ok(Given {
             standing: standing(row)?,
             reattest: when(row, "reattest_at")?,
+            group: optional_text(row, "host_group")?,
         })
     };
     row.as_ref().map(given).transpose()
@@ -143,6 +144,7 @@ fn read(row: &AnyRow, held: Held) -> Result<Host, StoreError> {
             anchor: json(row, "anchor")?,
         },
         standing: standing(row)?,
+        group: optional_text(row, "host_group")?,
         reattest: when(row, "reattest_at")?,
         last: json(row, "last")?,
         reference: held.reference,

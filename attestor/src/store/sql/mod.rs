@@ -25,6 +25,7 @@ use sqlx::{Any, AnyPool, Transaction};
 
 use super::{Acceptance, Enrolling, EnrollmentId, Found, Given, Ordered, Store, StoreError};
 use crate::enroll_host::PendingEnrollment;
+use crate::group::GroupName;
 use crate::registry::{
     EnrolledHost, Host, ImaState, IssuedSvid, NonceStanding, Revision, TokenHash, TokenRecord,
     Verdict,
@@ -186,6 +187,10 @@ impl Store for SqlStore {
 
     async fn ask_reattest(&self, id: HostId, now: Timestamp) -> Result<Found, StoreError> {
         orders::ask_reattest(self, id, now).await
+    }
+
+    async fn set_group(&self, id: HostId, group: Option<&GroupName>) -> Result<Found, StoreError> {
+        orders::set_group(self, id, group).await
     }
 
     async fn given(&self, id: HostId) -> Result<Option<Given>, StoreError> {

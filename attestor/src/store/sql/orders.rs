@@ -10,6 +10,7 @@ use sqlx::{Any, query::Query};
 use super::hosts::found;
 use super::row::millis;
 use super::{SqlStore, StoreError, news};
+use crate::group::GroupName;
 use crate::store::Found;
 
 pub(super) async fn revoke(
@@ -56,6 +57,18 @@ pub(super) async fn ask_reattest(
     // The revision stays: an attestation that is under way is none the worse for it.
     let update = sqlx::query("UPDATE host SET reattest_at = $2 WHERE id = $1");
     order(store, id, update.bind(id.to_string()).bind(millis(now))).await
+}
+
+pub(super) async fn set_group(
+    store: &SqlStore,
+    id: HostId,
+    group: Option<&GroupName>,
+) -> Result<Found, StoreError> {
+    // The revision goes up: what was judged by the policy before is not accepted any more.
+    let update =
+        sqlx::query("UPDATE host SET revision = revision + 1, host_group = $2 WHERE id = $1");
+    let group = group.map(ToString::to_string);
+    order(store, id, update.bind(id.to_string()).bind(group)).await
 }
 
 /// Carries out an update of one host, and leaves the news of it.

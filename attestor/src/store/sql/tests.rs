@@ -26,6 +26,7 @@ use self::eks::{
     keys_are_listed_and_take_the_name_that_comes_last,
 };
 use self::reference::{
+    a_host_is_in_one_group_and_what_was_judged_before_is_stale,
     a_proposal_is_approved_as_it_was_seen_and_rolled_back, a_rejected_boot_is_not_proposed_again,
     an_update_becomes_the_reference_with_the_acceptance_that_saw_it,
     one_proposal_is_kept_of_each_host,
@@ -90,6 +91,7 @@ promises!(
     a_rejected_boot_is_not_proposed_again,
     an_update_becomes_the_reference_with_the_acceptance_that_saw_it,
     one_proposal_is_kept_of_each_host,
+    a_host_is_in_one_group_and_what_was_judged_before_is_stale,
 );
 
 async fn with_host(store: &SqlStore, id: u8) -> (SoftwareTpm, HostId) {

@@ -6,7 +6,7 @@ use holdfast_protocol::evidence::Check;
 use super::{check_of, noted};
 use crate::registry::{EventsKept, ReferencePcrs};
 use crate::software_tpm::{Scene, digest, pcr};
-use crate::verify_host::{Learning, Refusal, Update};
+use crate::verify_host::{Learning, Refusal, Unexplained, Update};
 
 /// The TPM's PCRs with one of them changed.
 fn drifted(scene: &Scene, changed: u8) -> PcrValues {
@@ -130,4 +130,18 @@ fn events_are_kept_of_the_reference_boot_alone() {
     assert!(events(&scene).is_some());
     scene.host.reference = ReferencePcrs(drifted(&scene, 9));
     assert_eq!(events(&scene), None, "it drifted");
+}
+
+#[test]
+fn a_change_that_no_log_explains_asks_where_policy_says_so() {
+    let mut scene = Scene::new();
+    scene.policy.unexplained = Unexplained::Ask;
+    // The log gives the PCR 4 that is quoted, and not the PCR 9.
+    scene.host.reference = ReferencePcrs(drifted(&scene, 4));
+    noted(&scene, scene.parts(), Check::PcrReference);
+    scene.host.reference = ReferencePcrs(drifted(&scene, 9));
+    let refusal = refusal(&scene);
+    assert_eq!(refusal.check, Check::PcrReference);
+    assert!(refusal.detail.contains("pcr 9"), "{}", refusal.detail);
+    assert!(refusal.proposal.is_some());
 }

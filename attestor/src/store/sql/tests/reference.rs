@@ -1,4 +1,4 @@
-//! Hosts' boots: proposed, approved, rolled back, accepted ahead; one of each is kept.
+//! Hosts' boots: proposed, approved, rolled back, accepted ahead; one of each is kept. And the groups that hosts are in.
 
 use std::collections::BTreeSet;
 
@@ -164,4 +164,25 @@ pub(super) async fn one_proposal_is_kept_of_each_host(engine: Engine<'_>) {
             .unwrap();
         assert_eq!(count, most, "{table}");
     }
+}
+
+pub(super) async fn a_host_is_in_one_group_and_what_was_judged_before_is_stale(engine: Engine<'_>) {
+    let Fixture { store, .. } = &Fixture::new(engine).await;
+    let (_, id) = with_host(store, 1).await;
+    let before = host(store, id).await;
+    assert_eq!(before.group, None);
+    let edge = "edge".parse().unwrap();
+    let found = store.set_group(id, Some(&edge)).await.unwrap();
+    assert_eq!(found, Found::Changed);
+    assert_eq!(host(store, id).await.group.as_ref(), Some(&edge));
+    assert_eq!(store.given(id).await.unwrap().unwrap().group, Some(edge));
+    let stale = store
+        .accept(&acceptance(&before, 9, PcrValues::new()))
+        .await;
+    assert!(matches!(stale, Err(StoreError::Conflict)));
+    store.set_group(id, None).await.unwrap();
+    assert_eq!(host(store, id).await.group, None);
+    let unknown = HostId::from_random([7; 16]);
+    let found = store.set_group(unknown, None).await.unwrap();
+    assert_eq!(found, Found::Unknown);
 }
