@@ -72,9 +72,7 @@ pub(super) fn run(command: &Authority, config: &Path, form: Form) -> Result<(), 
 
 /// How long the longest-lived thing is valid that the authority signs.
 fn longest(config: &Config) -> Duration {
-    let svids = [config.svid.x509_ttl, config.svid.jwt_ttl];
-    let svids = svids.into_iter().map(|ttl| ttl.duration());
-    svids.fold(SERVER_TTL, Duration::max)
+    config.longest_ttl().max(SERVER_TTL)
 }
 
 fn line(told: &Told) -> String {

@@ -241,6 +241,14 @@ impl Config {
         group::policies(self)
     }
 
+    /// How long the longest-lived SVID is valid, of any group's hosts.
+    pub fn longest_ttl(&self) -> Duration {
+        let groups = self.group.values().filter_map(|group| group.x509_ttl);
+        let all = [self.svid.x509_ttl, self.svid.jwt_ttl].into_iter();
+        let all = all.chain(groups).map(|ttl| ttl.duration());
+        all.max().unwrap_or_default()
+    }
+
     /// How long the X.509-SVIDs of a group's hosts live.
     pub fn x509_ttl(&self, group: Option<&GroupName>) -> Duration {
         let group = group.and_then(|group| self.group.get(group));

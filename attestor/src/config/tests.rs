@@ -251,3 +251,16 @@ fn what_is_wrong_with_a_group_is_named() {
     assert!(with("[group.\"A b\"]").contains("a group's name is"));
     assert!(with("[group.a]\nrequired-pcrs = \"sha256:7\"").contains("unknown field"));
 }
+
+/// The overlap of two generations of keys hangs on it: nothing that is signed may outlive it.
+#[test]
+fn the_longest_life_is_that_of_any_group() {
+    let longest = |tables: &str| {
+        let config = load(&format!("trust-domain = \"a\"\n{tables}"));
+        config.unwrap().longest_ttl().as_secs()
+    };
+    assert_eq!(longest(""), 3600);
+    assert_eq!(longest("[svid]\njwt-ttl = \"1h\"\nx509-ttl = \"5m\""), 3600);
+    let groups = "[group.edge]\nx509-ttl = \"72h\"\n[group.desk]\nx509-ttl = \"10m\"";
+    assert_eq!(longest(groups), 72 * 3600);
+}
