@@ -65,6 +65,16 @@ impl Scratch {
         path
     }
 
+    /// A line in a file that only its owner may read, by its name for a command line.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn private(&self, name: &str, line: &str) -> String {
+        let path = self.write(name, format!("{line}\n"));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("our own file");
+        path.display().to_string()
+    }
+
     /// The folder for Unix sockets, apart from the rest so that it can be given away alone.
     ///
     /// # Panics

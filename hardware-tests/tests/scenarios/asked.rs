@@ -65,12 +65,6 @@ fn question(world: &World) -> String {
     questions[0]["call"].as_str().unwrap().to_owned()
 }
 
-fn pin(world: &World, name: &str, pin: &str) -> String {
-    let file = world.scratch.write(name, format!("{pin}\n"));
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
-    file.display().to_string()
-}
-
 #[test]
 fn the_harmless_is_allowed_and_the_forbidden_denied_with_a_reason() {
     let Some(world) = World::sealed() else { return };
@@ -99,8 +93,8 @@ fn a_push_waits_for_the_pin_and_its_receipt_is_on_record() {
     let Some(world) = World::sealed() else { return };
     let project = project(&world);
     let (right, wrong) = (
-        pin(&world, "right", "kelp-and-rock"),
-        pin(&world, "wrong", "not-the-pin"),
+        world.scratch.private("right", "kelp-and-rock"),
+        world.scratch.private("wrong", "not-the-pin"),
     );
     let factors = ["factors", "enroll", "--pin-file", &right];
     world.broker.holdfast(&factors).success();
@@ -168,7 +162,7 @@ fn a_click_is_not_enough_and_nobody_elses_pin_helps() {
     let session = asking(&world, &project, "git push --force origin main");
     let id = question(&world);
     // No approval key is enrolled: any PIN is nobody's.
-    let file = pin(&world, "pin", "kelp-and-rock");
+    let file = world.scratch.private("pin", "kelp-and-rock");
     let refused = world
         .broker
         .holdfast(&["approvals", "approve", &id, "--pin-file", &file]);

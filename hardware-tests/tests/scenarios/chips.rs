@@ -1,7 +1,5 @@
 //! Promise 1 on every kind of TPM that we name: its EK's template, its PCR banks, the time that it takes.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,8 +49,6 @@ fn a_host_with_any_kind_of_ek_and_bank_joins_attests_and_keeps_secrets() {
         world.broker.holdfast(&["status", "--renew"]).success();
 
         // Its vault is bound to the bank that there is, and comes back after a boot.
-        let value = world.scratch.write("value", "glpat-Zq7Wn3Vx9Ld2Rk5Tb8Yc\n");
-        fs::set_permissions(&value, fs::Permissions::from_mode(0o600)).unwrap();
         world
             .broker
             .holdfast(&["secrets", "init", "--headless"])
@@ -154,7 +150,7 @@ async fn on_a_slow_chip_an_approval_overtakes_the_renewals_before_it() {
 }
 
 fn keep(world: &World, name: &str) {
-    let value = world.scratch.join("value").display().to_string();
+    let value = world.scratch.private("value", "glpat-Zq7Wn3Vx9Ld2Rk5Tb8Yc");
     let git = ["--git", "https://git.example/org", "--username", "agent"];
     let add = [
         &["secrets", "add", name],

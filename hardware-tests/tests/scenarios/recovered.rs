@@ -2,7 +2,6 @@
 //! three wrong ones or none that is remembered.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use holdfast_hardware_tests::harness::{EkKind, Scratch, Swtpm, wait_until};
@@ -81,14 +80,14 @@ fn a_locked_or_forgotten_pin_is_recovered_by_its_code_and_by_nothing_else() {
         return;
     };
     let enroll = |pin: &str| -> String {
-        let file = private(&world, "pin", pin);
+        let file = world.scratch.private("pin", pin);
         let enrolled = ["factors", "enroll", "--pin-file", &file, "--json"];
         let enrolled = world.broker.holdfast(&enrolled).success();
         let enrolled: Value = serde_json::from_str(&enrolled).unwrap();
         enrolled["recovery"].as_str().unwrap().to_owned()
     };
     let recovered = |act: &str, code: &str| {
-        let file = private(&world, "code", code);
+        let file = world.scratch.private("code", code);
         world
             .broker
             .holdfast(&["factors", act, "--code-file", &file])
@@ -98,7 +97,7 @@ fn a_locked_or_forgotten_pin_is_recovered_by_its_code_and_by_nothing_else() {
             .as_str()
             .unwrap()
             .to_owned();
-        let file = private(&world, "typed", pin);
+        let file = world.scratch.private("typed", pin);
         world
             .broker
             .holdfast(&["approvals", "approve", &call, "--pin-file", &file])
@@ -159,15 +158,8 @@ fn a_locked_or_forgotten_pin_is_recovered_by_its_code_and_by_nothing_else() {
     }
 }
 
-/// A file that only its owner can read.
-fn private(world: &World, name: &str, content: &str) -> String {
-    let file = world.scratch.write(name, format!("{content}\n"));
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
-    file.display().to_string()
-}
-
 fn keep(world: &World, name: &str) -> Ran {
-    let value = private(world, "value", "glpat-Zq7Wn3Vx9Ld2Rk5Tb8Yc");
+    let value = world.scratch.private("value", "glpat-Zq7Wn3Vx9Ld2Rk5Tb8Yc");
     let git = ["--git", "https://git.example/org", "--username", "agent"];
     let add = [
         &["secrets", "add", name],
@@ -179,7 +171,7 @@ fn keep(world: &World, name: &str) -> Ran {
 }
 
 fn recover(world: &World, code: &str) -> Ran {
-    let file = private(world, "code", code);
+    let file = world.scratch.private("code", code);
     world
         .broker
         .holdfast(&["secrets", "recover", "--code-file", &file])

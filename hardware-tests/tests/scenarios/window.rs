@@ -3,7 +3,6 @@
 //! The real window on a display of its own. Xvfb is X11, so what X11 forbids is shown here, too.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -36,9 +35,7 @@ const PICTURE: &str = "HOLDFAST_PICTURE";
 /// A world with an approval key, and with this in its broker's configuration.
 fn world(more: &str) -> Option<World> {
     let mut world = World::sealed()?;
-    let pin = world.scratch.write("pin", format!("{PIN}\n"));
-    fs::set_permissions(&pin, fs::Permissions::from_mode(0o600)).unwrap();
-    let pin = pin.display().to_string();
+    let pin = world.scratch.private("pin", PIN);
     world
         .broker
         .holdfast(&["factors", "enroll", "--pin-file", &pin])

@@ -1,7 +1,6 @@
 //! What sessions cost: their hot path nothing, by the real broker, the real hook, real git and Python's `spiffe`.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -81,12 +80,8 @@ impl Stage {
         fs::write(project.join("fetch.py"), FETCH).unwrap();
         world.declare(RARELY);
         let holdfast = |arguments: &[&str]| world.broker.holdfast(arguments).success();
-        let private = |name: &str, content: &str| {
-            let file = world.scratch.write(name, format!("{content}\n"));
-            fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
-            file.display().to_string()
-        };
-        let (pin, token) = (private("pin", PIN), private("token", TOKEN));
+        let pin = world.scratch.private("pin", PIN);
+        let token = world.scratch.private("token", TOKEN);
         holdfast(&["factors", "enroll", "--pin-file", &pin]);
         holdfast(&["secrets", "init", "--headless"]);
         let origin = ["origin", "--git", &remote.url(), "--username", USER];

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -45,7 +44,7 @@ impl Stage {
         let project = world.scratch.folder("home/src/project");
         secrets.plant(&project);
         begin(&project, &remote.url());
-        let pin = private(&world, "pin", PIN);
+        let pin = world.scratch.private("pin", PIN);
         let stage = Self {
             world,
             model,
@@ -73,7 +72,7 @@ impl Stage {
             (&anthropic[..], &self.secrets.key),
             (&origin[..], &self.secrets.token),
         ] {
-            let file = private(&self.world, "value", value);
+            let file = self.world.scratch.private("value", value);
             let add = [&["secrets", "add"], purpose, &["--value-file", &file]].concat();
             self.holdfast(&add).success();
             fs::remove_file(file).unwrap();
@@ -212,11 +211,4 @@ fn begin(project: &std::path::Path, remote: &str) {
     fs::write(project.join("README"), "A holdfast is a grip.\n").unwrap();
     git(project, &["add", "README"]);
     git(project, &["commit", "--quiet", "-m", "Begin"]);
-}
-
-/// A file that only its owner can read.
-fn private(world: &World, name: &str, content: &str) -> String {
-    let file = world.scratch.write(name, format!("{content}\n"));
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
-    file.display().to_string()
 }
