@@ -2,7 +2,7 @@
 //!
 //! Their key is another than the authority's, so that neither signs the other's kind of thing.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use aws_lc_rs::rand::SystemRandom;
@@ -14,8 +14,8 @@ use holdfast_protocol::id::SpiffeId;
 use serde::Serialize;
 
 use super::CertifyError;
-use super::files::{Access, load_or_make};
 use super::generations::Number;
+use super::key_folder::KeyFolder;
 use super::root;
 
 /// How many receivers one JWT-SVID may name.
@@ -93,23 +93,21 @@ struct Claims<'a> {
 
 impl JwtKey {
     /// Opens the key, and makes it where it is not there.
-    pub(super) fn open(state: &Path, number: Number) -> Result<Self, CertifyError> {
+    pub(super) fn open(state: &KeyFolder, number: Number) -> Result<Self, CertifyError> {
         let path = Self::file(state, number);
-        let pem = load_or_make(&path, Access::Owner, root::generate)?;
-        let key = EcdsaKeyPair::from_pkcs8(
-            &ECDSA_P256_SHA256_FIXED_SIGNING,
-            root::pkcs8(&path, &pem)?.secret_pkcs8_der(),
-        )
-        .map_err(|_| CertifyError::Unusable {
-            path: path.clone(),
-            problem: "is not a P-256 key",
-        })?;
+        let pkcs8 = state.key(&path, root::generate)?;
+        let key =
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.secret_pkcs8_der())
+                .map_err(|_| CertifyError::Unusable {
+                    path: path.clone(),
+                    problem: "is not a P-256 key",
+                })?;
         let kid = thumbprint(key.public_key().as_ref());
         Ok(Self { key, kid })
     }
 
     /// Where the key of a generation is.
-    pub(super) fn file(state: &Path, number: Number) -> PathBuf {
+    pub(super) fn file(state: &KeyFolder, number: Number) -> PathBuf {
         state.join(format!("jwt{}.key.pem", number.infix()))
     }
 

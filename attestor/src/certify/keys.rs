@@ -3,7 +3,6 @@
 //! It must never leave a generation's keys behind that the file of generations does not name any more.
 
 use std::io::ErrorKind;
-use std::path::Path;
 
 use holdfast_protocol::Timestamp;
 use holdfast_protocol::id::TrustDomain;
@@ -12,6 +11,7 @@ use super::CertifyError;
 use super::files::{self, Access};
 use super::generations::{Generation, Generations, Number};
 use super::jwt::JwtKey;
+use super::key_folder::KeyFolder;
 use super::root::Root;
 
 /// The file that tells which generations of keys there are, and what for. Without it there is the first alone.
@@ -38,7 +38,7 @@ pub(super) struct KeyPair {
 impl Keys {
     /// Opens the keys of all generations in a state folder, and makes what is not there.
     pub(super) fn open(
-        state: &Path,
+        state: &KeyFolder,
         trust_domain: &TrustDomain,
         now: Timestamp,
     ) -> Result<Self, CertifyError> {
@@ -47,7 +47,7 @@ impl Keys {
 
     /// As [`Keys::open`], for these generations.
     pub(super) fn of(
-        state: &Path,
+        state: &KeyFolder,
         generations: Generations,
         trust_domain: &TrustDomain,
         now: Timestamp,
@@ -73,7 +73,7 @@ impl Keys {
     }
 
     /// What the state folder's file tells.
-    pub(super) fn generations(state: &Path) -> Result<Generations, CertifyError> {
+    pub(super) fn generations(state: &KeyFolder) -> Result<Generations, CertifyError> {
         let path = state.join(GENERATIONS_FILE);
         let Some(text) = files::load(&path, Access::Everybody)? else {
             return Ok(Generations::first());
@@ -88,14 +88,14 @@ impl Keys {
     }
 
     /// Tells everybody who opens the state folder from now on.
-    pub(super) fn publish(&self, state: &Path) -> Result<(), CertifyError> {
+    pub(super) fn publish(&self, state: &KeyFolder) -> Result<(), CertifyError> {
         let text = serde_json::to_string_pretty(&self.generations)
             .map_err(|_| CertifyError::Crypto("encoding the generations"))?;
         files::replace(&state.join(GENERATIONS_FILE), Access::Everybody, &text)
     }
 
     /// Deletes a generation's keys.
-    pub(super) fn delete(state: &Path, number: Number) -> Result<(), CertifyError> {
+    pub(super) fn delete(state: &KeyFolder, number: Number) -> Result<(), CertifyError> {
         let [key, certificate] = Root::files(state, number);
         for path in [key, JwtKey::file(state, number), certificate] {
             match std::fs::remove_file(&path) {

@@ -4,9 +4,11 @@
 //! It must never sign for a name that its caller has not shown to be the host's, nor for a key that
 //! it has not seen used. The authority's keys leave this module in no form.
 
+mod at_rest;
 pub(crate) mod files;
 mod generations;
 mod jwt;
+mod key_folder;
 mod keys;
 mod leaf;
 mod name;
@@ -14,7 +16,7 @@ mod root;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -28,18 +30,20 @@ use serde::Serialize;
 
 use crate::csr::Csr;
 use crate::random::NoRandomness;
+pub use at_rest::{AtRest, InvalidPassphrase, Passphrase};
 pub use generations::{Generation, Generations, Haste, NotNow, Number, Role};
 pub use jwt::{Audience, InvalidAudience, JwtSvid};
+pub use key_folder::KeyFolder;
 use keys::Keys;
 pub use leaf::{InvalidServerName, ServerName};
 pub use name::{AgentId, NotBelow};
-pub(crate) use root::{ed25519_key, pkcs8};
+pub(crate) use root::ed25519_key;
 
 /// The authority of one trust domain, with its keys.
 #[derive(Debug)]
 pub struct Authority {
     trust_domain: TrustDomain,
-    state: PathBuf,
+    state: KeyFolder,
     /// Read once, and again when the file beside it tells of a change.
     keys: RwLock<Arc<Keys>>,
 }
@@ -84,6 +88,18 @@ pub enum CertifyError {
         path: PathBuf,
         /// Its permissions.
         mode: u32,
+    },
+    /// A key is encrypted and there is no passphrase: the operator is to blame.
+    #[error("`{path}` is encrypted, and the configuration names no passphrase")]
+    Encrypted {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A key is encrypted under another passphrase; a damaged file may look the same.
+    #[error("`{path}` is not opened by the configured passphrase, or is damaged")]
+    WrongPassphrase {
+        /// The file.
+        path: PathBuf,
     },
     /// A file is not what we wrote there.
     #[error("`{path}` {problem}")]
@@ -136,14 +152,14 @@ impl Authority {
     /// # Errors
     /// [`CertifyError`] if its files cannot be used, or are of another trust domain.
     pub fn open(
-        state: &Path,
+        state: &KeyFolder,
         trust_domain: &TrustDomain,
         now: Timestamp,
     ) -> Result<Self, CertifyError> {
         let keys = Keys::open(state, trust_domain, now)?;
         Ok(Self {
             trust_domain: trust_domain.clone(),
-            state: state.to_owned(),
+            state: state.clone(),
             keys: RwLock::new(Arc::new(keys)),
         })
     }

@@ -22,6 +22,7 @@ use zeroize::Zeroizing;
 
 use super::files::{Access, load_or_make};
 use super::generations::Number;
+use super::key_folder::KeyFolder;
 use super::{CertifyError, leaf};
 
 /// How long an authority's certificate lives: ten years. An operator rotates when they want to.
@@ -38,14 +39,13 @@ pub(super) struct Root {
 impl Root {
     /// Opens both, and makes what is not there.
     pub(super) fn open(
-        state: &Path,
+        state: &KeyFolder,
         number: Number,
         trust_domain: &TrustDomain,
         now: Timestamp,
     ) -> Result<Self, CertifyError> {
         let [key_path, path] = Self::files(state, number);
-        let key = load_or_make(&key_path, Access::Owner, generate)?;
-        let key = parse_key(&key_path, &key)?;
+        let key = parse_key(&key_path, &*state.key(&key_path, generate)?)?;
         let pem = load_or_make(&path, Access::Everybody, || {
             self_sign(&key, number, trust_domain, now)
         })?;
@@ -86,7 +86,7 @@ impl Root {
     }
 
     /// Where key and certificate of a generation are.
-    pub(super) fn files(state: &Path, number: Number) -> [PathBuf; 2] {
+    pub(super) fn files(state: &KeyFolder, number: Number) -> [PathBuf; 2] {
         ["key", "cert"].map(|what| state.join(format!("ca{}.{what}.pem", number.infix())))
     }
 
@@ -132,8 +132,8 @@ pub(crate) fn ed25519_key() -> Result<Zeroizing<String>, CertifyError> {
     ))
 }
 
-/// The PKCS#8 content of a key file.
-pub(crate) fn pkcs8(path: &Path, pem: &str) -> Result<PrivatePkcs8KeyDer<'static>, CertifyError> {
+/// The content of a plain key file.
+pub(super) fn pkcs8(path: &Path, pem: &str) -> Result<PrivatePkcs8KeyDer<'static>, CertifyError> {
     PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| CertifyError::Unusable {
         path: path.to_owned(),
         problem: "is not a PKCS#8 key in PEM",
@@ -153,13 +153,13 @@ pub(super) fn jwk(point: &[u8], use_: &str) -> serde_json::Value {
     })
 }
 
-fn parse_key(path: &Path, pem: &str) -> Result<KeyPair, CertifyError> {
-    KeyPair::from_pkcs8_der_and_sign_algo(&pkcs8(path, pem)?, &PKCS_ECDSA_P256_SHA256).map_err(
-        |_| CertifyError::Unusable {
+fn parse_key(path: &Path, key: &PrivatePkcs8KeyDer<'_>) -> Result<KeyPair, CertifyError> {
+    KeyPair::from_pkcs8_der_and_sign_algo(key, &PKCS_ECDSA_P256_SHA256).map_err(|_| {
+        CertifyError::Unusable {
             path: path.to_owned(),
             problem: "is not a P-256 key",
-        },
-    )
+        }
+    })
 }
 
 fn self_sign(

@@ -23,7 +23,8 @@ use x509_cert::ext::pkix::{
 };
 
 use super::{
-    AgentId, Audience, Authority, CertifyError, Change, Haste, NotBelow, NotNow, RotateError,
+    AgentId, Audience, Authority, CertifyError, Change, Haste, KeyFolder, NotBelow, NotNow,
+    RotateError,
 };
 use crate::csr::Csr;
 use crate::software_tpm::key_with_request;
@@ -37,7 +38,8 @@ fn trust_domain() -> TrustDomain {
 
 fn authority() -> (tempfile::TempDir, Authority) {
     let folder = tempfile::tempdir().unwrap();
-    let authority = Authority::open(folder.path(), &trust_domain(), NOW).unwrap();
+    let authority =
+        Authority::open(&KeyFolder::plain(folder.path()), &trust_domain(), NOW).unwrap();
     (folder, authority)
 }
 
@@ -244,7 +246,12 @@ fn the_bundle_is_a_spiffe_bundle() {
 #[test]
 fn keys_are_made_once_and_for_their_owner_alone() {
     let (folder, first) = authority();
-    let again = Authority::open(folder.path(), &trust_domain(), NOW + HOUR).unwrap();
+    let again = Authority::open(
+        &KeyFolder::plain(folder.path()),
+        &trust_domain(),
+        NOW + HOUR,
+    )
+    .unwrap();
     assert_eq!(again.fingerprint(), first.fingerprint());
     assert_eq!(again.jwks(), first.jwks());
     for key in ["ca.key.pem", "jwt.key.pem"] {
@@ -252,7 +259,7 @@ fn keys_are_made_once_and_for_their_owner_alone() {
         let mode = path.metadata().unwrap().permissions().mode() & 0o7777;
         assert_eq!(mode, 0o600, "{key}");
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).unwrap();
-        let opened = Authority::open(folder.path(), &trust_domain(), NOW);
+        let opened = Authority::open(&KeyFolder::plain(folder.path()), &trust_domain(), NOW);
         assert!(
             matches!(opened, Err(CertifyError::OpenKey { mode: 0o640, .. })),
             "{key}"
@@ -269,7 +276,11 @@ fn keys_are_made_once_and_for_their_owner_alone() {
 #[test]
 fn another_trust_domain_or_key_is_not_taken_over() {
     let (folder, _) = authority();
-    let other = Authority::open(folder.path(), &"example.com".parse().unwrap(), NOW);
+    let other = Authority::open(
+        &KeyFolder::plain(folder.path()),
+        &"example.com".parse().unwrap(),
+        NOW,
+    );
     assert!(matches!(other, Err(CertifyError::Unusable { .. })));
 
     let (foreign, _) = authority();
@@ -278,10 +289,10 @@ fn another_trust_domain_or_key_is_not_taken_over() {
         folder.path().join("ca.key.pem"),
     )
     .unwrap();
-    let mixed = Authority::open(folder.path(), &trust_domain(), NOW);
+    let mixed = Authority::open(&KeyFolder::plain(folder.path()), &trust_domain(), NOW);
     assert!(matches!(mixed, Err(CertifyError::Unusable { .. })));
     std::fs::write(folder.path().join("ca.key.pem"), "no key").unwrap();
-    let broken = Authority::open(folder.path(), &trust_domain(), NOW);
+    let broken = Authority::open(&KeyFolder::plain(folder.path()), &trust_domain(), NOW);
     assert!(matches!(broken, Err(CertifyError::Unusable { .. })));
 }
 
@@ -292,7 +303,7 @@ fn of_two_that_make_the_keys_at_once_one_wins() {
         let threads: Vec<_> = (0..4)
             .map(|_| {
                 scope.spawn(|| {
-                    Authority::open(folder.path(), &trust_domain(), NOW)
+                    Authority::open(&KeyFolder::plain(folder.path()), &trust_domain(), NOW)
                         .unwrap()
                         .fingerprint()
                 })
@@ -330,7 +341,7 @@ fn keys_change_with_an_overlap() {
         jwks["keys"].as_array().unwrap().len()
     };
     // As another process sees it: a running attestor, while the operator's command changes the keys.
-    let running = Authority::open(folder.path(), &trust_domain(), NOW).unwrap();
+    let running = Authority::open(&KeyFolder::plain(folder.path()), &trust_domain(), NOW).unwrap();
     let first = sign(NOW);
     let (first_pin, first_root) = (
         authority.fingerprint(),
@@ -384,14 +395,15 @@ fn keys_change_with_an_overlap() {
     ));
 
     // And so it is opened again.
-    let again = Authority::open(folder.path(), &trust_domain(), last).unwrap();
+    let again = Authority::open(&KeyFolder::plain(folder.path()), &trust_domain(), last).unwrap();
     assert_eq!(again.bundle(), authority.bundle());
     std::fs::write(
         folder.path().join("authorities.json"),
         "{\"sequence\":1,\"generations\":[]}",
     )
     .unwrap();
-    let refused = Authority::open(folder.path(), &trust_domain(), last).unwrap_err();
+    let refused =
+        Authority::open(&KeyFolder::plain(folder.path()), &trust_domain(), last).unwrap_err();
     assert!(
         refused
             .to_string()

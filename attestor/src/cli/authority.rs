@@ -28,6 +28,9 @@ pub enum Authority {
     Activate(Step),
     /// Take old generations out of the bundle, and delete their keys.
     Retire(Step),
+    /// Encrypt the private keys that lie plain in the state folder, under the passphrase of `[keys]` in the configuration.
+    /// Start the attestor with that configuration first: one without the passphrase cannot read them any more.
+    Encrypt,
 }
 
 /// How a step is made.
@@ -47,11 +50,14 @@ impl Step {
 
 pub(super) fn run(command: &Authority, config: &Path, form: Form) -> Result<(), Problem> {
     let config = state::configuration(config)?;
+    if matches!(command, Authority::Encrypt) {
+        return encrypt(&config, form);
+    }
     let authority = state::authority(&config)?;
     let (at, longest) = (now(), longest(&config));
     let step = |generations: &mut Generations| -> Result<(), NotNow> {
         match command {
-            Authority::Show => Ok(()),
+            Authority::Show | Authority::Encrypt => Ok(()),
             Authority::Prepare => generations.prepare(at).map(drop),
             Authority::Activate(step) => generations.activate(at, longest, step.haste()).map(drop),
             Authority::Retire(step) => generations.retire(at, step.haste()).map(drop),
@@ -67,6 +73,30 @@ pub(super) fn run(command: &Authority, config: &Path, form: Form) -> Result<(), 
             "generations": told,
         })),
         Form::Text => render::text(&told.iter().map(line).collect::<Vec<_>>().join("\n")),
+    }
+}
+
+/// Encrypts what lies plain. All keys are opened before, so that none is rewritten under a passphrase that is not the others'.
+fn encrypt(config: &Config, form: Form) -> Result<(), Problem> {
+    if config.keys.passphrase_file.is_none() {
+        return Err(Problem::usage(
+            "the configuration names no passphrase to encrypt keys under",
+            "name its file as `passphrase-file` under `[keys]`",
+        ));
+    }
+    state::authority(config)?;
+    state::cosigner(config)?;
+    let encrypted = config.key_folder()?.encrypt()?;
+    match form {
+        Form::Json => render::json(&json!({ "encrypted": encrypted })),
+        Form::Text if encrypted.is_empty() => render::text("no key lay plain"),
+        Form::Text => {
+            let lines: Vec<_> = encrypted
+                .iter()
+                .map(|path| format!("encrypted `{}`", path.display()))
+                .collect();
+            render::text(&lines.join("\n"))
+        }
     }
 }
 

@@ -34,6 +34,9 @@ pub struct Init {
     /// Let hosts with a simulated TPM join.
     #[arg(long)]
     accept_simulated: bool,
+    /// Encrypt its private keys under the passphrase in this file, which is open to its owner alone.
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -91,15 +94,19 @@ pub(super) fn run(init: &Init, form: Form) -> Result<(), Problem> {
 
 /// The reference configuration with this folder's values in it, comments and all.
 fn configuration(init: &Init, folder: &std::path::Path) -> Result<String, Problem> {
-    let state = folder.to_str().ok_or_else(|| {
-        Problem::usage(
-            "the state folder's path is not UTF-8",
-            "name another folder",
-        )
-    })?;
-    let values = [
+    let utf8 = |path: &std::path::Path| {
+        let text = path.to_str().map(str::to_owned);
+        text.ok_or_else(|| {
+            Problem::usage(
+                format!("the path `{}` is not UTF-8", path.display()),
+                "name another",
+            )
+        })
+    };
+    let state = utf8(folder)?;
+    let mut values = vec![
         ("trust-domain = ", quoted(init.trust_domain.as_str())?),
-        ("state = ", quoted(state)?),
+        ("state = ", quoted(&state)?),
         ("listen = ", quoted(&init.listen.to_string())?),
         (
             "run-by = ",
@@ -107,11 +114,18 @@ fn configuration(init: &Init, folder: &std::path::Path) -> Result<String, Proble
         ),
         ("accept-simulated = ", init.accept_simulated.to_string()),
     ];
+    if let Some(file) = &init.passphrase_file {
+        let file = std::path::absolute(file).map_err(|error| {
+            Problem::io("the passphrase's file has no absolute path", &error, "")
+        })?;
+        values.push(("# passphrase-file = ", quoted(&utf8(&file)?)?));
+    }
     let mut text = String::with_capacity(REFERENCE.len() + state.len());
     for line in REFERENCE.lines() {
         match values.iter().find(|(key, _)| line.starts_with(key)) {
             Some((key, value)) => {
-                text.push_str(key);
+                // What has no default stands there as a comment.
+                text.push_str(key.trim_start_matches("# "));
                 text.push_str(value);
             }
             None => text.push_str(line),

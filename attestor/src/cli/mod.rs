@@ -109,7 +109,7 @@ impl Args {
             Command::Init(init) => init::run(&init, form),
             Command::Config { check: false } => render::text(crate::config::REFERENCE.trim_end()),
             Command::Config { check: true } => {
-                state::configuration(&config)?;
+                state::configuration(&config)?.key_folder()?;
                 render::text(&format!("`{}` is a valid configuration", config.display()))
             }
             Command::Host(command) => host::run(&command, &config, form).await,

@@ -92,6 +92,12 @@ impl From<CertifyError> for Problem {
             CertifyError::OpenKey { .. } => {
                 "others may have read the key: make a new authority if so, else `chmod 600` it"
             }
+            CertifyError::Encrypted { .. } => {
+                "name the file with its passphrase as `passphrase-file` under `[keys]` of the configuration"
+            }
+            CertifyError::WrongPassphrase { .. } => {
+                "name the file with the passphrase that it was encrypted under, or restore the key from its backup"
+            }
             CertifyError::Unusable { .. } => {
                 "restore the state folder from its backup, or name the one of this trust domain"
             }

@@ -51,13 +51,17 @@ pub(super) fn folder(path: &Path) -> Result<(), Problem> {
 /// The authority of a configuration.
 pub(super) fn authority(config: &Config) -> Result<Authority, Problem> {
     folder(&config.state)?;
-    Ok(Authority::open(&config.state, &config.trust_domain, now())?)
+    Ok(Authority::open(
+        &config.key_folder()?,
+        &config.trust_domain,
+        now(),
+    )?)
 }
 
 /// The key that cosigns hosts' audit logs.
 pub(super) fn cosigner(config: &Config) -> Result<Cosigner, Problem> {
     folder(&config.state)?;
-    Ok(Cosigner::open(&config.state, &config.trust_domain)?)
+    Ok(Cosigner::open(&config.key_folder()?, &config.trust_domain)?)
 }
 
 /// The registry of a configuration.

@@ -1,11 +1,12 @@
 //! The attestor's configuration: one commented TOML, validated before anything is opened.
 //!
 //! `attestor.toml` beside this crate is its reference, and a test keeps the two alike. It must never
-//! hold a secret: keys are made in the state folder.
+//! hold a secret: keys are made in the state folder, and their passphrase is in a file of its own.
 
 mod bundle;
 mod group;
 mod ima;
+mod keys;
 mod load;
 #[cfg(test)]
 mod tests;
@@ -21,7 +22,7 @@ use holdfast_protocol::id::TrustDomain;
 use holdfast_protocol::management::RunBy;
 use serde::Deserialize;
 
-use crate::certify::ServerName;
+use crate::certify::{KeyFolder, ServerName};
 use crate::ek_roots::Filed;
 use crate::enroll_host::{EnrollmentPolicy, UnknownHosts};
 use crate::group::{GroupName, Policies};
@@ -32,6 +33,7 @@ use crate::verify_host::{EventLogPolicy, EvidencePolicy, Learning, SecureBootPol
 pub use bundle::{BundleEndpointConfig, Shown};
 pub use group::{GroupConfig, Preset};
 pub use ima::{ImaConfig, ImaMode};
+pub use keys::KeysConfig;
 pub use load::ConfigError;
 pub use value::{
     BlockingPcrs, CrlMode, Explain, FirmwareVersion, InvalidValue, LogFormat, RequiredPcrs,
@@ -80,6 +82,9 @@ pub struct Config {
     /// What it wants of groups of hosts otherwise.
     #[serde(default)]
     pub group: BTreeMap<GroupName, GroupConfig>,
+    /// How its private keys lie on the disk.
+    #[serde(default)]
+    pub keys: KeysConfig,
     /// Where it serves its bundle to other trust domains.
     #[serde(default)]
     pub bundle_endpoint: BundleEndpointConfig,
@@ -224,6 +229,14 @@ impl Config {
             None => Ok(Home::Sqlite(self.state.join(REGISTRY_FILE))),
             Some(file) => load::postgres_url(file).map(Home::Postgres),
         }
+    }
+
+    /// Where the private keys are and how they lie there, with their passphrase read.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if the passphrase's file cannot be read, is open to others, or holds something else.
+    pub fn key_folder(&self) -> Result<KeyFolder, ConfigError> {
+        Ok(KeyFolder::new(&self.state, self.keys.at_rest()?))
     }
 
     /// Where the bundle is served, and whose certificate is shown there.

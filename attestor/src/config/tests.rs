@@ -1,6 +1,8 @@
 //! The reference states the defaults, and mistakes are named so that they can be mended.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use holdfast_proof::ek_certificate::Revocation;
@@ -263,4 +265,36 @@ fn the_longest_life_is_that_of_any_group() {
     assert_eq!(longest("[svid]\njwt-ttl = \"1h\"\nx509-ttl = \"5m\""), 3600);
     let groups = "[group.edge]\nx509-ttl = \"72h\"\n[group.desk]\nx509-ttl = \"10m\"";
     assert_eq!(longest(groups), 72 * 3600);
+}
+
+#[test]
+fn the_passphrase_is_in_a_file_of_its_owner_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("passphrase");
+    let text = format!(
+        "trust-domain = \"a\"\n[keys]\npassphrase-file = \"{}\"",
+        path.display()
+    );
+    let refused = || {
+        let words = load(&text).unwrap().key_folder().unwrap_err().to_string();
+        words.replace(&path.display().to_string(), "FILE")
+    };
+    assert_eq!(refused(), "`FILE` cannot be read");
+    let write = |content: &[u8], mode| {
+        std::fs::write(&path, content).unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+    };
+    write(b"correct horse battery staple\n", 0o604);
+    assert_eq!(
+        refused(),
+        "`FILE` holds a password and may be readable by its owner alone, not by mode 0604"
+    );
+    write(b"fifteen letters\n", 0o600);
+    assert_eq!(
+        refused(),
+        "`FILE`: `keys.passphrase-file` names this file, which has to hold a passphrase of 16 to 1024 bytes"
+    );
+    write(b"correct horse battery staple\n", 0o400);
+    load(&text).unwrap().key_folder().unwrap();
+    assert!(!format!("{:?}", load(&text).unwrap().key_folder()).contains("horse"));
 }

@@ -3,8 +3,6 @@
 //! Besides what every cosignature says, ours says that every record below the checkpoint's size is durable here. The key is
 //! used for nothing else, because the signed message does not name its cosigner.
 
-use std::path::Path;
-
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use data_encoding::{BASE64, HEXLOWER};
 use holdfast_proof::hash::sha256;
@@ -12,8 +10,7 @@ use holdfast_proof::note::{KeyId, Origin, SignatureLine};
 use holdfast_protocol::Timestamp;
 use holdfast_protocol::id::TrustDomain;
 
-use crate::certify::files::{Access, load_or_make};
-use crate::certify::{CertifyError, ed25519_key, pkcs8};
+use crate::certify::{CertifyError, KeyFolder, ed25519_key};
 
 const KEY_FILE: &str = "audit-mirror.key.pem";
 
@@ -32,14 +29,14 @@ impl Cosigner {
     ///
     /// # Errors
     /// [`CertifyError`] if the file cannot be used.
-    pub fn open(state: &Path, trust_domain: &TrustDomain) -> Result<Self, CertifyError> {
+    pub fn open(state: &KeyFolder, trust_domain: &TrustDomain) -> Result<Self, CertifyError> {
         let path = state.join(KEY_FILE);
         let unusable = |problem| CertifyError::Unusable {
             path: path.clone(),
             problem,
         };
-        let pem = load_or_make(&path, Access::Owner, ed25519_key)?;
-        let key = Ed25519KeyPair::from_pkcs8(pkcs8(&path, &pem)?.secret_pkcs8_der())
+        let key = state.key(&path, ed25519_key)?;
+        let key = Ed25519KeyPair::from_pkcs8(key.secret_pkcs8_der())
             .map_err(|_| unusable("is not an Ed25519 key"))?;
         let name = Origin::new(format!("{trust_domain}/holdfast-audit-mirror"))
             .map_err(|_| unusable("has no name"))?;

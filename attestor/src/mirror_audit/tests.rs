@@ -14,6 +14,7 @@ use holdfast_proof::note::{CheckpointBody, EvidenceLine};
 use holdfast_protocol::mirror::{Answer, Held, Upload};
 
 use super::*;
+use crate::certify::KeyFolder;
 use crate::registry::Host;
 use crate::software_tpm::{SoftwareTpm, enrolled};
 use crate::store::sql::SqlStore;
@@ -49,7 +50,11 @@ impl Fixture {
         let store = SqlStore::open(&engine.home(folder.path()).await)
             .await
             .unwrap();
-        let cosigner = Cosigner::open(folder.path(), &"example.org".parse().unwrap()).unwrap();
+        let cosigner = Cosigner::open(
+            &KeyFolder::plain(folder.path()),
+            &"example.org".parse().unwrap(),
+        )
+        .unwrap();
         let (tpm, host) = joined(&store, 1).await;
         Self {
             store,
@@ -308,7 +313,11 @@ async fn what_does_not_verify_is_refused_and_leaves_no_trace(engine: Engine<'_>)
         tpm: stranger_tpm,
         host: stranger,
         store: fixture.store.clone(),
-        cosigner: Cosigner::open(fixture.folder.path(), &"example.org".parse().unwrap()).unwrap(),
+        cosigner: Cosigner::open(
+            &KeyFolder::plain(fixture.folder.path()),
+            &"example.org".parse().unwrap(),
+        )
+        .unwrap(),
         folder: tempfile::tempdir().unwrap(),
     };
     let all = records(3);
@@ -464,7 +473,11 @@ async fn what_was_changed_in_the_store_is_found() {
 #[test]
 fn the_specified_cosignature_has_its_specified_shape() {
     let folder = tempfile::tempdir().unwrap();
-    let cosigner = Cosigner::open(folder.path(), &"example.org".parse().unwrap()).unwrap();
+    let cosigner = Cosigner::open(
+        &KeyFolder::plain(folder.path()),
+        &"example.org".parse().unwrap(),
+    )
+    .unwrap();
     let text = "log\n1\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n";
     let line = cosigner.cosign(text, NOW);
     let prefix = "\u{2014} example.org/holdfast-audit-mirror ";
@@ -486,6 +499,10 @@ fn the_specified_cosignature_has_its_specified_shape() {
         .verify(message.as_bytes(), &bytes[12..])
         .unwrap();
     // The same key after a restart.
-    let again = Cosigner::open(folder.path(), &"example.org".parse().unwrap()).unwrap();
+    let again = Cosigner::open(
+        &KeyFolder::plain(folder.path()),
+        &"example.org".parse().unwrap(),
+    )
+    .unwrap();
     assert_eq!((again.vkey(), again.cosign(text, NOW)), (vkey, line));
 }

@@ -106,15 +106,20 @@ pub(super) async fn keep_fresh(
             () = stop.cancelled() => return,
             () = tokio::time::sleep(LOOK) => {}
         }
-        let changed = match refresh(&identity.authority, &verifier) {
-            Ok(change) => change,
-            Err(error) => {
+        // Elsewhere: where keys are encrypted, opening them takes as long as guessing at their passphrase should.
+        let (held, verifying) = (Arc::clone(&identity), Arc::clone(&verifier));
+        let looked = tokio::task::spawn_blocking(move || refresh(&held.authority, &verifying));
+        let changed = match looked.await {
+            Ok(Ok(change)) => change,
+            Ok(Err(error)) => {
                 tracing::error!(
                     error = with_causes(&error),
                     "the authority's keys were not read anew"
                 );
                 Change::None
             }
+            // Only the end of the runtime takes it away.
+            Err(_) => return,
         };
         if changed == Change::None && Instant::now() < renew_at {
             continue;

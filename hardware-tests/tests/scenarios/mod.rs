@@ -1,6 +1,7 @@
 //! The promises, each shown on real parts. A scenario is named for the promise that it shows.
 
 mod asked;
+mod at_rest;
 mod attestation_refused;
 mod attested;
 mod chips;

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::client::{Client, Door, Identity};
-use crate::certify::Authority;
+use crate::certify::{Authority, KeyFolder};
 use crate::config::Explain;
 use crate::enroll_host::{EnrollmentPolicy, Simulated, UnknownHosts};
 use crate::group::{HostPolicy, Policies};
@@ -42,7 +42,8 @@ impl Fixture {
     pub(super) async fn start_with(explain: Explain, unknown: UnknownHosts) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let trust_domain = "example.org".parse().unwrap();
-        let authority = Authority::open(folder.path(), &trust_domain, now()).unwrap();
+        let authority =
+            Authority::open(&KeyFolder::plain(folder.path()), &trust_domain, now()).unwrap();
         let root = authority.x509_authorities()[0].clone();
         let store = SqlStore::open(&home(&folder)).await.unwrap();
         let settings = Settings {
@@ -69,7 +70,7 @@ impl Fixture {
             connections: 64,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let cosigner = Cosigner::open(folder.path(), &trust_domain).unwrap();
+        let cosigner = Cosigner::open(&KeyFolder::plain(folder.path()), &trust_domain).unwrap();
         let server = Server::new(listener, authority, cosigner, store.clone(), settings).unwrap();
         let address = server.address();
         let stop = CancellationToken::new();

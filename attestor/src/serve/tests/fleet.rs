@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tonic::Code;
 
 use super::client::Door;
-use crate::certify::Authority;
+use crate::certify::{Authority, KeyFolder};
 use crate::registry::Outcome;
 use crate::serve::now;
 use crate::software_tpm::{SoftwareTpm, enrolled};
@@ -53,7 +53,7 @@ impl Replica {
             .spawn()
             .unwrap();
         let trust_domain = "example.org".parse().unwrap();
-        let authority = Authority::open(state, &trust_domain, now()).unwrap();
+        let authority = Authority::open(&KeyFolder::plain(state), &trust_domain, now()).unwrap();
         let root = authority.x509_authorities()[0].clone();
         let deadline = Instant::now() + PATIENCE;
         let address = loop {

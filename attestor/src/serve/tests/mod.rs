@@ -23,6 +23,7 @@ use holdfast_protocol::wire::attestor::{
 use tonic::Code;
 
 use super::now;
+use crate::certify::{Authority, KeyFolder};
 use crate::config::Explain;
 use crate::enroll_host::UnknownHosts;
 use crate::registry::{EkFingerprint, Judged, Outcome};
@@ -363,9 +364,12 @@ async fn only_a_hosts_own_svid_opens_a_connection() {
 
     // Nor is that of an authority which calls itself ours.
     let folder = tempfile::tempdir().unwrap();
-    let foreign =
-        crate::certify::Authority::open(folder.path(), &"example.org".parse().unwrap(), now())
-            .unwrap();
+    let foreign = Authority::open(
+        &KeyFolder::plain(folder.path()),
+        &"example.org".parse().unwrap(),
+        now(),
+    )
+    .unwrap();
     let (key, csr) = key_with_request();
     let csr = crate::csr::Csr::parse(&csr).unwrap();
     let hour = std::time::Duration::from_secs(3600);
