@@ -1,7 +1,7 @@
 //! Files that are made once: keys and the authority's certificate; and the one that tells which of them are used.
 //!
-//! A file here is either wholly there or not at all. A key is never overwritten, and of two that make it at once one wins. A key open to others than its owner is refused, not repaired: it may have been
-//! read.
+//! A file here is either wholly there or not at all. A key is never overwritten, and of two that make it at once one wins.
+//! A key open to others than its owner is refused, not repaired: it may have been read.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
@@ -35,11 +35,12 @@ pub(crate) fn load_or_make(
         return Ok(text);
     }
     let made = make()?;
-    let draft = u64::from_ne_bytes(random::bytes()?);
-    let draft = path.with_extension(format!("{draft:016x}.draft"));
-    publish(path, &draft, access, &made).map_err(|source| CertifyError::File {
-        path: path.to_owned(),
-        source,
+    beside(path, access, &made, |draft| {
+        match std::fs::hard_link(draft, path) {
+            // Somebody was faster.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            other => other,
+        }
     })?;
     // What is there now is ours, or that of whoever was faster.
     load(path, access)?.ok_or_else(|| CertifyError::Unusable {
@@ -50,16 +51,7 @@ pub(crate) fn load_or_make(
 
 /// Replaces a file, so that a crash leaves either the old one or the new one, whole.
 pub(crate) fn replace(path: &Path, access: Access, text: &str) -> Result<(), CertifyError> {
-    let draft = u64::from_ne_bytes(random::bytes()?);
-    let draft = path.with_extension(format!("{draft:016x}.draft"));
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let result = write(&draft, access, text)
-        .and_then(|()| std::fs::rename(&draft, path))
-        .and_then(|()| File::open(folder)?.sync_all());
-    result.map_err(|source| CertifyError::File {
-        path: path.to_owned(),
-        source,
-    })
+    beside(path, access, text, |draft| std::fs::rename(draft, path))
 }
 
 /// The content of a file, if there is one.
@@ -88,16 +80,25 @@ pub(crate) fn load(path: &Path, access: Access) -> Result<Option<Zeroizing<Strin
     Ok(Some(text))
 }
 
-/// Writes the file under another name, makes it durable, and gives it its name if that is still free.
-fn publish(path: &Path, draft: &Path, access: Access, text: &str) -> std::io::Result<()> {
+/// Writes the text beside `path`, durably, and has `put` give it that name. No draft is left, whatever happens.
+fn beside(
+    path: &Path,
+    access: Access,
+    text: &str,
+    put: impl FnOnce(&Path) -> std::io::Result<()>,
+) -> Result<(), CertifyError> {
+    let draft = u64::from_ne_bytes(random::bytes()?);
+    let draft = path.with_extension(format!("{draft:016x}.draft"));
+    let result = write(&draft, access, text).and_then(|()| put(&draft));
+    // It is gone already where it was renamed.
+    let _ = std::fs::remove_file(&draft);
     let folder = path.parent().unwrap_or(Path::new("."));
-    let result = write(draft, access, text).and_then(|()| match std::fs::hard_link(draft, path) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        other => other,
-    });
-    let _ = std::fs::remove_file(draft);
-    result?;
-    File::open(folder)?.sync_all()
+    result
+        .and_then(|()| File::open(folder)?.sync_all())
+        .map_err(|source| CertifyError::File {
+            path: path.to_owned(),
+            source,
+        })
 }
 
 /// Writes a new file, durably.

@@ -177,18 +177,19 @@ impl Authority {
         Ok(Change::Some)
     }
 
-    /// Takes one step from generation to generation, makes the keys that it wants and deletes those that it leaves.
+    /// Takes one step from generation to generation, makes the keys that it wants and deletes those that it leaves. Gives
+    /// what the step gave.
     ///
     /// # Errors
     /// [`RotateError::NotNow`] if it is not to be made now; then nothing is changed.
-    pub fn rotate(
+    pub fn rotate<T>(
         &self,
-        step: impl FnOnce(&mut Generations) -> Result<(), NotNow>,
+        step: impl FnOnce(&mut Generations) -> Result<T, NotNow>,
         now: Timestamp,
-    ) -> Result<(), RotateError> {
+    ) -> Result<T, RotateError> {
         let before = Keys::generations(&self.state)?;
         let mut generations = before.clone();
-        step(&mut generations)?;
+        let made = step(&mut generations)?;
         // Before the file names them: whoever reads it finds them all.
         let keys = Keys::of(&self.state, generations, &self.trust_domain, now)?;
         keys.publish(&self.state)?;
@@ -199,7 +200,7 @@ impl Authority {
                 Keys::delete(&self.state, left.number)?;
             }
         }
-        Ok(())
+        Ok(made)
     }
 
     /// Its generations, for the operator: the one that signs first.

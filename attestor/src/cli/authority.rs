@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::render::{self, Form};
 use super::{Problem, state};
-use crate::certify::{Generations, Haste, NotNow, Role, RotateError, Told};
+use crate::certify::{Haste, NotNow, Role, RotateError, Told};
 use crate::config::Config;
 use crate::rfc3339;
 use crate::serve::{SERVER_TTL, now};
@@ -55,16 +55,17 @@ pub(super) fn run(command: &Authority, config: &Path, form: Form) -> Result<(), 
     }
     let authority = state::authority(&config)?;
     let (at, longest) = (now(), longest(&config));
-    let step = |generations: &mut Generations| -> Result<(), NotNow> {
-        match command {
-            Authority::Show | Authority::Encrypt => Ok(()),
-            Authority::Prepare => generations.prepare(at).map(drop),
-            Authority::Activate(step) => generations.activate(at, longest, step.haste()).map(drop),
-            Authority::Retire(step) => generations.retire(at, step.haste()).map(drop),
+    match command {
+        Authority::Show | Authority::Encrypt => {}
+        Authority::Prepare => {
+            authority.rotate(|keys| keys.prepare(at), at)?;
         }
-    };
-    if !matches!(command, Authority::Show) {
-        authority.rotate(step, at)?;
+        Authority::Activate(step) => {
+            authority.rotate(|keys| keys.activate(at, longest, step.haste()), at)?;
+        }
+        Authority::Retire(step) => {
+            authority.rotate(|keys| keys.retire(at, step.haste()), at)?;
+        }
     }
     let told = authority.tell();
     match form {

@@ -23,12 +23,12 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use super::ServeError;
+use super::{ServeError, listener};
 use crate::certify::files::{self, Access};
 use crate::certify::{Authority, CertifyError};
 
@@ -37,9 +37,6 @@ const CONNECTIONS: usize = 64;
 
 /// How long one connection may take from its beginning to its end.
 const TIME: Duration = Duration::from_secs(10);
-
-/// How long to wait when the system has no more sockets.
-const EXHAUSTED: Duration = Duration::from_millis(200);
 
 /// How often a certificate of the Web's is looked at, which others renew.
 const LOOK: Duration = Duration::from_secs(30);
@@ -103,11 +100,11 @@ impl BundleEndpoint {
             connections.spawn(keep_fresh(web, stop.clone()));
         }
         loop {
-            let (tcp, place) = tokio::select! {
+            let (tcp, _, place) = tokio::select! {
                 () = stop.cancelled() => break,
                 // Those that ended are collected, so that they do not pile up.
                 Some(_) = connections.join_next(), if !connections.is_empty() => continue,
-                accepted = next(&self.listener, &places) => match accepted {
+                accepted = listener::next(&self.listener, &places) => match accepted {
                     Some(accepted) => accepted,
                     None => continue,
                 },
@@ -121,21 +118,6 @@ impl BundleEndpoint {
         }
         connections.shutdown().await;
         Ok(())
-    }
-}
-
-async fn next(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> Option<(TcpStream, OwnedSemaphorePermit)> {
-    let place = Arc::clone(places).acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((tcp, _)) => Some((tcp, place)),
-        Err(error) => {
-            tracing::warn!(%error, "a connection to the bundle endpoint could not be accepted");
-            tokio::time::sleep(EXHAUSTED).await;
-            None
-        }
     }
 }
 

@@ -73,7 +73,7 @@ pub(super) async fn accept(
 }
 
 /// The next connection, once there is a place for it.
-async fn next(
+pub(super) async fn next(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
 ) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
