@@ -1,7 +1,7 @@
 //! A measurement list: what a host claims that its kernel measured. The same in one piece and in two, and bounded.
 #![no_main]
 
-use holdfast_proof::ima::{List, Policy, Prefix, Replay};
+use holdfast_proof::ima::{AllowList, List, Policy, Prefix, Replay};
 use holdfast_proof::tpm::{Digest, HashAlg, PcrIndex, PcrValues};
 use libfuzzer_sys::fuzz_target;
 
@@ -29,16 +29,17 @@ fuzz_target!(|data: &[u8]| {
             Digest::new(bank, &vec![0x5a; bank.digest_len()]).expect("as long as the bank's");
         assert!(unreachable.insert(PcrIndex::new(10).expect("a pcr"), value));
     }
-    let whole = Replay::start(BANKS).replay(list(data, 0), &unreachable);
+    let none = AllowList::default();
+    let whole = Replay::start(BANKS).replay(list(data, 0), &unreachable, &none);
     let half = starts.get(starts.len() / 2).copied().unwrap_or(0);
     let (before, behind) = data.split_at(half);
     if let Ok(Prefix::NotReached { replay: whole }) = whole {
         let Ok(Prefix::NotReached { replay: state }) =
-            Replay::start(BANKS).replay(list(before, 0), &unreachable)
+            Replay::start(BANKS).replay(list(before, 0), &unreachable, &none)
         else {
             panic!("a part of what replays does not");
         };
-        let again = state.replay(list(behind, state.entries()), &unreachable);
+        let again = state.replay(list(behind, state.entries()), &unreachable, &none);
         assert_eq!(again, Ok(Prefix::NotReached { replay: whole }));
     }
     if let Ok(findings) = Policy::default().judge(list(data, 0), starts.len(), &unreachable) {

@@ -8,6 +8,7 @@ mod boot;
 mod glob;
 mod judge;
 mod key;
+mod known;
 mod list;
 mod replay;
 mod template;

@@ -59,9 +59,10 @@ pub(super) fn replay<'e>(
     policy: &EvidencePolicy,
     last: Option<&ImaState>,
 ) -> Result<Option<Replayed<'e>>, Refusal> {
-    if policy.ima == ImaPolicy::Off {
-        return Ok(None);
-    }
+    let measurable = match &policy.ima {
+        ImaPolicy::Off => return Ok(None),
+        ImaPolicy::Record(measurable) | ImaPolicy::Enforce(measurable) => measurable,
+    };
     let Some(list) = &evidence.ima else {
         let absent = "the host sent no measurement list: its kernel has no ima, or its broker cannot \
                       read it";
@@ -89,7 +90,7 @@ pub(super) fn replay<'e>(
             ),
         ));
     }
-    match from.replay(read(list), &parsed.pcrs) {
+    match from.replay(read(list), &parsed.pcrs, &measurable.allow) {
         // A kernel that measures begins with the boot aggregate. Without it anything may have run, whatever the list says.
         Ok(Prefix::Proven { replay, .. }) if replay.entries() == 0 => {
             let empty = "pcr 10 was never extended: the host's kernel measures nothing";

@@ -1,10 +1,14 @@
 //! The allow list: which digests a path may have.
 //!
-//! A text of lines, as `sha256sum` writes them or with the algorithm in front; kept in two flat arrays, so that a
-//! hundred thousand entries cost a few megabytes and a lookup no allocation.
+//! A text of lines, as `sha256sum` writes them or with the algorithm in front; kept in flat arrays, so that a hundred
+//! thousand entries cost some ten megabytes, and a lookup two or three places in memory and no allocation.
+
+use std::fmt;
 
 use super::DigestKind;
 use super::glob::PathPattern;
+use super::known;
+use super::list::Entry;
 use super::template::{self, FileDigest};
 use crate::tpm::{Digest, HashAlg};
 
@@ -29,6 +33,25 @@ pub struct AllowList {
     /// The entries' digests and paths, one behind the other.
     text: Vec<u8>,
     patterns: Vec<(Digest, PathPattern)>,
+    index: Index,
+}
+
+/// What is made of the entries, to find them quickly.
+#[derive(Clone, Default, PartialEq, Eq)]
+struct Index {
+    /// How far a digest's first bytes are shifted to give their place in `starts`.
+    shift: u32,
+    /// Where the entries begin whose digests begin so; one more than there are beginnings.
+    starts: Vec<u32>,
+    /// For each entry the SHA-256 over its template data.
+    hashes: Vec<[u8; 32]>,
+}
+
+impl fmt::Debug for Index {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // It says nothing that the entries do not.
+        f.write_str("Index")
+    }
 }
 
 /// One exact path with one digest.
@@ -99,6 +122,32 @@ impl AllowList {
         self.listed.sort_unstable_by_key(|listed| listed.head);
         self.listed.shrink_to_fit();
         self.text.shrink_to_fit();
+        self.index = self.indexed();
+    }
+
+    /// About as many beginnings as entries, so that few entries share one.
+    fn indexed(&self) -> Index {
+        let bits = self.listed.len().max(2).next_power_of_two().ilog2();
+        let shift = u64::BITS - bits;
+        let mut starts = Vec::with_capacity((1 << bits) + 1);
+        for beginning in 0..=1_u64 << bits {
+            let from = self
+                .listed
+                .partition_point(|listed| listed.head >> shift < beginning);
+            // Their text has less than 2^32 bytes, so they are fewer.
+            starts.push(u32::try_from(from).unwrap_or(u32::MAX));
+        }
+        let hashes = self.listed.iter().map(|listed| {
+            let entry = self.entry(listed).and_then(|(digest, path)| {
+                Some(known::hash(&Digest::new(listed.alg, digest)?, path))
+            });
+            entry.unwrap_or_default()
+        });
+        Index {
+            shift,
+            starts,
+            hashes: hashes.collect(),
+        }
     }
 
     /// How many lines it has.
@@ -119,18 +168,33 @@ impl AllowList {
         if digest.kind != DigestKind::Content {
             return false;
         }
-        let head = head(digest.bytes);
-        let from = self.listed.partition_point(|listed| listed.head < head);
-        let same = self.listed.get(from..).unwrap_or_default();
-        same.iter()
-            .take_while(|listed| listed.head == head)
-            .any(|listed| {
-                let entry = self.entry(listed);
-                listed.alg == alg && entry == Some((digest.bytes, path))
-            })
+        self.find(alg, digest.bytes, path).is_some()
             || self.patterns.iter().any(|(allowed, pattern)| {
                 allowed.alg() == alg && allowed.as_bytes() == digest.bytes && pattern.matches(path)
             })
+    }
+
+    /// The hash of a bank over an entry's template data, where these are what a listed file has, byte for byte.
+    pub(super) fn template_hash(&self, bank: HashAlg, entry: &Entry<'_>) -> Option<&[u8; 32]> {
+        if bank != HashAlg::Sha256 || self.listed.is_empty() {
+            return None;
+        }
+        let (digest, path) = known::read(entry.data()?)?;
+        let found = self.find(HashAlg::Sha256, digest, path)?;
+        self.index.hashes.get(found)
+    }
+
+    /// The number of the entry that has this digest and this path.
+    fn find(&self, alg: HashAlg, digest: &[u8], path: &[u8]) -> Option<usize> {
+        let head = head(digest);
+        let beginning = usize::try_from(head >> self.index.shift).ok()?;
+        let from = *self.index.starts.get(beginning)? as usize;
+        let to = *self.index.starts.get(beginning + 1)? as usize;
+        let same = self.listed.get(from..to)?.iter();
+        (from..).zip(same).find_map(|(number, listed)| {
+            let alike = listed.head == head && listed.alg == alg;
+            (alike && self.entry(listed) == Some((digest, path))).then_some(number)
+        })
     }
 
     /// Whether `path` is listed at all: looks at every entry, and is for the words of a finding.

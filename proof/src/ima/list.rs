@@ -204,6 +204,14 @@ impl<'a> Entry<'a> {
         }
     }
 
+    /// The template data, but for the legacy template, which has none in one piece.
+    pub(super) fn data(&self) -> Option<&'a [u8]> {
+        match self.data {
+            Data::Legacy { .. } => None,
+            Data::Fields(data) => Some(data),
+        }
+    }
+
     /// What was measured; `None` where the template is not one that we know.
     ///
     /// # Errors

@@ -142,7 +142,7 @@ fn format(template: &[u8]) -> Option<&'static str> {
 }
 
 /// A field behind its length, and what follows it.
-fn sized(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(super) fn sized(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     rest.split_at_checked(u32::from_le_bytes(*length) as usize)
 }

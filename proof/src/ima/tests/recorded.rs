@@ -34,7 +34,9 @@ fn it_replays_to_each_bank_as_the_kernel_extended_it() {
         (HashAlg::Sha384, true),
         (HashAlg::Sha512, true),
     ] {
-        let outcome = Replay::start([bank]).replay(list(), &pcrs()).unwrap();
+        let outcome = Replay::start([bank])
+            .replay(list(), &pcrs(), &AllowList::default())
+            .unwrap();
         let Prefix::Proven { replay, entries } = outcome else {
             panic!("{bank:?} was not reached");
         };
@@ -48,7 +50,7 @@ fn it_replays_to_each_bank_as_the_kernel_extended_it() {
         HashAlg::Sha512,
     ];
     assert!(matches!(
-        Replay::start(all).replay(list(), &pcrs()),
+        Replay::start(all).replay(list(), &pcrs(), &AllowList::default()),
         Ok(Prefix::Proven { entries: 30, .. })
     ));
 }

@@ -3,7 +3,9 @@
 use proptest::prelude::*;
 
 use super::builder::MeasuredList;
-use crate::ima::{List, MalformedList, PathPattern, Policy, Prefix, Replay, ReplayRefused};
+use crate::ima::{
+    AllowList, List, MalformedList, PathPattern, Policy, Prefix, Replay, ReplayRefused,
+};
 use crate::tpm::{Digest, HashAlg, PcrIndex, PcrValues};
 
 fn quoted(pcr: [u8; 32]) -> PcrValues {
@@ -21,6 +23,7 @@ fn replay(from: &Replay, bytes: &[u8], pcr: [u8; 32]) -> Result<Prefix, ReplayRe
     from.replay(
         List::new(bytes, HashAlg::Sha1, from.entries()),
         &quoted(pcr),
+        &AllowList::default(),
     )
 }
 
@@ -208,15 +211,27 @@ fn what_is_wrong_is_named_by_entry_and_place() {
         refused(&huge),
         ReplayRefused::Malformed(MalformedList::TooLong { index: 3, .. })
     ));
-    let mut hash = list.bytes.clone();
-    hash[at + 4] ^= 1;
+    let mut data = list.bytes.clone();
+    data[list.starts[4] - 1] ^= 1;
     assert_eq!(
-        refused(&hash),
+        refused(&data),
         ReplayRefused::TemplateHash {
             index: 3,
             offset: at
         }
     );
+    // The quote proves the data. What the list says their hash is proves nothing, unless it claims a violation.
+    let mut hash = list.bytes.clone();
+    hash[at + 4] ^= 1;
+    assert!(matches!(
+        replay(&start(), &hash, list.pcr),
+        Ok(Prefix::Proven { entries: 6, .. })
+    ));
+    hash[at + 4..at + 24].fill(0);
+    assert!(matches!(
+        replay(&start(), &hash, list.pcr),
+        Ok(Prefix::NotReached { .. })
+    ));
     let mut pcr = list.bytes.clone();
     pcr[at] = 11;
     assert_eq!(
@@ -234,7 +249,11 @@ fn what_is_wrong_is_named_by_entry_and_place() {
         ReplayRefused::Malformed(MalformedList::Truncated { index: 5, .. })
     ));
     assert_eq!(
-        start().replay(List::new(&[], HashAlg::Sha1, 0), &PcrValues::new()),
+        start().replay(
+            List::new(&[], HashAlg::Sha1, 0),
+            &PcrValues::new(),
+            &AllowList::default()
+        ),
         Err(ReplayRefused::NotQuoted(HashAlg::Sha256))
     );
 }
@@ -362,5 +381,50 @@ proptest! {
             prop_assert_eq!(&state, &replay);
         }
         prop_assert_eq!(state, whole);
+    }
+}
+
+#[test]
+fn what_is_listed_is_replayed_without_hashing_and_to_the_same_end() {
+    let mut known = AllowList::default();
+    let lines = ["a", "b", "c"].map(|name| {
+        let digest = data_encoding::HEXLOWER.encode(&super::builder::sha256(name.as_bytes()));
+        format!("{digest}  /usr/bin/{name}\n")
+    });
+    known.add(&lines.concat()).unwrap();
+    known.finish();
+    let list = sample()
+        .file("/usr/bin/b", b"b")
+        .file("/usr/bin/b", b"other");
+    let entries: Vec<_> = List::new(&list.bytes, HashAlg::Sha1, 0)
+        .map(Result::unwrap)
+        .collect();
+    let hashes = entries
+        .iter()
+        .map(|entry| known.template_hash(HashAlg::Sha256, entry).copied());
+    let spared: Vec<_> = hashes.collect();
+    for (spared, extension) in spared.iter().zip(&list.extensions) {
+        assert!(spared.is_none_or(|hash| hash == *extension));
+    }
+    // A signed entry carries more than the file, so it is hashed.
+    let which: Vec<_> = (0..8).filter(|at| spared[*at].is_some()).collect();
+    assert_eq!(which, [1, 5, 6]);
+    let replayed = |bytes: &[u8]| {
+        start().replay(
+            List::new(bytes, HashAlg::Sha1, 0),
+            &quoted(list.pcr),
+            &known,
+        )
+    };
+    assert_eq!(
+        replayed(&list.bytes),
+        replay(&start(), &list.bytes, list.pcr)
+    );
+    for at in [list.starts[2] - 1, list.starts[2] - 5, list.starts[6] - 20] {
+        let mut tampered = list.bytes.clone();
+        tampered[at] ^= 1;
+        let refused = replay(&start(), &tampered, list.pcr);
+        assert!(!matches!(refused, Ok(Prefix::Proven { .. })));
+        assert_eq!(replayed(&tampered), refused);
     }
 }
