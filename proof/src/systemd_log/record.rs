@@ -112,6 +112,12 @@ impl Record {
         self.digest(bank) == Some(&bank.digest(text.as_bytes()))
     }
 
+    /// Whether each of its digests is of a text.
+    pub fn is_all(&self, text: &str) -> bool {
+        let mut digests = self.digests.iter();
+        digests.all(|digest| digest.alg().digest(text.as_bytes()) == *digest)
+    }
+
     /// What it is about, as the host wrote it: neither short nor printable.
     pub fn about(&self) -> &str {
         self.kind.about(&self.text)

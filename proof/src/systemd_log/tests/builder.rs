@@ -1,39 +1,42 @@
-//! Writes a log as systemd does, and says what it gives.
+//! Writes a log as systemd does, for tests, and says what the TPM measured. Other crates' tests include this file.
 
-use sha2::{Digest as _, Sha256, Sha384};
+use aws_lc_rs::digest::{SHA256, SHA384, digest};
 
 /// A log, and what the TPM has measured.
 #[derive(Clone, Debug, Default)]
-pub struct Log {
+pub(crate) struct Log {
     /// `tpm2-measure.log`.
-    pub bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     /// What each record extends a PCR by, in the SHA-256 bank.
-    pub extensions: Vec<(u8, [u8; 32])>,
+    pub(crate) extensions: Vec<(u8, [u8; 32])>,
 }
 
 impl Log {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
     /// A record of a text, in the banks of SHA-256 and SHA-384.
-    pub fn measured(self, pcr: u8, kind: &str, text: &str) -> Self {
-        let (short, long) = (Sha256::digest(text).into(), Sha384::digest(text).into());
-        self.digests(pcr, kind, text, short, long)
+    pub(crate) fn measured(self, pcr: u8, kind: &str, text: &str) -> Self {
+        let (short, long) = (
+            digest(&SHA256, text.as_bytes()),
+            digest(&SHA384, text.as_bytes()),
+        );
+        self.digests(pcr, kind, text, short.as_ref(), long.as_ref())
     }
 
     /// A record that says one thing and measures another, as of a volume's key.
-    pub fn keyed(self, pcr: u8, kind: &str, text: &str, byte: u8) -> Self {
-        self.digests(pcr, kind, text, [byte; 32], [byte; 48])
+    pub(crate) fn keyed(self, pcr: u8, kind: &str, text: &str, byte: u8) -> Self {
+        self.digests(pcr, kind, text, &[byte; 32], &[byte; 48])
     }
 
-    fn digests(mut self, pcr: u8, kind: &str, text: &str, short: [u8; 32], long: [u8; 48]) -> Self {
+    fn digests(mut self, pcr: u8, kind: &str, text: &str, short: &[u8], long: &[u8]) -> Self {
         let hex = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
         let record = serde_json::json!({
             "pcr": pcr,
             "digests": [
-                { "hashAlg": "sha256", "digest": hex(&short) },
-                { "hashAlg": "sha384", "digest": hex(&long) },
+                { "hashAlg": "sha256", "digest": hex(short) },
+                { "hashAlg": "sha384", "digest": hex(long) },
             ],
             "content_type": "systemd",
             "content": {
@@ -43,12 +46,12 @@ impl Log {
                 "eventType": kind,
             },
         });
-        self.extensions.push((pcr, short));
+        self.extensions.push((pcr, short.try_into().unwrap()));
         self.raw(&record.to_string())
     }
 
     /// A record of any text.
-    pub fn raw(mut self, json: &str) -> Self {
+    pub(crate) fn raw(mut self, json: &str) -> Self {
         self.bytes.push(0x1e);
         self.bytes.extend(json.as_bytes());
         self.bytes.push(b'\n');
@@ -56,7 +59,7 @@ impl Log {
     }
 
     /// What systemd measures from its initrd to the running system.
-    pub fn booted() -> Self {
+    pub(crate) fn booted() -> Self {
         Self::new()
             .measured(11, "phase", "enter-initrd")
             .measured(
