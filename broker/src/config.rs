@@ -48,6 +48,8 @@ pub struct TpmConfig {
     pub ek: EndorsementKey,
     /// A measurement list that went into this TPM's PCR 10, in place of the kernel's own.
     pub ima_list: Option<PathBuf>,
+    /// A log of systemd's measurements into this TPM, in place of this system's own.
+    pub systemd_log: Option<PathBuf>,
     /// A file that holds the owner hierarchy's authorization.
     pub owner_auth_file: Option<PathBuf>,
     /// A file that holds the endorsement hierarchy's authorization.
@@ -224,13 +226,13 @@ impl Config {
         if !config.launcher.socket.is_absolute() {
             return Err(value("launcher.socket", "has to be an absolute path"));
         }
-        if config
-            .tpm
-            .ima_list
-            .as_ref()
-            .is_some_and(|path| !path.is_absolute())
-        {
+        let relative =
+            |path: &Option<PathBuf>| path.as_ref().is_some_and(|path| !path.is_absolute());
+        if relative(&config.tpm.ima_list) {
             return Err(value("tpm.ima-list", "has to be an absolute path"));
+        }
+        if relative(&config.tpm.systemd_log) {
+            return Err(value("tpm.systemd-log", "has to be an absolute path"));
         }
         if config.audit.counter_per_day > 288 {
             return Err(value(
@@ -264,6 +266,7 @@ impl Default for TpmConfig {
             device: TpmDevice::Device(PathBuf::from("/dev/tpmrm0")),
             ek: EndorsementKey::Rsa2048,
             ima_list: None,
+            systemd_log: None,
             owner_auth_file: None,
             endorsement_auth_file: None,
         }
@@ -318,7 +321,7 @@ mod tests {
           |
         2 | devise = "/dev/tpm0"
           | ^^^^^^
-        unknown field `devise`, expected one of `device`, `ek`, `ima-list`, `owner-auth-file`, `endorsement-auth-file`
+        unknown field `devise`, expected one of `device`, `ek`, `ima-list`, `systemd-log`, `owner-auth-file`, `endorsement-auth-file`
         "#);
         insta::assert_snapshot!(parse("state = \"here\"").unwrap_err(), @"`/etc/holdfast/holdfastd.toml`: `state` has to be an absolute path");
         insta::assert_snapshot!(parse("[audit]\ncounter-per-day = 9999").unwrap_err(), @"`/etc/holdfast/holdfastd.toml`: `audit.counter-per-day` may be 288 at most: beyond that a TPM wears out within five years");

@@ -100,8 +100,15 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
         .as_ref()
         .and_then(|launcher| launcher.event_log.clone())
         .filter(|_| tpm.grade == Grade::Hardware);
+    let systemd_log = match &config.tpm.systemd_log {
+        Some(path) => Some(declared_systemd_log(path, record.as_ref()).await?),
+        None => launcher
+            .as_ref()
+            .and_then(|launcher| launcher.systemd_log.clone())
+            .filter(|_| tpm.grade == Grade::Hardware),
+    };
     let ima_list = match &config.tpm.ima_list {
-        Some(path) => Some(declared(path, record.as_ref()).await?),
+        Some(path) => Some(declared_ima_list(path, record.as_ref()).await?),
         None => launcher
             .as_ref()
             .and_then(|launcher| launcher.ima_list.clone())
@@ -115,6 +122,7 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
             grade: tpm.grade,
             event_log,
             ima_list,
+            systemd_log,
             pcr_interval: Duration::from_secs(config.attest.pcr_seconds.get().into()),
         },
         Arc::clone(&record),
@@ -234,10 +242,11 @@ struct Launcher {
     watcher: Watcher,
     event_log: Option<Arc<File>>,
     ima_list: Option<Arc<File>>,
+    systemd_log: Option<Arc<File>>,
 }
 
 /// Opens the measurement list that the configuration names, and records that it did.
-async fn declared(path: &Path, record: &dyn Record) -> anyhow::Result<Arc<File>> {
+async fn declared_ima_list(path: &Path, record: &dyn Record) -> anyhow::Result<Arc<File>> {
     let file = File::open(path)
         .with_context(|| format!("the measurement list `{}` cannot be read", path.display()))?;
     let path = path.display().to_string();
@@ -246,6 +255,19 @@ async fn declared(path: &Path, record: &dyn Record) -> anyhow::Result<Arc<File>>
         "the measurement list is not this kernel's, by configuration"
     );
     record.record(What::ImaListDeclared { path }).await?;
+    Ok(Arc::new(file))
+}
+
+/// Opens the log of a systemd that the configuration names, and records that it did.
+async fn declared_systemd_log(path: &Path, record: &dyn Record) -> anyhow::Result<Arc<File>> {
+    let file = File::open(path)
+        .with_context(|| format!("the systemd log `{}` cannot be read", path.display()))?;
+    let path = path.display().to_string();
+    tracing::warn!(
+        path,
+        "the systemd log is not this system's, by configuration"
+    );
+    record.record(What::SystemdLogDeclared { path }).await?;
     Ok(Arc::new(file))
 }
 
@@ -264,6 +286,7 @@ impl Launcher {
             watcher,
             event_log: greeting.event_log.map(|log| Arc::new(File::from(log))),
             ima_list: greeting.ima_list.map(|list| Arc::new(File::from(list))),
+            systemd_log: greeting.systemd_log.map(|log| Arc::new(File::from(log))),
         }))
     }
 }

@@ -2,7 +2,7 @@
 #![no_main]
 
 use holdfast_protocol::evidence::Evidence;
-use holdfast_protocol::wire::{MAX_EVENT_LOG, MAX_IMA_LIST, MAX_PCRS, MAX_STRUCTURE, attestor};
+use holdfast_protocol::wire::{MAX_EVENT_LOG, MAX_IMA_LIST, MAX_PCRS, MAX_STRUCTURE, MAX_SYSTEMD_LOG, attestor};
 use libfuzzer_sys::fuzz_target;
 use prost::Message;
 
@@ -23,6 +23,7 @@ fuzz_target!(|data: &[u8]| {
             .as_ref()
             .is_none_or(|ima| ima.entries.len() <= MAX_IMA_LIST)
     );
+    assert!(evidence.systemd_log.len() <= MAX_SYSTEMD_LOG);
     // Nothing that was sent is lost or changed on the way in.
     assert_eq!(back(host_id, evidence), message);
 });
@@ -38,6 +39,7 @@ fn back(host_id: String, evidence: Evidence) -> attestor::Evidence {
         audit_counter_certified,
         event_log,
         ima,
+        systemd_log,
     } = evidence;
     attestor::Evidence {
         host_id,
@@ -50,5 +52,6 @@ fn back(host_id: String, evidence: Evidence) -> attestor::Evidence {
         audit_counter_certified: Some(audit_counter_certified.into()),
         event_log,
         ima: ima.map(Into::into),
+        systemd_log,
     }
 }

@@ -60,7 +60,7 @@ programs=$folder/$host/release
 # longest TARGET: the longest input that is tried, in bytes; more only makes the search slower.
 longest() {
     case $1 in
-        ek_certificate | svid | wire_evidence) echo 4096 ;;
+        ek_certificate | svid | systemd_log | wire_evidence) echo 4096 ;;
         signed_note | counter_chain | audit_event | tool_call | management_*) echo 2048 ;;
         *) echo 1024 ;;
     esac

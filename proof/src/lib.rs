@@ -17,4 +17,5 @@ pub mod note;
 pub mod policy;
 pub mod receipt;
 pub mod svid;
+pub mod systemd_log;
 pub mod tpm;

@@ -248,4 +248,9 @@ pub enum What {
         /// The file.
         path: String,
     },
+    /// The broker sends a log of systemd's measurements from a file that its configuration names, and not its own system's.
+    SystemdLogDeclared {
+        /// The file.
+        path: String,
+    },
 }

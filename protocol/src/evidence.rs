@@ -37,6 +37,8 @@ pub struct Evidence {
     pub event_log: Vec<u8>,
     /// The kernel's measurement list; absent where the host has none.
     pub ima: Option<ImaList>,
+    /// systemd's log of what it measured, read after the quote; empty where there is none.
+    pub systemd_log: Vec<u8>,
 }
 
 /// A part of the kernel's measurement list, read after the quote.
@@ -90,10 +92,12 @@ pub enum Check {
     PcrSelection,
     /// The PCR digest recomputes from the supplied values.
     PcrDigest,
-    /// The firmware's event log gives the quoted PCRs that firmware alone extends.
+    /// The firmware's event log gives the quoted PCRs that are the firmware's, but for a separator that systemd adds.
     EventLog,
     /// Secure Boot was on, where policy wants that.
     SecureBoot,
+    /// systemd's log goes on from the firmware's to the quoted PCRs that it names.
+    SystemdLog,
     /// The measurement list is the one that went into the quoted PCR 10.
     ImaReplay,
     /// What was measured is listed or signed.
@@ -129,6 +133,7 @@ impl fmt::Display for Check {
             Self::PcrDigest => "pcr-digest",
             Self::EventLog => "event-log",
             Self::SecureBoot => "secure-boot",
+            Self::SystemdLog => "systemd-log",
             Self::ImaReplay => "ima-replay",
             Self::ImaPolicy => "ima-policy",
             Self::PcrReference => "pcr-reference",

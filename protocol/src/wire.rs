@@ -26,6 +26,9 @@ pub const MAX_STRUCTURE: usize = 16 * 1024;
 /// The largest event log that we take.
 pub const MAX_EVENT_LOG: usize = 1 << 20;
 
+/// The most bytes of systemd's log: some 3,000 records.
+pub const MAX_SYSTEMD_LOG: usize = 1 << 20;
+
 /// The most bytes of a measurement list in one attestation: some 20,000 entries.
 pub const MAX_IMA_LIST: usize = 2 << 20;
 
@@ -100,6 +103,7 @@ impl TryFrom<attestor::Evidence> for evidence::Evidence {
             audit_counter_certified,
             event_log,
             ima,
+            systemd_log,
         } = message;
         if pcrs.len() > MAX_PCRS {
             return Err(WireError::TooLarge {
@@ -121,6 +125,7 @@ impl TryFrom<attestor::Evidence> for evidence::Evidence {
             audit_counter_certified: signed("audit_counter_certified", audit_counter_certified)?,
             event_log: bounded("event_log", event_log, MAX_EVENT_LOG)?,
             ima: ima.map(evidence::ImaList::try_from).transpose()?,
+            systemd_log: bounded("systemd_log", systemd_log, MAX_SYSTEMD_LOG)?,
         })
     }
 }

@@ -44,13 +44,13 @@ fn clock(appraisal: &Appraisal) -> Option<&str> {
     found.next().map(|checked| checked.detail.as_str())
 }
 
-/// What was noted of a host's boot and of its measurement list.
+/// What was noted of a host's boot and of what it measured later.
 fn measured(appraisal: &Appraisal) -> impl Iterator<Item = &Checked> {
     appraisal.checks.iter().filter(|checked| {
         checked.finding == Finding::Noted
             && matches!(
                 checked.check,
-                Check::SecureBoot | Check::ImaReplay | Check::ImaPolicy
+                Check::SecureBoot | Check::SystemdLog | Check::ImaReplay | Check::ImaPolicy
             )
     })
 }

@@ -7,7 +7,9 @@ use serde::Deserialize;
 
 use super::{BlockingPcrs, Config, ConfigError, Ttl};
 use crate::group::{HostPolicy, Policies};
-use crate::verify_host::{EventLogPolicy, EvidencePolicy, Learning, SecureBootPolicy, Unexplained};
+use crate::verify_host::{
+    EventLogPolicy, EvidencePolicy, Learning, SecureBootPolicy, SystemdLogPolicy, Unexplained,
+};
 
 /// What is said of a group; where nothing is, its preset counts, and then what is said of all hosts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -25,6 +27,8 @@ pub struct GroupConfig {
     pub event_log: Option<EventLogPolicy>,
     /// Whether Secure Boot has to be on.
     pub secure_boot: Option<SecureBootPolicy>,
+    /// What becomes of systemd's log.
+    pub systemd_log: Option<SystemdLogPolicy>,
     /// How long X.509-SVIDs live.
     pub x509_ttl: Option<Ttl>,
 }
@@ -77,6 +81,7 @@ fn over(rest: &HostPolicy, group: &GroupConfig) -> HostPolicy {
         unexplained,
         event_log,
         secure_boot,
+        systemd_log,
         x509_ttl,
     } = group;
     let mut policy = rest.clone();
@@ -91,6 +96,7 @@ fn over(rest: &HostPolicy, group: &GroupConfig) -> HostPolicy {
     evidence.unexplained = unexplained.unwrap_or(evidence.unexplained);
     evidence.event_log = event_log.unwrap_or(evidence.event_log);
     evidence.secure_boot = secure_boot.unwrap_or(evidence.secure_boot);
+    evidence.systemd_log = systemd_log.unwrap_or(evidence.systemd_log);
     if let Some(ttl) = x509_ttl {
         policy.x509_ttl = ttl.duration();
     }

@@ -29,7 +29,9 @@ use crate::group::{GroupName, Policies};
 use crate::mirror_audit::Limits;
 use crate::registry::EkFingerprint;
 use crate::store::sql::Home;
-use crate::verify_host::{EventLogPolicy, EvidencePolicy, Learning, SecureBootPolicy, Unexplained};
+use crate::verify_host::{
+    EventLogPolicy, EvidencePolicy, Learning, SecureBootPolicy, SystemdLogPolicy, Unexplained,
+};
 pub use bundle::{BundleEndpointConfig, Shown};
 pub use group::{GroupConfig, Preset};
 pub use ima::{ImaConfig, ImaMode};
@@ -147,6 +149,8 @@ pub struct PolicyConfig {
     pub event_log: EventLogPolicy,
     /// Whether Secure Boot has to be on.
     pub secure_boot: SecureBootPolicy,
+    /// What becomes of systemd's log.
+    pub systemd_log: SystemdLogPolicy,
     /// What kernels may have measured.
     pub ima: ImaConfig,
 }
@@ -280,6 +284,7 @@ impl Config {
             required: ima::required(required, &ima),
             event_log: self.policy.event_log,
             secure_boot: self.policy.secure_boot,
+            systemd_log: self.policy.systemd_log,
             ima,
             blocking: self.policy.block.0.clone(),
             learning: self.policy.learn,

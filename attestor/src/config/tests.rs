@@ -9,7 +9,9 @@ use holdfast_proof::ek_certificate::Revocation;
 
 use super::load::parse;
 use super::{Config, ConfigError, REFERENCE};
-use crate::verify_host::{EventLogPolicy, Learning, SecureBootPolicy, Unexplained};
+use crate::verify_host::{
+    EventLogPolicy, Learning, SecureBootPolicy, SystemdLogPolicy, Unexplained,
+};
 
 fn load(text: &str) -> Result<Config, ConfigError> {
     parse(text, Path::new("/etc/holdfast/attestor.toml"))
@@ -51,7 +53,7 @@ fn mistakes_are_named_with_line_and_key() {
       |
     3 | required_pcrs = ""
       | ^^^^^^^^^^^^^
-    unknown field `required_pcrs`, expected one of `required-pcrs`, `block`, `learn`, `unexplained`, `refused-firmware`, `event-log`, `secure-boot`, `ima`
+    unknown field `required_pcrs`, expected one of `required-pcrs`, `block`, `learn`, `unexplained`, `refused-firmware`, `event-log`, `secure-boot`, `systemd-log`, `ima`
     "#);
     insta::assert_snapshot!(complaint("trust-domain = \"a\"\n[policy]\nrequired-pcrs = \"sha256:24\""), @r#"
     `/etc/holdfast/attestor.toml` is not a configuration of holdfast-attestor:
@@ -221,7 +223,7 @@ fn groups(text: &str) -> crate::group::Policies {
 fn a_group_is_held_to_what_is_said_of_it_then_its_preset_then_all() {
     let policies = groups(
         "[policy]\nevent-log = \"require\"\n\
-         [group.desks]\npolicy = \"workstation\"\n\
+         [group.desks]\npolicy = \"workstation\"\nsystemd-log = \"require\"\n\
          [group.edge]\npolicy = \"edge\"\nblock = [4, 7]\nx509-ttl = \"24h\"\n\
          [group.plain]\n",
     );
@@ -232,6 +234,8 @@ fn a_group_is_held_to_what_is_said_of_it_then_its_preset_then_all() {
     assert_eq!(desks.secure_boot, SecureBootPolicy::Require);
     assert_eq!(desks.unexplained, Unexplained::Ask);
     assert_eq!(desks.event_log, EventLogPolicy::Require);
+    assert_eq!(desks.systemd_log, SystemdLogPolicy::Require);
+    assert_eq!(rest.evidence.systemd_log, SystemdLogPolicy::WhereThereIsOne);
     let edge = of("edge").unwrap();
     assert_eq!(edge.evidence.learning, Learning::Propose);
     assert_eq!(edge.evidence.blocking.len(), 2);

@@ -1,9 +1,15 @@
 //! What differs between boots, in words; and what is said of what no event explains.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+#[allow(dead_code, reason = "what only the tests of `proof` make")]
+#[path = "../../../proof/src/systemd_log/tests/builder.rs"]
+mod builder;
+
 use std::collections::BTreeSet;
 
+use builder::Log;
 use holdfast_proof::event_log::{BootEvents, replay};
+use holdfast_proof::systemd_log;
 use holdfast_proof::tpm::{HashAlg, PcrIndex, PcrValues};
 
 use super::*;
@@ -150,6 +156,52 @@ fn values_are_predicted_only_from_events_that_give_the_reference() {
         Err(Unpredictable::NoEvents)
     );
     assert_eq!(predict(None, &replaced), Err(Unpredictable::NoEvents));
+}
+
+/// The values are those of `systemd-measure calculate` (systemd 252) over the same files, with and without
+/// `--phase=enter-initrd:leave-initrd:sysinit:ready`.
+#[test]
+fn a_new_kernel_images_pcr_11_is_predicted_with_the_boots_phases_as_systemd_measure_does() {
+    let stub = |kernel: &[u8]| {
+        let measured: [&[u8]; 6] = [
+            b".linux\0",
+            kernel,
+            b".osrel\0",
+            b"ID=test\n",
+            b".cmdline\0",
+            b"ro quiet",
+        ];
+        measured.map(|data| event(11, 13, data))
+    };
+    let eleven = BTreeSet::from([pcr(11)]);
+    let phases = ["enter-initrd", "leave-initrd", "sysinit", "ready"];
+    let phases = phases.map(|phase| Log::new().measured(11, "phase", phase).bytes);
+    let phases = systemd_log::parse(&phases.concat()).unwrap();
+    let hex_of = |events: &BootEvents| hex(&events.value(pcr(11)).unwrap());
+    let events = BootEvents::of(&log(&stub(b"a kernel")), HashAlg::Sha256, &eleven);
+    let events = events.unwrap().unwrap();
+    assert_eq!(
+        hex_of(&events),
+        "2c695bbe4d500ba5e5ccaca839b04ff82885ba0e656cd0c14f4c2abd86ade197"
+    );
+    let events = events.then(&phases, &eleven);
+    assert_eq!(
+        hex_of(&events),
+        "e9f0e172f4a3f230ca42464c9e72f6c9ca388eedbb52f57e4e891245f5e401ff"
+    );
+    let mut values = PcrValues::new();
+    assert!(values.insert(pcr(11), events.value(pcr(11)).unwrap()));
+    let reference = Boot {
+        values,
+        events: Some(events),
+    };
+    let digest_of = |data: &[u8]| HashAlg::Sha256.digest(data);
+    let replaced = [(digest_of(b"a kernel"), digest_of(b"a newer kernel"))];
+    let predicted = predict(Some(&reference), &replaced).unwrap();
+    assert_eq!(
+        hex(predicted.value(HashAlg::Sha256, pcr(11)).unwrap()),
+        "a25339375917102c7aa33047ea8de97938c10bfc6055d0e59b63b41abafad5c5"
+    );
 }
 
 proptest::proptest! {

@@ -28,7 +28,7 @@ use crate::registry::{
 };
 use crate::rfc3339;
 use crate::store::{Acceptance, Store};
-use crate::verify_host::{Expectation, Refusal, Verified, ima_wanted, verify};
+use crate::verify_host::{Expectation, Refusal, SystemdLogPolicy, Verified, ima_wanted, verify};
 
 /// How long a host has to answer: a slow TPM takes seconds, a person is not involved.
 const NONCE_TTL: Duration = Duration::from_secs(120);
@@ -53,6 +53,8 @@ impl<S: Store> Service for Attestation<S> {
             .issue_nonce(&nonce, host.id, now, now + NONCE_TTL)
             .await
             .map_err(failed)?;
+        let policy = self.policy(&host, remote)?;
+        let systemd_log = policy.evidence.systemd_log != SystemdLogPolicy::Off;
         let required = self
             .0
             .settings
@@ -70,6 +72,7 @@ impl<S: Store> Service for Attestation<S> {
             nonce: nonce.as_bytes().to_vec(),
             required,
             ima: ima_wanted(&self.0.settings.policies.rest.evidence, host.ima.as_ref()),
+            systemd_log,
         }))
     }
 

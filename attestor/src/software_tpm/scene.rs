@@ -17,7 +17,7 @@ use crate::registry::{
 };
 use crate::verify_host::{
     EventLogPolicy, EvidencePolicy, Expectation, ImaPolicy, Learning, Refusal, SecureBootPolicy,
-    Unexplained, Verified, verify,
+    SystemdLogPolicy, Unexplained, Verified, verify,
 };
 
 /// An enrolled host, and what its evidence is judged by.
@@ -42,6 +42,7 @@ pub(crate) struct Parts {
     pub(crate) audit_counter_certified: Statement,
     pub(crate) event_log: Vec<u8>,
     pub(crate) ima: Option<ImaList>,
+    pub(crate) systemd_log: Vec<u8>,
 }
 
 impl Scene {
@@ -121,6 +122,7 @@ impl Scene {
             audit_counter_certified: tpm.certify_counter(extra),
             event_log,
             ima: None,
+            systemd_log: Vec::new(),
         }
     }
 
@@ -141,6 +143,7 @@ impl Scene {
             audit_counter_certified: tpm.sign(&parts.audit_counter_certified),
             event_log: parts.event_log,
             ima: parts.ima,
+            systemd_log: parts.systemd_log,
         }
     }
 
@@ -167,6 +170,7 @@ pub(crate) fn policy() -> EvidencePolicy {
         refused_firmware: BTreeSet::from([0xdead]),
         event_log: EventLogPolicy::WhereThereIsOne,
         secure_boot: SecureBootPolicy::Record,
+        systemd_log: SystemdLogPolicy::WhereThereIsOne,
         ima: ImaPolicy::Off,
     }
 }

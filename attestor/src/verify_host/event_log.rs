@@ -1,24 +1,27 @@
 //! The firmware's event log: whether it gives the quoted PCRs, and whether Secure Boot was on.
 //!
 //! Only a log whose replay was quoted is asked anything. It is compared for the PCRs 0 to 7 alone: boot loaders, kernels
-//! and systemd go on with the others after the firmware, and keep no part of this log.
+//! and systemd go on with the others after the firmware. Of what came after, into PCRs 0 to 7 goes one text that is known,
+//! systemd's separator, and only where systemd's log has it.
 
 use std::fmt::Write;
 
 use holdfast_proof::event_log::{self, Replayed, SecureBoot};
-use holdfast_proof::tpm::PcrValues;
+use holdfast_proof::systemd_log::{OS_SEPARATOR, Record};
+use holdfast_proof::tpm::{Digest, PcrIndex, PcrValues};
 use holdfast_protocol::evidence::Check;
 
 use super::{Appraiser, EventLogPolicy, Refusal, SecureBootPolicy};
 
 /// The last PCR that firmware alone extends (TCG PC Client Platform Firmware Profile 1.06 §3.3.4).
-const LAST_OF_FIRMWARE: u8 = 7;
+pub(super) const LAST_OF_FIRMWARE: u8 = 7;
 
 /// The log is there where it has to be, and gives the quoted values.
 pub(super) fn replay(
     appraiser: &mut Appraiser,
     log: &[u8],
     quoted: &PcrValues,
+    systemd: &[Record],
     policy: EventLogPolicy,
 ) -> Result<Option<Replayed>, Refusal> {
     if log.is_empty() {
@@ -40,27 +43,36 @@ pub(super) fn replay(
         .iter()
         .filter(|(index, _)| index.get() <= LAST_OF_FIRMWARE);
     for (index, value) in firmware {
-        match replayed.values.value(value.alg(), index) {
-            Some(replayed) if replayed == value => {
+        let bank = value.alg();
+        let Some(left) = replayed.values.value(bank, index) else {
+            return Err(appraiser.refused(
+                Check::EventLog,
+                format!("it has no digests of the quoted bank {bank:?}"),
+            ));
+        };
+        let number = index.get();
+        match Left::of(left, index, value, systemd) {
+            Left::Quoted | Left::Separated => {
                 let separator = if given.is_empty() { "" } else { "," };
                 // Writing to a string does not fail.
-                let _ = write!(given, "{separator}{}", index.get());
+                let _ = write!(given, "{separator}{number}");
             }
-            Some(_) => {
+            Left::Unshown => {
                 return Err(appraiser.refused(
                     Check::EventLog,
                     format!(
-                        "its {} events do not give the quoted pcr {} of {:?}",
-                        replayed.events,
-                        index.get(),
-                        value.alg()
+                        "systemd measured its separator into the quoted pcr {number}, and the host shows no log of \
+                         systemd's that says so"
                     ),
                 ));
             }
-            None => {
+            Left::Other => {
                 return Err(appraiser.refused(
                     Check::EventLog,
-                    format!("it has no digests of the quoted bank {:?}", value.alg()),
+                    format!(
+                        "its {} events do not give the quoted pcr {number} of {bank:?}",
+                        replayed.events
+                    ),
                 ));
             }
         }
@@ -73,6 +85,37 @@ pub(super) fn replay(
         ),
     );
     Ok(Some(replayed))
+}
+
+/// What a PCR of the firmware's has beside what the firmware left in it.
+enum Left {
+    /// Nothing.
+    Quoted,
+    /// systemd's separator, as systemd's log says.
+    Separated,
+    /// systemd's separator, and no log says so.
+    Unshown,
+    /// Something else.
+    Other,
+}
+
+impl Left {
+    fn of(firmware: &Digest, index: PcrIndex, quoted: &Digest, systemd: &[Record]) -> Self {
+        let bank = quoted.alg();
+        let separator = bank.digest(OS_SEPARATOR.as_bytes());
+        let says = |record: &Record| {
+            record.pcr() == Some(index) && record.digest(bank) == Some(&separator)
+        };
+        if firmware == quoted {
+            Self::Quoted
+        } else if firmware.extended_by(&separator) != *quoted {
+            Self::Other
+        } else if systemd.iter().any(says) {
+            Self::Separated
+        } else {
+            Self::Unshown
+        }
+    }
 }
 
 /// Secure Boot was on, or policy lets that pass.

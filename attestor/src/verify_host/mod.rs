@@ -12,6 +12,7 @@ mod ima;
 mod keys;
 mod pcrs;
 mod structure;
+mod systemd_log;
 
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ use crate::reference::Boot;
 use crate::registry::{Host, ImaState, NonceStanding, Observed};
 use appraiser::Appraiser;
 pub(crate) use ima::wanted as ima_wanted;
+use systemd_log::Logs;
 
 /// What policy wants of every host's evidence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +54,8 @@ pub struct EvidencePolicy {
     pub event_log: EventLogPolicy,
     /// Whether Secure Boot has to be on.
     pub secure_boot: SecureBootPolicy,
+    /// What becomes of systemd's log.
+    pub systemd_log: SystemdLogPolicy,
     /// What its kernel may have measured.
     pub ima: ImaPolicy,
 }
@@ -100,6 +104,19 @@ pub enum SecureBootPolicy {
     Require,
 }
 
+/// What becomes of systemd's log of what it measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SystemdLogPolicy {
+    /// None is asked for.
+    Off,
+    /// A host without one passes; one that is shown has to fit the quote.
+    #[default]
+    WhereThereIsOne,
+    /// A host without one is refused, and so is a quoted PCR of systemd's that the logs do not give.
+    Require,
+}
+
 /// What a host's measurement list means.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ImaPolicy {
@@ -123,6 +140,7 @@ impl EvidencePolicy {
             refused_firmware,
             event_log,
             secure_boot,
+            systemd_log,
             ima,
         } = self;
         let mut hashed = Hashed(Context::new(&SHA256));
@@ -133,7 +151,7 @@ impl EvidencePolicy {
         let _ = write!(
             hashed,
             "blocking {blocking:?};learning {learning:?};unexplained {unexplained:?};firmware {refused_firmware:x?};event log {event_log:?};\
-             secure boot {secure_boot:?};ima {ima:?};"
+             secure boot {secure_boot:?};systemd log {systemd_log:?};ima {ima:?};"
         );
         hashed.finish()
     }
@@ -247,13 +265,17 @@ fn judge(
     freshness::binding(appraiser, evidence, &parsed, &nonce, &channel)?;
     pcrs::selection(appraiser, attested.quoted, &parsed.pcrs, &policy.required)?;
     pcrs::digest(appraiser, attested.quoted, &parsed.pcrs, ak.hash())?;
+    let records = systemd_log::read(appraiser, &evidence.systemd_log, policy.systemd_log)?;
     let log = event_log::replay(
         appraiser,
         &evidence.event_log,
         &parsed.pcrs,
+        &records,
         policy.event_log,
     )?;
     event_log::secure_boot(appraiser, log.as_ref(), &parsed.pcrs, policy.secure_boot)?;
+    let (by_log, by_policy) = (log.as_ref(), policy.systemd_log);
+    let systemd = systemd_log::replay(appraiser, records, by_log, &parsed.pcrs, by_policy)?;
     let replayed = ima::replay(appraiser, evidence, &parsed, policy, host.ima.as_ref())?;
     let ima = ima::policy(appraiser, replayed, &parsed, &policy.ima)?;
     let csr = keys::csr(appraiser, &evidence.csr)?;
@@ -267,8 +289,12 @@ fn judge(
     )?;
     let audit_counter = freshness::audit_counter(appraiser, attested.counter, host)?;
     // Last, so that what is proposed to an operator is wrong in nothing else.
-    let log = (evidence.event_log.as_slice(), log.as_ref());
-    let held = pcrs::reference(appraiser, &parsed.pcrs, log, host, policy)?;
+    let logs = Logs {
+        event_log: &evidence.event_log,
+        firmware: log.as_ref(),
+        systemd: &systemd,
+    };
+    let held = pcrs::reference(appraiser, &parsed.pcrs, &logs, host, policy)?;
     Ok(Verified {
         csr,
         observed: Observed {

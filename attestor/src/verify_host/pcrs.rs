@@ -5,11 +5,12 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use holdfast_proof::event_log::{BootEvents, Replayed};
+use holdfast_proof::event_log::BootEvents;
 use holdfast_proof::ima;
 use holdfast_proof::tpm::{Digest, HashAlg, PcrIndex, PcrSelection, PcrValues, Quoted, pcr_digest};
 use holdfast_protocol::evidence::Check;
 
+use super::systemd_log::Logs;
 use super::{Appraiser, EvidencePolicy, Learning, Refusal, Unexplained, Update};
 use crate::reference::Boot;
 use crate::registry::{EventsKept, Host, ReferencePcrs};
@@ -83,7 +84,7 @@ pub(super) struct Held {
 pub(super) fn reference(
     appraiser: &mut Appraiser,
     supplied: &PcrValues,
-    (log, replayed): (&[u8], Option<&Replayed>),
+    logs: &Logs<'_>,
     host: &Host,
     policy: &EvidencePolicy,
 ) -> Result<Held, Refusal> {
@@ -92,10 +93,9 @@ pub(super) fn reference(
         let ahead = host.ahead.0.value(alg, index).filter(|_| updated);
         ahead.or_else(|| host.reference.0.value(alg, index))
     };
-    // Only a log whose events give the new value says what changed.
+    // Only logs whose events give the new value say what changed.
     let asks = |index: PcrIndex, value: &Digest| {
-        let given = replayed.and_then(|replayed| replayed.values.value(value.alg(), index));
-        policy.unexplained == Unexplained::Ask && given != Some(value)
+        policy.unexplained == Unexplained::Ask && !logs.give(index, value)
     };
     let mut learned = PcrValues::new();
     let mut blocked = String::new();
@@ -112,7 +112,7 @@ pub(super) fn reference(
         }
     }
     let proposed = |mut refusal: Refusal| {
-        refusal.proposal = Some(Box::new(boot(supplied, log)));
+        refusal.proposal = Some(Box::new(boot(supplied, logs)));
         refusal
     };
     if !blocked.is_empty() {
@@ -143,14 +143,14 @@ pub(super) fn reference(
     }
     let news = !learned.is_empty() || host.events == EventsKept::No;
     if updated {
-        let Boot { values, events } = boot(supplied, log);
+        let Boot { values, events } = boot(supplied, logs);
         return Ok(Held {
             learned: PcrValues::new(),
             events,
             update: Update::Seen(values),
         });
     }
-    let events = (news && !drifts).then(|| boot(supplied, log).events);
+    let events = (news && !drifts).then(|| boot(supplied, logs).events);
     Ok(Held {
         learned,
         events: events.flatten(),
@@ -165,8 +165,8 @@ fn is_updated(supplied: &PcrValues, ahead: &ReferencePcrs) -> bool {
     !ahead.0.is_empty() && ahead.iter().all(seen)
 }
 
-/// What the evidence proves of the boot. Its log was replayed before, so that it has events.
-fn boot(supplied: &PcrValues, log: &[u8]) -> Boot {
+/// What the evidence proves of the boot. Its logs were replayed before, so that it has events.
+fn boot(supplied: &PcrValues, logs: &Logs<'_>) -> Boot {
     let mut values = PcrValues::new();
     for (index, value) in steady(supplied) {
         // The supplied values are distinct.
@@ -177,10 +177,9 @@ fn boot(supplied: &PcrValues, log: &[u8]) -> Boot {
         .iter()
         .map(|(_, value)| value.alg())
         .find(|bank| *bank != HashAlg::Sha1);
-    let events = bank.and_then(|bank| BootEvents::of(log, bank, &pcrs).ok());
     Boot {
         values,
-        events: events.flatten(),
+        events: bank.and_then(|bank| logs.events(bank, &pcrs)),
     }
 }
 

@@ -19,6 +19,7 @@ use crate::host::Host;
 use crate::ima;
 use crate::node_key;
 use crate::registration::Registration;
+use crate::systemd_log;
 
 /// The most certificates that a chain or a bundle may have.
 const MAX_CERTIFICATES: usize = 16;
@@ -83,6 +84,15 @@ pub(crate) async fn attest(
         }
         (None, _) | (_, None) => None,
     };
+    let systemd_log = match host.systemd_log.clone().filter(|_| challenge.systemd_log) {
+        Some(file) => {
+            let quoted = evidence.pcr_values.clone();
+            let read = tokio::task::spawn_blocking(move || systemd_log::read(&file, &quoted));
+            let log = read.await.map_err(|_| AttestHostError::Stopping)?;
+            log.map_err(AttestHostError::SystemdLog)?
+        }
+        None => Vec::new(),
+    };
     let end = ima.as_ref().map_or(ImaEnd::Whole, |list| list.end);
 
     let answer = client
@@ -105,6 +115,7 @@ pub(crate) async fn attest(
             audit_counter_certified: Some(signed(&evidence.audit_counter)),
             event_log,
             ima: ima.map(Into::into),
+            systemd_log,
         })
         .await?
         .into_inner();

@@ -23,6 +23,9 @@ pub enum AttestHostError {
     /// Environment: the kernel's measurement list cannot be read.
     #[error("the kernel's measurement list cannot be read")]
     ImaList(#[source] std::io::Error),
+    /// Environment: systemd's log cannot be read.
+    #[error("systemd's log of what it measured cannot be read")]
+    SystemdLog(#[source] std::io::Error),
     /// Environment: the enrollment cannot be kept.
     #[error(transparent)]
     Registration(#[from] RegistrationError),

@@ -26,6 +26,8 @@ pub struct Host {
     pub event_log: Option<Arc<File>>,
     /// The kernel's measurement list, open for reading; `None` where there is none.
     pub ima_list: Option<Arc<File>>,
+    /// systemd's log of what it measured, open for reading; `None` where there is none.
+    pub systemd_log: Option<Arc<File>>,
     /// How often the quoted PCRs are looked at: one TPM command for every 8 of them.
     pub pcr_interval: Duration,
 }

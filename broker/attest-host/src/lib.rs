@@ -22,6 +22,7 @@ mod pin;
 mod registration;
 mod standing;
 pub mod state;
+mod systemd_log;
 mod task;
 mod url;
 mod wake;

@@ -26,6 +26,8 @@ pub struct Greeting {
     pub event_log: Option<OwnedFd>,
     /// The kernel's list of IMA measurements, for reading; it grows.
     pub ima_list: Option<OwnedFd>,
+    /// systemd's log of what it measured (systemd `docs/TPM2_PCR_MEASUREMENTS.md`), for reading; it grows.
+    pub systemd_log: Option<OwnedFd>,
 }
 
 /// Make one sealed session.

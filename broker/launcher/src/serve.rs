@@ -208,6 +208,7 @@ fn boot_records() -> Greeting {
     Greeting {
         event_log: open("/sys/kernel/security/tpm0/binary_bios_measurements"),
         ima_list: open("/sys/kernel/security/ima/binary_runtime_measurements"),
+        systemd_log: open("/run/log/systemd/tpm2-measure.log"),
     }
 }
 

@@ -19,8 +19,16 @@ const MAGIC: [u8; 4] = *b"HFL\x01";
 /// The bytes of a greeting, and its descriptors in order.
 pub(crate) fn encode_greeting(greeting: &Greeting) -> (Vec<u8>, Vec<BorrowedFd<'_>>) {
     let mut out = MAGIC.to_vec();
-    out.push(u8::from(greeting.event_log.is_some()) | u8::from(greeting.ima_list.is_some()) << 1);
-    let fds = greeting.event_log.iter().chain(&greeting.ima_list);
+    let Greeting {
+        event_log,
+        ima_list,
+        systemd_log,
+    } = greeting;
+    let present = u8::from(event_log.is_some())
+        | u8::from(ima_list.is_some()) << 1
+        | u8::from(systemd_log.is_some()) << 2;
+    out.push(present);
+    let fds = event_log.iter().chain(ima_list).chain(systemd_log);
     (out, fds.map(AsFd::as_fd).collect())
 }
 
@@ -41,8 +49,13 @@ pub(crate) fn decode_greeting(bytes: &[u8], fds: Vec<OwnedFd>) -> Option<Greetin
         } else {
             Some(fds.next()?)
         },
+        systemd_log: if present & 4 == 0 {
+            None
+        } else {
+            Some(fds.next()?)
+        },
     };
-    (present < 4 && fds.next().is_none()).then_some(greeting)
+    (present < 8 && fds.next().is_none()).then_some(greeting)
 }
 
 /// The bytes of a launch, and its descriptors in order; `None` if it is too large.

@@ -317,6 +317,7 @@ fn not_attested(error: &AttestHostError) -> Failure {
         AttestHostError::Tpm(_)
         | AttestHostError::EventLog(_)
         | AttestHostError::ImaList(_)
+        | AttestHostError::SystemdLog(_)
         | AttestHostError::Registration(_)
         | AttestHostError::NotRecorded(_)
         | AttestHostError::Overtaken(_)

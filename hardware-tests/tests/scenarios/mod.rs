@@ -7,6 +7,7 @@ mod attested;
 mod chips;
 mod cost;
 mod ek_trust;
+mod explained;
 mod federated;
 mod leases;
 mod main_job;

@@ -12,7 +12,8 @@ use tonic::Status;
 use crate::support::{Draft, Prover};
 
 /// What the firmware of a virtual machine wrote with Secure Boot on, and off.
-const SECURE: &[u8] = include_bytes!("../../../proof/testdata/event_log/ovmf-secure-boot.bin");
+pub(super) const SECURE: &[u8] =
+    include_bytes!("../../../proof/testdata/event_log/ovmf-secure-boot.bin");
 const INSECURE: &[u8] = include_bytes!("../../../proof/testdata/event_log/ovmf.bin");
 
 /// A host whose TPM has measured a log. Dropped in the order of the fields.
@@ -24,7 +25,7 @@ struct Trial {
 }
 
 /// Extends a TPM as the firmware did.
-fn measure(tpm: &Swtpm, log: &[u8]) {
+pub(super) fn measure(tpm: &Swtpm, log: &[u8]) {
     let events = EventLog::parse(log).unwrap().events();
     for event in events.map(Result::unwrap) {
         if let (Some(pcr), Some(digest)) = (event.pcr, event.digest(HashAlg::Sha256)) {
@@ -98,7 +99,7 @@ impl Trial {
     }
 }
 
-fn refused(answer: Result<NodeSvid, Status>, reason: &str) {
+pub(super) fn refused(answer: Result<NodeSvid, Status>, reason: &str) {
     let status = answer.unwrap_err();
     assert_eq!(status.message(), format!("evidence refused: {reason}"));
 }

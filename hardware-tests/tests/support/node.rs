@@ -35,6 +35,7 @@ impl Node {
             grade: Grade::Simulated,
             event_log: None,
             ima_list: None,
+            systemd_log: None,
             pcr_interval: Duration::from_millis(200),
         };
         let instance = Instance([1; 16]);

@@ -44,6 +44,7 @@ pub struct Draft {
     pub binding: ChannelBinding,
     pub selection: PcrSelection,
     pub event_log: Vec<u8>,
+    pub systemd_log: Vec<u8>,
 }
 
 impl Prover {
@@ -88,6 +89,7 @@ impl Prover {
             binding: connection.binding,
             selection,
             event_log: Vec::new(),
+            systemd_log: Vec::new(),
         };
         Ok(Visit { client, draft })
     }
@@ -130,6 +132,7 @@ impl Prover {
             audit_counter_certified: Some(signed(&made.audit_counter)),
             event_log: draft.event_log.clone(),
             ima: None,
+            systemd_log: draft.systemd_log.clone(),
         }
     }
 

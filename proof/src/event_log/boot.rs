@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::describe::{self, describe};
 use super::record::{EventLog, MalformedLog};
 use super::replay::{self, STARTUP_LOCALITY};
+use crate::systemd_log::Record;
 use crate::tpm::{Digest, HashAlg, PcrIndex};
 
 /// The most events that are kept of one PCR: firmware and loaders measure some dozens.
@@ -29,7 +30,7 @@ pub struct BootEvents {
 pub struct BootEvent {
     /// The PCR that it went into.
     pub pcr: PcrIndex,
-    /// What it says that it is: the number of its type, which no digest covers.
+    /// What it says that it is: the number of its type, or of systemd's kind; no digest covers it.
     pub kind: u32,
     /// What was measured.
     pub digest: Digest,
@@ -49,6 +50,15 @@ pub enum Words {
     Measured,
     /// The host's alone: what was measured is something else, such as the program that the path names.
     Claimed,
+}
+
+/// How many events each PCR has.
+type Counts = BTreeMap<PcrIndex, usize>;
+
+impl Words {
+    fn of(bound: bool) -> Self {
+        if bound { Self::Measured } else { Self::Claimed }
+    }
 }
 
 impl BootEvent {
@@ -72,13 +82,8 @@ impl BootEvents {
         if !log.banks().any(|has| has == bank) {
             return Ok(None);
         }
-        let mut boot = Self {
-            bank,
-            locality: 0,
-            events: Vec::new(),
-            cut: BTreeSet::new(),
-        };
-        let mut counts = BTreeMap::new();
+        let mut boot = Self::without_firmware(bank);
+        let mut counts = Counts::default();
         for event in log.events() {
             let event = event?;
             let Some(pcr) = event.pcr else {
@@ -93,27 +98,63 @@ impl BootEvents {
             let Some(digest) = digest.filter(|_| pcrs.contains(&pcr)) else {
                 continue;
             };
-            let count = counts.entry(pcr).or_insert(0_usize);
-            *count += 1;
-            if *count > MAX_EVENTS {
-                boot.cut.insert(pcr);
-                continue;
-            }
             let described = describe(&event);
-            boot.events.push(BootEvent {
+            let event = BootEvent {
                 pcr,
                 kind: event.kind.word(),
                 digest,
                 about: described.about,
                 content: described.content,
-                words: if event.is_bound(bank) {
-                    Words::Measured
-                } else {
-                    Words::Claimed
-                },
-            });
+                words: Words::of(event.is_bound(bank)),
+            };
+            boot.keep(event, &mut counts);
         }
         Ok(Some(boot))
+    }
+
+    /// A boot of whose firmware nothing is known, in a bank.
+    pub fn without_firmware(bank: HashAlg) -> Self {
+        Self {
+            bank,
+            locality: 0,
+            events: Vec::new(),
+            cut: BTreeSet::new(),
+        }
+    }
+
+    /// The same boot, and what systemd measured after it into some PCRs.
+    #[must_use]
+    pub fn then(mut self, records: &[Record], pcrs: &BTreeSet<PcrIndex>) -> Self {
+        let mut counts = Counts::default();
+        for event in &self.events {
+            *counts.entry(event.pcr).or_default() += 1;
+        }
+        for record in records {
+            let pcr = record.pcr().filter(|pcr| pcrs.contains(pcr));
+            let (Some(pcr), Some(digest)) = (pcr, record.digest(self.bank)) else {
+                continue;
+            };
+            let event = BootEvent {
+                pcr,
+                kind: record.kind.word(),
+                digest: digest.clone(),
+                about: describe::plain(record.about().chars()),
+                content: None,
+                words: Words::of(record.is_bound(self.bank)),
+            };
+            self.keep(event, &mut counts);
+        }
+        self
+    }
+
+    fn keep(&mut self, event: BootEvent, counts: &mut Counts) {
+        let count = counts.entry(event.pcr).or_default();
+        *count += 1;
+        if *count > MAX_EVENTS {
+            self.cut.insert(event.pcr);
+        } else {
+            self.events.push(event);
+        }
     }
 
     /// The bank of the digests.

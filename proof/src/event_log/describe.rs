@@ -63,7 +63,7 @@ pub(super) fn kind(word: u32) -> &'static str {
         0x8000_0008 | 0x8000_000a => "firmware",
         0x8000_0009 | 0x8000_000b => "firmware tables",
         0x8000_00e0 => "signer",
-        _ => "event",
+        word => crate::systemd_log::words(word).unwrap_or("event"),
     }
 }
 
@@ -132,7 +132,7 @@ fn utf16(data: &[u8]) -> String {
 }
 
 /// Only what every terminal prints as it is, and not the sign that we quote with.
-fn plain(characters: impl Iterator<Item = char>) -> String {
+pub(super) fn plain(characters: impl Iterator<Item = char>) -> String {
     characters
         .map(|character| match character {
             '`' => '\'',

@@ -31,6 +31,19 @@ impl Digest {
         Self { alg, bytes }
     }
 
+    /// The value of a PCR that had this one and measures another digest (TPM2_PCR_Extend, Part 1 §17.3; Part 3 §22.2).
+    #[must_use]
+    pub fn extended_by(&self, measured: &Self) -> Self {
+        let mut context = aws_lc_rs::digest::Context::new(self.alg.implementation());
+        context.update(self.as_bytes());
+        context.update(measured.as_bytes());
+        let bytes = Buffer::new(context.finish().as_ref()).unwrap_or_default();
+        Self {
+            alg: self.alg,
+            bytes,
+        }
+    }
+
     /// The algorithm.
     pub fn alg(&self) -> HashAlg {
         self.alg

@@ -233,6 +233,7 @@ impl Client {
             audit_counter_certified: Some(evidence.audit_counter_certified.into()),
             event_log: evidence.event_log,
             ima: evidence.ima.map(Into::into),
+            systemd_log: evidence.systemd_log,
         };
         Ok((key, message))
     }

@@ -11,6 +11,7 @@ mod freshness;
 mod ima;
 mod pcrs;
 mod rate;
+mod systemd_log;
 mod tampered;
 
 use holdfast_protocol::evidence::{Check, Evidence, Finding, PcrValue};
@@ -91,6 +92,7 @@ fn good_evidence_passes_every_check_once() {
             Check::PcrDigest,
             Check::EventLog,
             Check::SecureBoot,
+            Check::SystemdLog,
             Check::Csr,
             Check::NodeKey,
             Check::Clock,

@@ -9,6 +9,7 @@ mod keys;
 mod pcrs;
 mod shape;
 mod statements;
+mod systemd_log;
 mod time;
 
 use std::collections::BTreeSet;
@@ -72,7 +73,13 @@ fn stage(tamper: &Tamper) -> (Scene, Evidence) {
 
 #[test]
 fn each_is_refused_by_the_check_that_should() {
-    let tables = [shape::ROWS, keys::ROWS, pcrs::ROWS, time::ROWS];
+    let tables = [
+        shape::ROWS,
+        keys::ROWS,
+        pcrs::ROWS,
+        time::ROWS,
+        systemd_log::ROWS,
+    ];
     let rows: Vec<_> = tables.into_iter().flatten().collect();
     let names: BTreeSet<_> = rows.iter().map(|row| row.name).collect();
     assert_eq!(names.len(), rows.len(), "a row stands twice");
@@ -87,7 +94,10 @@ fn each_is_refused_by_the_check_that_should() {
 /// could write it so, or nothing is read from the difference.
 #[test]
 fn another_spelling_of_the_same_is_accepted() {
-    for row in [keys::SAME, pcrs::SAME].into_iter().flatten() {
+    for row in [keys::SAME, pcrs::SAME, systemd_log::SAME]
+        .into_iter()
+        .flatten()
+    {
         let (scene, evidence) = stage(&row.tamper);
         let (_, result) = scene.verify(&evidence);
         assert!(result.is_ok(), "{}: {result:?}", row.name);

@@ -266,6 +266,8 @@ fn dial(socket: &Path) -> (Sessions, holdfast_launch_agents::task::Watcher) {
         if let Ok((sessions, watcher, greeting)) = Sessions::connect(socket) {
             let log = Path::new("/sys/kernel/security/tpm0/binary_bios_measurements");
             assert_eq!(greeting.event_log.is_some(), log.exists());
+            let log = Path::new("/run/log/systemd/tpm2-measure.log");
+            assert_eq!(greeting.systemd_log.is_some(), log.exists());
             return (sessions, watcher);
         }
         std::thread::sleep(Duration::from_millis(10));

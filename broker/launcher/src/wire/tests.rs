@@ -120,15 +120,18 @@ fn a_launch_that_is_too_large_is_not_sent() {
 
 #[test]
 fn greetings_survive() {
-    for (event_log, ima_list) in [(false, false), (true, false), (false, true), (true, true)] {
+    for present in 0..8 {
+        let [event_log, ima_list, systemd_log] = [1, 2, 4].map(|bit| present & bit != 0);
         let greeting = Greeting {
             event_log: event_log.then(null),
             ima_list: ima_list.then(null),
+            systemd_log: systemd_log.then(null),
         };
         let (bytes, fds) = encode_greeting(&greeting);
         let got = decode_greeting(&bytes, nulls(fds.len())).unwrap();
         assert_eq!(got.event_log.is_some(), event_log);
         assert_eq!(got.ima_list.is_some(), ima_list);
+        assert_eq!(got.systemd_log.is_some(), systemd_log);
         assert!(decode_greeting(&bytes, nulls(fds.len() + 1)).is_none());
     }
     assert!(decode_greeting(b"HFL\x02\x00", vec![]).is_none());

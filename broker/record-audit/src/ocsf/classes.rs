@@ -50,6 +50,11 @@ impl Record {
                 activity(99, "Declare list"),
                 json!({ "ima_list": path }),
             ),
+            What::SystemdLogDeclared { path } => Self::log(
+                origin,
+                activity(99, "Declare list"),
+                json!({ "systemd_log": path }),
+            ),
             What::HostEnrolled { attestor, host } => Self::new(
                 Class::EntityManagement,
                 activity(6, "Enroll"),

@@ -28,6 +28,9 @@ pub(super) fn message(what: &What) -> String {
                 cut(path)
             )
         }
+        What::SystemdLogDeclared { path } => {
+            format!("systemd's log is read from {}, by configuration", cut(path))
+        }
         What::HostEnrolled { attestor, host } => {
             format!("enrolled with {} as host {host}", cut(attestor))
         }

@@ -128,6 +128,12 @@ snapshot!(
     }
 );
 snapshot!(
+    systemd_log_declared,
+    What::SystemdLogDeclared {
+        path: "/run/tpm2-measure.log".to_owned()
+    }
+);
+snapshot!(
     host_enrolled,
     What::HostEnrolled {
         attestor: "https://attestor.example.org:8443".into(),

@@ -21,6 +21,7 @@ fn wire(evidence: Evidence) -> Vec<u8> {
         audit_counter_certified: Some(evidence.audit_counter_certified.into()),
         event_log: evidence.event_log,
         ima: None,
+        systemd_log: evidence.systemd_log,
     }
     .encode_to_vec()
 }
