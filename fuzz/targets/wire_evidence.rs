@@ -38,6 +38,7 @@ fn back(host_id: String, evidence: Evidence) -> attestor::Evidence {
         audit_counter_certified,
         event_log,
         ima,
+        banks,
     } = evidence;
     attestor::Evidence {
         host_id,
@@ -50,5 +51,6 @@ fn back(host_id: String, evidence: Evidence) -> attestor::Evidence {
         audit_counter_certified: Some(audit_counter_certified.into()),
         event_log,
         ima: ima.map(Into::into),
+        banks: banks.map(Into::into),
     }
 }
