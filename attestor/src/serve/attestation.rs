@@ -28,7 +28,7 @@ use crate::registry::{
 };
 use crate::rfc3339;
 use crate::store::{Acceptance, Store};
-use crate::verify_host::{Expectation, Refusal, Verified, ima_wanted, verify};
+use crate::verify_host::{Expectation, Refusal, Required, Verified, ima_wanted, verify};
 
 /// How long a host has to answer: a slow TPM takes seconds, a person is not involved.
 const NONCE_TTL: Duration = Duration::from_secs(120);
@@ -53,13 +53,10 @@ impl<S: Store> Service for Attestation<S> {
             .issue_nonce(&nonce, host.id, now, now + NONCE_TTL)
             .await
             .map_err(failed)?;
-        let required = self
-            .0
-            .settings
-            .policies
-            .rest
-            .evidence
+        let policy = &self.0.settings.policies.rest.evidence;
+        let required = policy
             .required
+            .unproven()
             .banks()
             .map(|(bank, indices)| PcrBank {
                 algorithm: u32::from(bank.id()),
@@ -69,7 +66,13 @@ impl<S: Store> Service for Attestation<S> {
         Ok(Response::new(AttestationChallenge {
             nonce: nonce.as_bytes().to_vec(),
             required,
-            ima: ima_wanted(&self.0.settings.policies.rest.evidence, host.ima.as_ref()),
+            ima: ima_wanted(policy, host.ima.as_ref()),
+            in_active_banks: match &policy.required {
+                Required::Active(indices) => {
+                    indices.iter().map(|index| u32::from(index.get())).collect()
+                }
+                Required::Banks(_) => Vec::new(),
+            },
         }))
     }
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use holdfast_proof::evidence::{ChannelBinding, Nonce, evidence_binding};
-use holdfast_proof::tpm::{PcrSelection, PcrValues, Public};
+use holdfast_proof::tpm::{ActiveBanks, PcrValues, Public};
 use holdfast_protocol::Timestamp;
-use holdfast_protocol::evidence::{Appraisal, Evidence, ImaList, PcrValue};
+use holdfast_protocol::evidence::{Appraisal, Evidence, ImaList, PcrValue, ProvenBanks};
 use holdfast_protocol::grade::Grade;
 use holdfast_protocol::id::HostId;
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData};
@@ -16,8 +16,8 @@ use crate::registry::{
     Standing,
 };
 use crate::verify_host::{
-    EventLogPolicy, EvidencePolicy, Expectation, ImaPolicy, Learning, Refusal, SecureBootPolicy,
-    Unexplained, Verified, verify,
+    EventLogPolicy, EvidencePolicy, Expectation, ImaPolicy, Learning, Refusal, Required,
+    SecureBootPolicy, Unexplained, UnquotedBanks, Verified, verify,
 };
 
 /// An enrolled host, and what its evidence is judged by.
@@ -42,6 +42,7 @@ pub(crate) struct Parts {
     pub(crate) audit_counter_certified: Statement,
     pub(crate) event_log: Vec<u8>,
     pub(crate) ima: Option<ImaList>,
+    pub(crate) banks: Option<(Vec<u8>, Statement)>,
 }
 
 impl Scene {
@@ -111,9 +112,13 @@ impl Scene {
         let event_log = firmware::event_log();
         let extra = evidence_binding(nonce, channel, &csr, &event_log);
         let extra = extra.as_bytes();
+        let required = match &policy.required {
+            Required::Active(indices) => ActiveBanks::parse(&tpm.banks).unwrap().selection(indices),
+            Required::Banks(selection) => selection.clone(),
+        };
         Parts {
             nonce: nonce.as_bytes().to_vec(),
-            quote: tpm.quote(&policy.required, extra),
+            quote: tpm.quote(&required, extra),
             pcrs: supplied(&tpm.pcrs),
             node_key: node_key.as_bytes().to_vec(),
             node_key_certified: tpm.certify(node_key, extra),
@@ -121,6 +126,7 @@ impl Scene {
             audit_counter_certified: tpm.certify_counter(extra),
             event_log,
             ima: None,
+            banks: Some((tpm.banks.clone(), tpm.audit_banks(&tpm.banks, extra))),
         }
     }
 
@@ -141,6 +147,10 @@ impl Scene {
             audit_counter_certified: tpm.sign(&parts.audit_counter_certified),
             event_log: parts.event_log,
             ima: parts.ima,
+            banks: parts.banks.map(|(banks, audited)| ProvenBanks {
+                banks,
+                audited: tpm.sign(&audited),
+            }),
         }
     }
 
@@ -158,9 +168,9 @@ impl Scene {
 
 /// The default policy.
 pub(crate) fn policy() -> EvidencePolicy {
-    let indices = [0, 2, 4, 7, 9, 11].map(pcr);
     EvidencePolicy {
-        required: PcrSelection::of(holdfast_proof::tpm::HashAlg::Sha256, indices),
+        required: Required::Active([0, 2, 4, 7, 9, 11].map(pcr).into()),
+        unquoted_banks: UnquotedBanks::Refuse,
         blocking: BTreeSet::from([pcr(7)]),
         learning: Learning::FirstBoot,
         unexplained: Unexplained::Note,

@@ -3,7 +3,7 @@
 //! Only a log whose replay was quoted is asked anything. It is compared for the PCRs 0 to 7 alone: boot loaders, kernels
 //! and systemd go on with the others after the firmware, and keep no part of this log.
 
-use std::fmt::Write;
+use std::collections::BTreeSet;
 
 use holdfast_proof::event_log::{self, Replayed, SecureBoot};
 use holdfast_proof::tpm::PcrValues;
@@ -35,17 +35,13 @@ pub(super) fn replay(
         Ok(replayed) => replayed,
         Err(malformed) => return Err(appraiser.refused(Check::EventLog, malformed)),
     };
-    let mut given = String::new();
+    let mut given = BTreeSet::new();
     let firmware = quoted
         .iter()
         .filter(|(index, _)| index.get() <= LAST_OF_FIRMWARE);
     for (index, value) in firmware {
         match replayed.values.value(value.alg(), index) {
-            Some(replayed) if replayed == value => {
-                let separator = if given.is_empty() { "" } else { "," };
-                // Writing to a string does not fail.
-                let _ = write!(given, "{separator}{}", index.get());
-            }
+            Some(replayed) if replayed == value => _ = given.insert(index.get()),
             Some(_) => {
                 return Err(appraiser.refused(
                     Check::EventLog,
@@ -60,11 +56,17 @@ pub(super) fn replay(
             None => {
                 return Err(appraiser.refused(
                     Check::EventLog,
-                    format!("it has no digests of the quoted bank {:?}", value.alg()),
+                    format!(
+                        "it has no digests of the quoted bank {:?}: nothing says what was measured there; turn the bank \
+                         off in the firmware's setup",
+                        value.alg()
+                    ),
                 ));
             }
         }
     }
+    let given: Vec<String> = given.iter().map(u8::to_string).collect();
+    let given = given.join(",");
     appraiser.passed(
         Check::EventLog,
         format!(

@@ -21,6 +21,7 @@ fn wire(evidence: Evidence) -> Vec<u8> {
         audit_counter_certified: Some(evidence.audit_counter_certified.into()),
         event_log: evidence.event_log,
         ima: None,
+        banks: evidence.banks.map(Into::into),
     }
     .encode_to_vec()
 }
