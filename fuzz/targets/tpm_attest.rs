@@ -1,7 +1,7 @@
 //! TPMS_ATTEST: what a host claims that its TPM attested. Read, then written again from what was read.
 #![no_main]
 
-use holdfast_proof::tpm::{Attest, Attested, Safe, Writer};
+use holdfast_proof::tpm::{Attest, Attested, Exclusive, Safe, Writer};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -29,6 +29,7 @@ fn write(attest: &Attest) -> Vec<u8> {
         .u32(0xff54_4347)
         .u16(match attest.attested() {
             Attested::NvCertify(_) => 0x8014,
+            Attested::SessionAudit(_) => 0x8016,
             Attested::Certify(_) => 0x8017,
             Attested::Quote(_) => 0x8018,
         })
@@ -54,6 +55,12 @@ fn write(attest: &Attest) -> Vec<u8> {
             .bytes(&certified.index_name.to_sized())
             .u16(certified.offset)
             .sized(&certified.contents),
+        Attested::SessionAudit(audited) => writer
+            .u8(match audited.exclusive {
+                Exclusive::No => 0,
+                Exclusive::Yes => 1,
+            })
+            .sized(&audited.session_digest),
     };
     writer.finish()
 }

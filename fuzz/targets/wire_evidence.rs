@@ -40,6 +40,7 @@ fn back(host_id: String, evidence: Evidence) -> attestor::Evidence {
         event_log,
         ima,
         systemd_log,
+        banks,
     } = evidence;
     attestor::Evidence {
         host_id,
@@ -53,5 +54,6 @@ fn back(host_id: String, evidence: Evidence) -> attestor::Evidence {
         event_log,
         ima: ima.map(Into::into),
         systemd_log,
+        banks: banks.map(Into::into),
     }
 }

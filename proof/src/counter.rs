@@ -146,7 +146,9 @@ impl CounterAnchor {
             .map_err(Flaw::NotByTheAk)?;
         let certified = match attest.attested() {
             Attested::NvCertify(certified) => certified,
-            Attested::Quote(_) | Attested::Certify(_) => return Err(Flaw::NotACounter),
+            Attested::Quote(_) | Attested::Certify(_) | Attested::SessionAudit(_) => {
+                return Err(Flaw::NotACounter);
+            }
         };
         if certified.index_name != self.counter {
             return Err(Flaw::OtherIndex);

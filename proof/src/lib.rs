@@ -5,6 +5,7 @@
 //! stands: [`credential`] draws randomness for a challenge.)
 #![forbid(unsafe_code)]
 
+pub mod audit;
 pub mod counter;
 pub mod credential;
 pub mod ek_certificate;

@@ -39,6 +39,17 @@ pub struct Evidence {
     pub ima: Option<ImaList>,
     /// systemd's log of what it measured, read after the quote; empty where there is none.
     pub systemd_log: Vec<u8>,
+    /// Which PCR banks the TPM keeps; absent where that is not proven.
+    pub banks: Option<ProvenBanks>,
+}
+
+/// The TPM's own word on which PCR banks it keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProvenBanks {
+    /// `TPML_PCR_SELECTION` as TPM2_GetCapability(TPM_CAP_PCRS) answered it in an audit session.
+    pub banks: Vec<u8>,
+    /// The session's digest, by the AK (TPM2_GetSessionAuditDigest).
+    pub audited: Signed,
 }
 
 /// A part of the kernel's measurement list, read after the quote.
@@ -88,10 +99,14 @@ pub enum Check {
     AttestType,
     /// The extraData binds nonce, TLS channel, CSR and event log.
     Binding,
+    /// The TPM proves which PCR banks it keeps, and none is left out that has to be quoted.
+    PcrBanks,
     /// The signed PCR selection equals the required set and the supplied values.
     PcrSelection,
     /// The PCR digest recomputes from the supplied values.
     PcrDigest,
+    /// No quoted bank was left blank by a firmware that measured into another.
+    BlankBank,
     /// The firmware's event log gives the quoted PCRs that are the firmware's, but for a separator that systemd adds.
     EventLog,
     /// Secure Boot was on, where policy wants that.
@@ -129,8 +144,10 @@ impl fmt::Display for Check {
             Self::Signature => "signature",
             Self::AttestType => "attest-type",
             Self::Binding => "binding",
+            Self::PcrBanks => "pcr-banks",
             Self::PcrSelection => "pcr-selection",
             Self::PcrDigest => "pcr-digest",
+            Self::BlankBank => "blank-bank",
             Self::EventLog => "event-log",
             Self::SecureBoot => "secure-boot",
             Self::SystemdLog => "systemd-log",

@@ -104,6 +104,7 @@ impl TryFrom<attestor::Evidence> for evidence::Evidence {
             event_log,
             ima,
             systemd_log,
+            banks,
         } = message;
         if pcrs.len() > MAX_PCRS {
             return Err(WireError::TooLarge {
@@ -126,7 +127,30 @@ impl TryFrom<attestor::Evidence> for evidence::Evidence {
             event_log: bounded("event_log", event_log, MAX_EVENT_LOG)?,
             ima: ima.map(evidence::ImaList::try_from).transpose()?,
             systemd_log: bounded("systemd_log", systemd_log, MAX_SYSTEMD_LOG)?,
+            banks: banks.map(evidence::ProvenBanks::try_from).transpose()?,
         })
+    }
+}
+
+impl TryFrom<attestor::ProvenBanks> for evidence::ProvenBanks {
+    type Error = WireError;
+
+    fn try_from(message: attestor::ProvenBanks) -> Result<Self, WireError> {
+        let attestor::ProvenBanks { banks, audited } = message;
+        Ok(Self {
+            banks: bounded("banks.banks", banks, MAX_STRUCTURE)?,
+            audited: signed("banks.audited", audited)?,
+        })
+    }
+}
+
+impl From<evidence::ProvenBanks> for attestor::ProvenBanks {
+    fn from(proven: evidence::ProvenBanks) -> Self {
+        let evidence::ProvenBanks { banks, audited } = proven;
+        Self {
+            banks,
+            audited: Some(audited.into()),
+        }
     }
 }
 

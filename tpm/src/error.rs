@@ -183,6 +183,8 @@ impl ResponseCode {
     pub const REFERENCE_H0: Self = Self(0x910);
     /// TPM_RC_LOCKOUT.
     pub const LOCKOUT: Self = Self(0x921);
+    /// TPM_RC_COMMAND_CODE: it does not have this command.
+    pub const COMMAND_CODE: Self = Self(0x143);
     /// TPM_RC_NV_DEFINED: there is an index already.
     pub const NV_DEFINED: Self = Self(0x14c);
     /// TPM_RC_NV_UNINITIALIZED.

@@ -10,6 +10,7 @@
 //! `TSS2_LOG=all+none` is in the environment.
 
 mod approver;
+mod banks;
 mod config;
 mod counter;
 mod endorsement;
@@ -30,13 +31,14 @@ mod templates;
 mod vault;
 
 pub use approver::ApproverState;
+pub use banks::ProvenBanks;
 pub use config::{
     AttestationKey, AuthValue, EndorsementKey, Hierarchy, HierarchyAuths, SwtpmAddress, TpmConfig,
     Transport,
 };
 pub use endorsement::EkInfo;
 pub use error::{Command, ResponseCode, TpmError};
-pub use evidence::{Attestation, Evidence};
+pub use evidence::{Attestation, Evidence, QuotedPcrs};
 pub use key::LoadedKey;
 pub use lease::{LeaseKey, LeaseTerms, SealedLease};
 pub use owner::{Tpm, TpmOwner};

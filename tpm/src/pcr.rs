@@ -28,20 +28,26 @@ impl Tpm {
         .await
     }
 
-    /// Extends a PCR with a digest, in that digest's bank. 1 command. What is sealed to this PCR does not open afterwards.
+    /// Extends a PCR with digests, each in its bank; with none in the others. 1 command. What is sealed to this PCR does not
+    /// open afterwards.
     ///
     /// # Errors
     /// As the TPM refuses.
-    pub async fn extend_pcr(&self, index: PcrIndex, digest: Digest) -> Result<(), TpmError> {
+    pub async fn extend_pcr(
+        &self,
+        index: PcrIndex,
+        digests: impl IntoIterator<Item = Digest>,
+    ) -> Result<(), TpmError> {
+        let digests: Vec<Digest> = digests.into_iter().collect();
         self.run(Priority::Background, move |engine| {
             const COMMAND: &str = "TPM2_PCR_Extend";
             let handle = PcrHandle::try_from(u32::from(index.get())).at(COMMAND)?;
-            let bank = HashingAlgorithm::try_from(digest.alg().id()).at(COMMAND)?;
             let mut values = DigestValues::new();
-            values.set(
-                bank,
-                EsapiDigest::from_bytes(digest.as_bytes()).at(COMMAND)?,
-            );
+            for digest in digests {
+                let bank = HashingAlgorithm::try_from(digest.alg().id()).at(COMMAND)?;
+                let digest = EsapiDigest::from_bytes(digest.as_bytes()).at(COMMAND)?;
+                values.set(bank, digest);
+            }
             engine
                 .plain(1, |context| context.pcr_extend(handle, values))
                 .at(COMMAND)

@@ -18,7 +18,7 @@ const TRANSIENT: u32 = 0x8000_0000;
 /// Asks for loaded sessions of every kind (Part 2, §7.2, `TPM_HT_LOADED_SESSION`).
 const LOADED_SESSION: u32 = 0x0200_0000;
 
-const OTHER_ANSWER: TpmError = TpmError::Unsupported {
+pub(crate) const OTHER_ANSWER: TpmError = TpmError::Unsupported {
     what: "it answers TPM2_GetCapability with something else",
 };
 

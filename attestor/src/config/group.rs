@@ -53,7 +53,7 @@ impl Preset {
             }
             Self::Edge => {
                 policy.learning = Learning::Propose;
-                policy.blocking = policy.required.iter().map(|(_, index)| index).collect();
+                policy.blocking = policy.required.indices();
             }
         }
     }

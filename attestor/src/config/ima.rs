@@ -6,12 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use holdfast_proof::ima::{self, PathPattern};
-use holdfast_proof::tpm::PcrSelection;
 use serde::Deserialize;
 
 use super::ConfigError;
 use super::load::files;
-use crate::verify_host::ImaPolicy;
+use crate::verify_host::{ImaPolicy, Required};
 
 /// What kernels may have measured.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -97,12 +96,9 @@ pub(super) fn policy(config: &ImaConfig) -> Result<ImaPolicy, ConfigError> {
 }
 
 /// The PCRs of a quote: PCR 10 of each bank as well, where lists are asked for.
-pub(super) fn required(required: &PcrSelection, ima: &ImaPolicy) -> PcrSelection {
+pub(super) fn required(required: &Required, ima: &ImaPolicy) -> Required {
     if *ima == ImaPolicy::Off {
         return required.clone();
     }
-    let banks: Vec<_> = required.banks().map(|(bank, _)| bank).collect();
-    banks
-        .into_iter()
-        .fold(required.clone(), |all, bank| all.with(bank, ima::pcr()))
+    required.and(ima::pcr())
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use holdfast_proof::ek_certificate::{Certificate, EkCertificateError, Revocation, RevocationList};
 use holdfast_proof::ima::{InvalidKey, InvalidLine};
+use holdfast_proof::tpm::HashAlg;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use zeroize::Zeroizing;
@@ -18,6 +19,7 @@ use super::{Config, CrlMode, EnrollmentConfig, group};
 use crate::ek_roots::Filed;
 use crate::enroll_host::EnrollmentPolicy;
 use crate::store::sql::{InvalidPostgresUrl, PostgresUrl};
+use crate::verify_host::Required;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -144,13 +146,15 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
         .bundle_endpoint
         .shown()
         .map_err(|problem| value("bundle-endpoint", problem))?;
-    let required: std::collections::BTreeSet<_> = config
-        .policy
-        .required_pcrs
-        .0
-        .iter()
-        .map(|(_, index)| index)
-        .collect();
+    let required = config.policy.required_pcrs.0.indices();
+    if let Required::Banks(selection) = &config.policy.required_pcrs.0
+        && selection.banks().all(|(bank, _)| bank == HashAlg::Sha1)
+    {
+        return Err(value(
+            "policy.required-pcrs",
+            "names the SHA-1 bank alone, whose collisions can be made",
+        ));
+    }
     if required
         .iter()
         .any(|index| Some(*index) == holdfast_proof::ima::pcr())

@@ -30,7 +30,8 @@ use crate::mirror_audit::Limits;
 use crate::registry::EkFingerprint;
 use crate::store::sql::Home;
 use crate::verify_host::{
-    EventLogPolicy, EvidencePolicy, Learning, SecureBootPolicy, SystemdLogPolicy, Unexplained,
+    EventLogPolicy, EvidencePolicy, Learning, Required, SecureBootPolicy, SystemdLogPolicy, Unexplained,
+    UnquotedBanks,
 };
 pub use bundle::{BundleEndpointConfig, Shown};
 pub use group::{GroupConfig, Preset};
@@ -137,6 +138,9 @@ pub struct SvidConfig {
 pub struct PolicyConfig {
     /// The PCRs that a quote has to cover.
     pub required_pcrs: RequiredPcrs,
+    /// What becomes of a host that does not prove that all its active banks are quoted; where nothing is said, it depends on
+    /// whether all have to be.
+    pub unquoted_banks: Option<UnquotedBanks>,
     /// Those whose change is a refusal.
     pub block: BlockingPcrs,
     /// What becomes of values that have no reference.
@@ -282,6 +286,10 @@ impl Config {
         let required = &self.policy.required_pcrs.0;
         Ok(EvidencePolicy {
             required: ima::required(required, &ima),
+            unquoted_banks: self.policy.unquoted_banks.unwrap_or(match required {
+                Required::Active(_) => UnquotedBanks::Refuse,
+                Required::Banks(_) => UnquotedBanks::Note,
+            }),
             event_log: self.policy.event_log,
             secure_boot: self.policy.secure_boot,
             systemd_log: self.policy.systemd_log,

@@ -1,16 +1,18 @@
 //! The reference states the defaults, and mistakes are named so that they can be mended.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::collections::BTreeSet;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use holdfast_proof::ek_certificate::Revocation;
+use holdfast_proof::tpm::{HashAlg, PcrIndex, PcrSelection};
 
 use super::load::parse;
 use super::{Config, ConfigError, REFERENCE};
 use crate::verify_host::{
-    EventLogPolicy, Learning, SecureBootPolicy, SystemdLogPolicy, Unexplained,
+    EventLogPolicy, Learning, Required, SecureBootPolicy, SystemdLogPolicy, Unexplained, UnquotedBanks,
 };
 
 fn load(text: &str) -> Result<Config, ConfigError> {
@@ -53,7 +55,7 @@ fn mistakes_are_named_with_line_and_key() {
       |
     3 | required_pcrs = ""
       | ^^^^^^^^^^^^^
-    unknown field `required_pcrs`, expected one of `required-pcrs`, `block`, `learn`, `unexplained`, `refused-firmware`, `event-log`, `secure-boot`, `systemd-log`, `ima`
+    unknown field `required_pcrs`, expected one of `required-pcrs`, `unquoted-banks`, `block`, `learn`, `unexplained`, `refused-firmware`, `event-log`, `secure-boot`, `systemd-log`, `ima`
     "#);
     insta::assert_snapshot!(complaint("trust-domain = \"a\"\n[policy]\nrequired-pcrs = \"sha256:24\""), @r#"
     `/etc/holdfast/attestor.toml` is not a configuration of holdfast-attestor:
@@ -61,7 +63,7 @@ fn mistakes_are_named_with_line_and_key() {
       |
     3 | required-pcrs = "sha256:24"
       |                 ^^^^^^^^^^^
-    `sha256:24` is not a selection of PCRs such as `sha256:0,2,4,7` or `sha1:0+sha256:7`
+    `sha256:24` is not a selection of PCRs such as `active:0,2,4,7`, `sha256:0,2,4,7` or `sha1:0+sha256:7`
     "#);
     insta::assert_snapshot!(complaint("trust-domain = \"a\"\n[svid]\nx509-ttl = \"an hour\""), @r#"
     `/etc/holdfast/attestor.toml` is not a configuration of holdfast-attestor:
@@ -180,11 +182,8 @@ fn measurement_policy_is_read_at_the_start_and_its_mistakes_are_named() {
     };
     let required = |mode: &str| {
         let policy = config(mode).unwrap();
-        policy
-            .required
-            .iter()
-            .map(|(_, index)| index.get())
-            .collect::<Vec<_>>()
+        let indices = policy.required.indices();
+        indices.iter().map(|index| index.get()).collect::<Vec<_>>()
     };
     // Nothing that is off is opened.
     assert_eq!(required("off"), [0, 2, 4, 7, 9, 11]);
@@ -209,6 +208,10 @@ fn measurement_policy_is_read_at_the_start_and_its_mistakes_are_named() {
     assert!(matches!(config("enforce"), Err(ConfigError::ImaKey { .. })));
 
     let with = |text: &str| complaint(&format!("trust-domain = \"a\"\n{text}"));
+    assert_eq!(
+        with("[policy]\nrequired-pcrs = \"active:7,10\""),
+        with("[policy]\nrequired-pcrs = \"sha256:7,10\"")
+    );
     insta::assert_snapshot!(with("[policy]\nrequired-pcrs = \"sha256:7,10\""), @"`/etc/holdfast/attestor.toml`: `policy.required-pcrs` names PCR 10, which has no fixed value: `policy.ima` asks for it");
 }
 
@@ -301,4 +304,58 @@ fn the_passphrase_is_in_a_file_of_its_owner_alone() {
     write(b"correct horse battery staple\n", 0o400);
     load(&text).unwrap().key_folder().unwrap();
     assert!(!format!("{:?}", load(&text).unwrap().key_folder()).contains("horse"));
+}
+
+#[test]
+fn the_banks_are_all_active_ones_or_those_that_are_named() {
+    let policy = |keys: &str| {
+        let text = format!("trust-domain = \"a\"\n[policy]\n{keys}\n");
+        load(&text).unwrap().evidence_policy().unwrap()
+    };
+    let indices = |numbers: &[u8]| -> BTreeSet<PcrIndex> {
+        let found = numbers.iter().map(|number| PcrIndex::new(*number).unwrap());
+        found.collect()
+    };
+    let default = policy("");
+    let usual = indices(&[0, 2, 4, 7, 9, 11]);
+    assert_eq!(default.required, Required::Active(usual));
+    assert_eq!(default.unquoted_banks, UnquotedBanks::Refuse);
+    let lenient = policy("required-pcrs = \"active:0, 7\"\nunquoted-banks = \"note\"");
+    assert_eq!(lenient.required, Required::Active(indices(&[0, 7])));
+    assert_eq!(lenient.unquoted_banks, UnquotedBanks::Note);
+    let named = policy("required-pcrs = \"sha384:0,7+sha1:7\"");
+    let selection = PcrSelection::of(HashAlg::Sha384, indices(&[0, 7]));
+    let selection = selection.with(HashAlg::Sha1, indices(&[7]));
+    assert_eq!(named.required, Required::Banks(selection));
+    assert_eq!(named.unquoted_banks, UnquotedBanks::Note);
+    let strict = policy("required-pcrs = \"sha256:7\"\nunquoted-banks = \"refuse\"");
+    assert_eq!(strict.unquoted_banks, UnquotedBanks::Refuse);
+    assert_ne!(
+        strict.digest(),
+        policy("required-pcrs = \"sha256:7\"").digest()
+    );
+    assert_ne!(
+        default.digest(),
+        policy("unquoted-banks = \"note\"").digest()
+    );
+
+    let with = |text: &str| {
+        complaint(&format!(
+            "trust-domain = \"a\"\n[policy]\nrequired-pcrs = \"{text}\""
+        ))
+    };
+    assert!(with("sha1:0,7").contains("names the SHA-1 bank alone"));
+    for wrong in [
+        "active:",
+        "active:24",
+        "active:0+sha256:7",
+        "active",
+        "all:0",
+        "sha256:0+active:7",
+    ] {
+        assert!(
+            with(wrong).contains("is not a selection of PCRs"),
+            "{wrong}"
+        );
+    }
 }

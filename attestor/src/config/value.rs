@@ -10,6 +10,7 @@ use holdfast_proof::tpm::{HashAlg, PcrIndex, PcrSelection};
 use serde::Deserialize;
 
 use crate::enroll_host::Simulated;
+use crate::verify_host::Required;
 
 /// A value of the configuration is not what it should be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,7 +19,9 @@ pub enum InvalidValue {
     #[error("`{0}` is not a duration such as `15m`, `1h` or `1h 30m`")]
     Duration(String),
     /// Not a PCR selection.
-    #[error("`{0}` is not a selection of PCRs such as `sha256:0,2,4,7` or `sha1:0+sha256:7`")]
+    #[error(
+        "`{0}` is not a selection of PCRs such as `active:0,2,4,7`, `sha256:0,2,4,7` or `sha1:0+sha256:7`"
+    )]
     Pcrs(String),
     /// Not a firmware version.
     #[error("`{0}` is not a firmware version such as `0x0007000200030004`")]
@@ -67,12 +70,12 @@ impl TryFrom<String> for Ttl {
 /// The PCRs that a quote has to cover.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct RequiredPcrs(pub PcrSelection);
+pub struct RequiredPcrs(pub Required);
 
 impl Default for RequiredPcrs {
     fn default() -> Self {
         let indices = [0, 2, 4, 7, 9, 11].into_iter().filter_map(PcrIndex::new);
-        Self(PcrSelection::of(HashAlg::Sha256, indices))
+        Self(Required::Active(indices.collect()))
     }
 }
 
@@ -81,6 +84,14 @@ impl TryFrom<String> for RequiredPcrs {
 
     fn try_from(text: String) -> Result<Self, InvalidValue> {
         let refused = || InvalidValue::Pcrs(excerpt(&text));
+        let numbers = |indices: &str| -> Result<BTreeSet<PcrIndex>, InvalidValue> {
+            let index = |number: &str| number.trim().parse().ok().and_then(PcrIndex::new);
+            let found: Option<_> = indices.split(',').map(index).collect();
+            found.ok_or_else(refused)
+        };
+        if let Some(indices) = text.strip_prefix("active:") {
+            return Ok(Self(Required::Active(numbers(indices)?)));
+        }
         let mut selection = PcrSelection::none();
         for part in text.split('+') {
             let (bank, indices) = part.split_once(':').ok_or_else(refused)?;
@@ -94,14 +105,9 @@ impl TryFrom<String> for RequiredPcrs {
             if selection.banks().any(|(taken, _)| taken == bank) {
                 return Err(refused());
             }
-            let indices: BTreeSet<PcrIndex> = indices
-                .split(',')
-                .map(|index| index.trim().parse().ok().and_then(PcrIndex::new))
-                .collect::<Option<_>>()
-                .ok_or_else(refused)?;
-            selection = selection.with(bank, indices);
+            selection = selection.with(bank, numbers(indices)?);
         }
-        Ok(Self(selection))
+        Ok(Self(Required::Banks(selection)))
     }
 }
 

@@ -120,7 +120,7 @@ fn checkpoint_key(bytes: &[u8], attest: &Attest) -> Result<Public, JoinRefused> 
                 key.name()
             )));
         }
-        Attested::Quote(_) | Attested::NvCertify(_) => {
+        Attested::Quote(_) | Attested::NvCertify(_) | Attested::SessionAudit(_) => {
             return Err(refused("what is signed is not a certification".to_owned()));
         }
     }

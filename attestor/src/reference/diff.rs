@@ -56,12 +56,14 @@ pub fn diff(from: &Boot, to: &Boot) -> Vec<PcrDiff> {
         .iter()
         .flat_map(|values| values.iter().map(|(index, _)| index))
         .collect();
+    // A bank that only one of them has says nothing of a change, where they have another in common.
     let differs = |index: &PcrIndex| {
-        let of = |values: &PcrValues| -> Vec<Digest> {
-            let found = values.iter().filter(|(found, _)| found == index);
-            found.map(|(_, value)| value.clone()).collect()
-        };
-        of(&from.values) != of(&to.values)
+        let of_index = |(found, _): &(PcrIndex, &Digest)| found == index;
+        let before = from.values.iter().filter(of_index);
+        let mut both = before
+            .filter_map(|(_, before)| Some((before, to.values.value(before.alg(), *index)?)))
+            .peekable();
+        both.peek().is_none() || both.any(|(before, after)| before != after)
     };
     indices
         .into_iter()
@@ -103,7 +105,8 @@ fn of_pcr(from: &Boot, to: &Boot, pcr: PcrIndex) -> PcrDiff {
     }
 }
 
-/// The bank to speak of: that of the events, where the PCR was quoted in it.
+/// The bank to speak of: that of the events, where the PCR was quoted in it; else one that both boots have and that changed,
+/// SHA-1 last.
 fn bank_of(pcr: PcrIndex, events: Option<HashAlg>, values: [&PcrValues; 2]) -> Option<HashAlg> {
     let quoted: Vec<HashAlg> = values
         .into_iter()
@@ -111,7 +114,12 @@ fn bank_of(pcr: PcrIndex, events: Option<HashAlg>, values: [&PcrValues; 2]) -> O
         .filter(|(index, _)| *index == pcr)
         .map(|(_, value)| value.alg())
         .collect();
-    let first = quoted.first().copied();
+    let [to, from] = values;
+    let first = quoted.iter().copied().min_by_key(|bank| {
+        let (before, after) = (from.value(*bank, pcr), to.value(*bank, pcr));
+        let single = before.is_none() || after.is_none();
+        (single, before == after, *bank == HashAlg::Sha1)
+    });
     events.filter(|bank| quoted.contains(bank)).or(first)
 }
 

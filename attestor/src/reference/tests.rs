@@ -222,3 +222,28 @@ proptest::proptest! {
         proptest::prop_assert_eq!(changes.is_empty(), from == to);
     }
 }
+
+#[test]
+fn a_bank_that_only_one_boot_has_is_no_change() {
+    let boot = |algs: &[HashAlg], seven: u8| {
+        let mut values = PcrValues::new();
+        for alg in algs {
+            assert!(values.insert(pcr(7), alg.digest(&[seven])));
+        }
+        let events = None;
+        Boot { values, events }
+    };
+    let before = boot(&[HashAlg::Sha256], 1);
+    let all = [HashAlg::Sha1, HashAlg::Sha256, HashAlg::Sha384];
+    assert_eq!(diff(&before, &boot(&all, 1)), []);
+    // What is told is of a bank that both have, and not of SHA-1 where there is another.
+    for (from, to) in [(before, boot(&all, 2)), (boot(&all, 1), boot(&all, 2))] {
+        let found = diff(&from, &to);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].from, Some(digest(1)));
+        assert_eq!(found[0].to, Some(digest(2)));
+    }
+    // With no bank in common nothing says that it is the same.
+    let other = diff(&boot(&[HashAlg::Sha256], 1), &boot(&[HashAlg::Sha384], 1));
+    assert_eq!(other.len(), 1);
+}

@@ -28,7 +28,7 @@ use crate::registry::{
 };
 use crate::rfc3339;
 use crate::store::{Acceptance, Store};
-use crate::verify_host::{Expectation, Refusal, SystemdLogPolicy, Verified, ima_wanted, verify};
+use crate::verify_host::{Expectation, Refusal, Required, SystemdLogPolicy, Verified, ima_wanted, verify};
 
 /// How long a host has to answer: a slow TPM takes seconds, a person is not involved.
 const NONCE_TTL: Duration = Duration::from_secs(120);
@@ -53,15 +53,11 @@ impl<S: Store> Service for Attestation<S> {
             .issue_nonce(&nonce, host.id, now, now + NONCE_TTL)
             .await
             .map_err(failed)?;
-        let policy = self.policy(&host, remote)?;
-        let systemd_log = policy.evidence.systemd_log != SystemdLogPolicy::Off;
-        let required = self
-            .0
-            .settings
-            .policies
-            .rest
-            .evidence
+        let systemd_log = self.policy(&host, remote)?.evidence.systemd_log;
+        let policy = &self.0.settings.policies.rest.evidence;
+        let required = policy
             .required
+            .unproven()
             .banks()
             .map(|(bank, indices)| PcrBank {
                 algorithm: u32::from(bank.id()),
@@ -71,8 +67,14 @@ impl<S: Store> Service for Attestation<S> {
         Ok(Response::new(AttestationChallenge {
             nonce: nonce.as_bytes().to_vec(),
             required,
-            ima: ima_wanted(&self.0.settings.policies.rest.evidence, host.ima.as_ref()),
-            systemd_log,
+            ima: ima_wanted(policy, host.ima.as_ref()),
+            systemd_log: systemd_log != SystemdLogPolicy::Off,
+            in_active_banks: match &policy.required {
+                Required::Active(indices) => {
+                    indices.iter().map(|index| u32::from(index.get())).collect()
+                }
+                Required::Banks(_) => Vec::new(),
+            },
         }))
     }
 

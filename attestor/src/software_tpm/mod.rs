@@ -12,12 +12,13 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, UnparsedPublicKey,
 };
+use holdfast_proof::audit::banks_digest;
 use holdfast_proof::event_log;
 use holdfast_proof::tpm::{
-    AsymmetricScheme, ClockInfo, Digest, EccCurve, EccPublicKey, EcdsaSignature, HashAlg,
-    KdfScheme, KeyKind, Name, NvAttributes, NvIndex, NvIndexType, NvPublic, ObjectAttributes,
-    PcrIndex, PcrSelection, PcrValues, Public, PublicParts, Safe, Signature, StorageCipher, Writer,
-    pcr_digest,
+    ActiveBanks, AsymmetricScheme, ClockInfo, Digest, EccCurve, EccPublicKey, EcdsaSignature,
+    HashAlg, KdfScheme, KeyKind, Name, NvAttributes, NvIndex, NvIndexType, NvPublic,
+    ObjectAttributes, PcrIndex, PcrSelection, PcrValues, Public, PublicParts, Safe, Signature,
+    StorageCipher, Writer, pcr_digest,
 };
 use holdfast_protocol::evidence::Signed;
 
@@ -44,6 +45,8 @@ pub(crate) struct SoftwareTpm {
     pub(crate) clock: ClockInfo,
     pub(crate) firmware: u64,
     pub(crate) pcrs: PcrValues,
+    /// What it answers about its banks: TPML_PCR_SELECTION.
+    pub(crate) banks: Vec<u8>,
 }
 
 /// A TPMS_ATTEST that is about to be signed.
@@ -97,6 +100,7 @@ impl SoftwareTpm {
             },
             firmware: 0x0007_0002_0003_0004,
             pcrs,
+            banks: banks(&[HashAlg::Sha256]),
         }
     }
 
@@ -110,6 +114,14 @@ impl SoftwareTpm {
         let mut body = selection.encode();
         body.extend(sized(digest.as_bytes()));
         self.statement(0x8018, extra_data, body)
+    }
+
+    /// TPM2_GetSessionAuditDigest of a session in which it told these banks.
+    pub(crate) fn audit_banks(&self, banks: &[u8], extra_data: &[u8]) -> Statement {
+        let digest = banks_digest(&ActiveBanks::parse(banks).unwrap());
+        let mut body = vec![1];
+        body.extend(sized(digest.as_bytes()));
+        self.statement(0x8016, extra_data, body)
     }
 
     /// TPM2_Certify of an object that has a public area.
@@ -251,6 +263,15 @@ pub(crate) fn counter() -> NvPublic {
         auth_policy: None,
         data_size: 8,
     }
+}
+
+/// All PCRs of these banks, as a TPM tells them.
+pub(crate) fn banks(algs: &[HashAlg]) -> Vec<u8> {
+    let all = (0..PcrIndex::COUNT).map(pcr);
+    let none = PcrSelection::none();
+    algs.iter()
+        .fold(none, |banks, alg| banks.with(*alg, all.clone()))
+        .encode()
 }
 
 pub(crate) fn pcr(index: u8) -> PcrIndex {

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use holdfast_proof::evidence::{ChannelBinding, Nonce, evidence_binding};
-use holdfast_proof::tpm::{PcrSelection, PcrValues, Public};
+use holdfast_proof::tpm::{ActiveBanks, PcrValues, Public};
 use holdfast_protocol::Timestamp;
-use holdfast_protocol::evidence::{Appraisal, Evidence, ImaList, PcrValue};
+use holdfast_protocol::evidence::{Appraisal, Evidence, ImaList, PcrValue, ProvenBanks};
 use holdfast_protocol::grade::Grade;
 use holdfast_protocol::id::HostId;
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData};
@@ -16,8 +16,8 @@ use crate::registry::{
     Standing,
 };
 use crate::verify_host::{
-    EventLogPolicy, EvidencePolicy, Expectation, ImaPolicy, Learning, Refusal, SecureBootPolicy,
-    SystemdLogPolicy, Unexplained, Verified, verify,
+    EventLogPolicy, EvidencePolicy, Expectation, ImaPolicy, Learning, Refusal, Required,
+    SecureBootPolicy, SystemdLogPolicy, Unexplained, UnquotedBanks, Verified, verify,
 };
 
 /// An enrolled host, and what its evidence is judged by.
@@ -43,6 +43,7 @@ pub(crate) struct Parts {
     pub(crate) event_log: Vec<u8>,
     pub(crate) ima: Option<ImaList>,
     pub(crate) systemd_log: Vec<u8>,
+    pub(crate) banks: Option<(Vec<u8>, Statement)>,
 }
 
 impl Scene {
@@ -112,9 +113,13 @@ impl Scene {
         let event_log = firmware::event_log();
         let extra = evidence_binding(nonce, channel, &csr, &event_log);
         let extra = extra.as_bytes();
+        let required = match &policy.required {
+            Required::Active(indices) => ActiveBanks::parse(&tpm.banks).unwrap().selection(indices),
+            Required::Banks(selection) => selection.clone(),
+        };
         Parts {
             nonce: nonce.as_bytes().to_vec(),
-            quote: tpm.quote(&policy.required, extra),
+            quote: tpm.quote(&required, extra),
             pcrs: supplied(&tpm.pcrs),
             node_key: node_key.as_bytes().to_vec(),
             node_key_certified: tpm.certify(node_key, extra),
@@ -123,6 +128,7 @@ impl Scene {
             event_log,
             ima: None,
             systemd_log: Vec::new(),
+            banks: Some((tpm.banks.clone(), tpm.audit_banks(&tpm.banks, extra))),
         }
     }
 
@@ -144,6 +150,10 @@ impl Scene {
             event_log: parts.event_log,
             ima: parts.ima,
             systemd_log: parts.systemd_log,
+            banks: parts.banks.map(|(banks, audited)| ProvenBanks {
+                banks,
+                audited: tpm.sign(&audited),
+            }),
         }
     }
 
@@ -161,9 +171,9 @@ impl Scene {
 
 /// The default policy.
 pub(crate) fn policy() -> EvidencePolicy {
-    let indices = [0, 2, 4, 7, 9, 11].map(pcr);
     EvidencePolicy {
-        required: PcrSelection::of(holdfast_proof::tpm::HashAlg::Sha256, indices),
+        required: Required::Active([0, 2, 4, 7, 9, 11].map(pcr).into()),
+        unquoted_banks: UnquotedBanks::Refuse,
         blocking: BTreeSet::from([pcr(7)]),
         learning: Learning::FirstBoot,
         unexplained: Unexplained::Note,

@@ -4,7 +4,7 @@
 //! and systemd go on with the others after the firmware. Of what came after, into PCRs 0 to 7 goes one text that is known,
 //! systemd's separator, and only where systemd's log has it.
 
-use std::fmt::Write;
+use std::collections::BTreeSet;
 
 use holdfast_proof::event_log::{self, Replayed, SecureBoot};
 use holdfast_proof::systemd_log::{OS_SEPARATOR, Record};
@@ -38,7 +38,7 @@ pub(super) fn replay(
         Ok(replayed) => replayed,
         Err(malformed) => return Err(appraiser.refused(Check::EventLog, malformed)),
     };
-    let mut given = String::new();
+    let mut given = BTreeSet::new();
     let firmware = quoted
         .iter()
         .filter(|(index, _)| index.get() <= LAST_OF_FIRMWARE);
@@ -47,16 +47,15 @@ pub(super) fn replay(
         let Some(left) = replayed.values.value(bank, index) else {
             return Err(appraiser.refused(
                 Check::EventLog,
-                format!("it has no digests of the quoted bank {bank:?}"),
+                format!(
+                    "it has no digests of the quoted bank {bank:?}: nothing says what was measured there; turn the bank \
+                     off in the firmware's setup"
+                ),
             ));
         };
         let number = index.get();
         match Left::of(left, index, value, systemd) {
-            Left::Quoted | Left::Separated => {
-                let separator = if given.is_empty() { "" } else { "," };
-                // Writing to a string does not fail.
-                let _ = write!(given, "{separator}{number}");
-            }
+            Left::Quoted | Left::Separated => _ = given.insert(number),
             Left::Unshown => {
                 return Err(appraiser.refused(
                     Check::EventLog,
@@ -77,6 +76,8 @@ pub(super) fn replay(
             }
         }
     }
+    let given: Vec<String> = given.iter().map(u8::to_string).collect();
+    let given = given.join(",");
     appraiser.passed(
         Check::EventLog,
         format!(

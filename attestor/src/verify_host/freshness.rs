@@ -80,29 +80,31 @@ pub(super) fn binding(
     }
     appraiser.passed(
         Check::Binding,
-        "nonce, connection, csr and event log are in all three",
+        "nonce, connection, csr and event log are in every structure",
     );
     Ok(())
 }
 
-/// Reset counters and clock have not gone back. Gives the latest of the three.
+/// Reset counters and clock have not gone back. Gives the latest of the structures'.
 pub(super) fn clock(
     appraiser: &mut Appraiser,
     parsed: &Parsed,
     last: ClockInfo,
 ) -> Result<ClockInfo, Refusal> {
-    let clocks = parsed.signed().map(|(_, signed)| signed.attest.clock());
-    let [first, second, third] = clocks;
+    let signed = parsed.signed().into_iter();
+    let clocks: Vec<ClockInfo> = signed.map(|(_, signed)| signed.attest.clock()).collect();
+    let first = parsed.quote.attest.clock();
     let epoch = |clock: &ClockInfo| (clock.reset_count, clock.restart_count);
     if clocks.iter().any(|clock| epoch(clock) != epoch(&first)) {
         return Err(appraiser.refused(
             Check::Clock,
-            "the three structures are of different TPM resets or restarts",
+            "the structures are of different TPM resets or restarts",
         ));
     }
-    let earliest = first.clock_ms.min(second.clock_ms).min(third.clock_ms);
+    let times = || clocks.iter().map(|clock| clock.clock_ms);
+    let earliest = times().min().unwrap_or(first.clock_ms);
     let latest = ClockInfo {
-        clock_ms: first.clock_ms.max(second.clock_ms).max(third.clock_ms),
+        clock_ms: times().max().unwrap_or(first.clock_ms),
         safe: if clocks.iter().all(|clock| clock.safe == Safe::Yes) {
             Safe::Yes
         } else {
@@ -143,10 +145,7 @@ pub(super) fn firmware(
         .iter()
         .all(|(_, signed)| signed.attest.firmware_version() == version);
     if !same {
-        return Err(appraiser.refused(
-            Check::Firmware,
-            "the three structures are of different firmware",
-        ));
+        return Err(appraiser.refused(Check::Firmware, "the structures are of different firmware"));
     }
     if refused.contains(&version) {
         return Err(appraiser.refused(

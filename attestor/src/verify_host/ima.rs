@@ -3,13 +3,15 @@
 //! Only the signed resetCount says which boot a list is of. What lies behind the proven prefix counts for nothing and
 //! comes again with the next evidence.
 
+use std::collections::BTreeSet;
+
 use holdfast_proof::ima::{self, Finding, Findings, List, Prefix, Replay};
-use holdfast_proof::tpm::{HashAlg, PcrSelection};
+use holdfast_proof::tpm::{HashAlg, PcrValues};
 use holdfast_protocol::evidence::{Check, Evidence, ImaEnd, ImaList};
 use holdfast_protocol::wire::attestor::ImaWanted;
 
 use super::structure::Parsed;
-use super::{Appraiser, EvidencePolicy, ImaPolicy, Measurable, Refusal};
+use super::{Appraiser, EvidencePolicy, ImaPolicy, Measurable, Refusal, Required};
 use crate::registry::ImaState;
 
 /// How many findings stand in an appraisal, in words; the others are counted.
@@ -29,26 +31,39 @@ pub(crate) fn wanted(policy: &EvidencePolicy, last: Option<&ImaState>) -> Option
     if policy.ima == ImaPolicy::Off {
         return None;
     }
-    let usable = last.filter(|last| goes_on(policy, last));
+    // Which banks are active is not known before the evidence. They change with a boot alone, and its list begins anew.
+    let quoted: Option<BTreeSet<HashAlg>> = match &policy.required {
+        Required::Active(_) => None,
+        Required::Banks(selection) => Some(selection.banks().map(|(bank, _)| bank).collect()),
+    };
+    let usable = last
+        .filter(|last| was_judged(policy, last))
+        .filter(|last| quoted.is_none_or(|quoted| covers(&quoted, last)));
     Some(usable.map_or_else(ImaWanted::default, |last| ImaWanted {
         reset_count: last.boot,
         first: last.next().entries(),
     }))
 }
 
-/// Whether the next list may go on from `last`: it is of the banks that are required, and nothing that was only
-/// recorded may pass for what was judged.
-fn goes_on(policy: &EvidencePolicy, last: &ImaState) -> bool {
-    let recorded = last.unjustified > 0 && matches!(policy.ima, ImaPolicy::Enforce(_));
-    !recorded && last.proven.banks().eq(banks(&policy.required))
+/// Whether nothing that was only recorded would pass for what was judged.
+fn was_judged(policy: &EvidencePolicy, last: &ImaState) -> bool {
+    last.unjustified == 0 || !matches!(policy.ima, ImaPolicy::Enforce(_))
 }
 
-/// The banks of which PCR 10 is required.
-fn banks(required: &PcrSelection) -> impl Iterator<Item = HashAlg> + '_ {
-    required
+/// Whether the next list may go on from `last`: each of its banks is still quoted. One that is quoted in addition, because
+/// policy asks for more than it did, is proven from the next boot on.
+fn covers(quoted: &BTreeSet<HashAlg>, last: &ImaState) -> bool {
+    let mut banks = last.proven.banks();
+    banks.all(|bank| quoted.contains(&bank))
+        && last.proven.banks().any(|bank| bank != HashAlg::Sha1)
+}
+
+/// The banks of which PCR 10 is quoted.
+fn banks(quoted: &PcrValues) -> BTreeSet<HashAlg> {
+    let ten = quoted
         .iter()
-        .filter(|(_, index)| Some(*index) == ima::pcr())
-        .map(|(bank, _)| bank)
+        .filter(|(index, _)| Some(*index) == ima::pcr());
+    ten.map(|(_, value)| value.alg()).collect()
 }
 
 /// The list goes on where the last one ended and gives the quoted PCR 10.
@@ -70,12 +85,13 @@ pub(super) fn replay<'e>(
         return Ok(None);
     };
     let boot = parsed.quote.attest.clock().reset_count;
+    let quoted = banks(&parsed.pcrs);
     let state = last
-        .filter(|last| last.boot == boot && goes_on(policy, last))
+        .filter(|last| last.boot == boot && was_judged(policy, last) && covers(&quoted, last))
         .cloned()
         .unwrap_or_else(|| ImaState {
             boot,
-            proven: Replay::start(banks(&policy.required)),
+            proven: Replay::start(quoted),
             ahead: None,
             unjustified: 0,
         });

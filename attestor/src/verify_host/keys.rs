@@ -30,7 +30,7 @@ pub(super) fn attestation_key(
     }
 }
 
-/// Each of the three structures is signed by the AK, in its place below the EK.
+/// Each of the structures is signed by the AK, in its place below the EK.
 pub(super) fn signatures(
     appraiser: &mut Appraiser,
     ak: &AttestationKey,
@@ -46,7 +46,7 @@ pub(super) fn signatures(
     }
     appraiser.passed(
         Check::Signature,
-        "all three structures are signed by the enrolled key below its ek",
+        "every structure is signed by the enrolled key below its ek",
     );
     Ok(())
 }

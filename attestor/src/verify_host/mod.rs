@@ -5,6 +5,7 @@
 //! the [`Appraisal`].
 
 mod appraiser;
+mod banks;
 mod continuity;
 mod event_log;
 mod freshness;
@@ -25,7 +26,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use holdfast_proof::event_log::BootEvents;
 use holdfast_proof::evidence::ChannelBinding;
 use holdfast_proof::ima::Policy as Measurable;
-use holdfast_proof::tpm::{PcrIndex, PcrSelection, PcrValues};
+use holdfast_proof::tpm::{PcrIndex, PcrValues};
 use holdfast_protocol::evidence::{Appraisal, Check, Evidence};
 use holdfast_protocol::{Sha256Digest, Timestamp};
 use serde::Deserialize;
@@ -34,14 +35,17 @@ use crate::csr::Csr;
 use crate::reference::Boot;
 use crate::registry::{Host, ImaState, NonceStanding, Observed};
 use appraiser::Appraiser;
+pub use banks::{Required, UnquotedBanks};
 pub(crate) use ima::wanted as ima_wanted;
 use systemd_log::Logs;
 
 /// What policy wants of every host's evidence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EvidencePolicy {
-    /// The PCRs that a quote has to cover: these and no others.
-    pub required: PcrSelection,
+    /// The PCRs that a quote has to cover.
+    pub required: Required,
+    /// What becomes of a host that does not prove that all its active banks are quoted.
+    pub unquoted_banks: UnquotedBanks,
     /// The PCRs whose change is a refusal; that of others is noted.
     pub blocking: BTreeSet<PcrIndex>,
     /// What becomes of values that have no reference.
@@ -134,6 +138,7 @@ impl EvidencePolicy {
     pub fn digest(&self) -> Sha256Digest {
         let Self {
             required,
+            unquoted_banks,
             blocking,
             learning,
             unexplained,
@@ -145,12 +150,9 @@ impl EvidencePolicy {
         } = self;
         let mut hashed = Hashed(Context::new(&SHA256));
         // Writing to a hash does not fail.
-        for (bank, indices) in required.banks() {
-            let _ = write!(hashed, "quoted {:04x} {indices:?};", bank.id());
-        }
         let _ = write!(
             hashed,
-            "blocking {blocking:?};learning {learning:?};unexplained {unexplained:?};firmware {refused_firmware:x?};event log {event_log:?};\
+            "required {required:?};unquoted {unquoted_banks:?};blocking {blocking:?};learning {learning:?};unexplained {unexplained:?};firmware {refused_firmware:x?};event log {event_log:?};\
              secure boot {secure_boot:?};systemd log {systemd_log:?};ima {ima:?};"
         );
         hashed.finish()
@@ -263,8 +265,10 @@ fn judge(
     keys::signatures(appraiser, &ak, &parsed)?;
     let attested = structure::types(appraiser, &parsed)?;
     freshness::binding(appraiser, evidence, &parsed, &nonce, &channel)?;
-    pcrs::selection(appraiser, attested.quoted, &parsed.pcrs, &policy.required)?;
+    let required = banks::proven(appraiser, attested.banks, policy)?;
+    pcrs::selection(appraiser, attested.quoted, &parsed.pcrs, &required)?;
     pcrs::digest(appraiser, attested.quoted, &parsed.pcrs, ak.hash())?;
+    banks::blank(appraiser, &parsed.pcrs, &evidence.event_log)?;
     let records = systemd_log::read(appraiser, &evidence.systemd_log, policy.systemd_log)?;
     let log = event_log::replay(
         appraiser,

@@ -2,8 +2,8 @@
 //!
 //! Only the selection inside the signed quote counts; what the host says it selected never does.
 
-use std::collections::BTreeSet;
-use std::fmt::Write;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Write as _};
 
 use holdfast_proof::event_log::BootEvents;
 use holdfast_proof::ima;
@@ -90,25 +90,46 @@ pub(super) fn reference(
 ) -> Result<Held, Refusal> {
     let updated = is_updated(supplied, &host.ahead);
     let expected = |alg, index| {
-        let ahead = host.ahead.0.value(alg, index).filter(|_| updated);
-        ahead.or_else(|| host.reference.0.value(alg, index))
+        if updated && host.ahead.iter().any(|(changed, _)| changed == index) {
+            // An update is told in one bank. What it gives in the others is not their reference from before.
+            return host.ahead.0.value(alg, index);
+        }
+        host.reference.0.value(alg, index)
+    };
+    // What other banks, which have a reference, say of a PCR that has none in its own.
+    let elsewhere = |index: PcrIndex| {
+        let others = supplied
+            .iter()
+            .filter(|(other, value)| *other == index && value.alg() != HashAlg::Sha1);
+        let held = others.filter_map(|(_, value)| Some((expected(value.alg(), index)?, value)));
+        held.fold(Elsewhere::Unknown, |said, (expected, value)| match said {
+            Elsewhere::Unknown | Elsewhere::Same if expected == value => Elsewhere::Same,
+            Elsewhere::Unknown | Elsewhere::Same | Elsewhere::Changed => Elsewhere::Changed,
+        })
     };
     // Only logs whose events give the new value say what changed.
     let asks = |index: PcrIndex, value: &Digest| {
         policy.unexplained == Unexplained::Ask && !logs.give(index, value)
     };
     let mut learned = PcrValues::new();
-    let mut blocked = String::new();
-    let mut drifted = String::new();
+    let mut first = BTreeSet::new();
+    let mut blocked = Changes::default();
+    let mut drifted = Changes::default();
     for (index, value) in steady(supplied) {
-        match expected(value.alg(), index) {
-            // The supplied values are distinct, so this one cannot be there yet.
-            None => _ = learned.insert(index, value.clone()),
-            Some(expected) if expected == value => {}
-            Some(expected) if policy.blocking.contains(&index) || asks(index, value) => {
-                changed(&mut blocked, index, expected, value);
+        match (expected(value.alg(), index), elsewhere(index)) {
+            // It is of another boot than the reference, which is told of the bank that has one.
+            (None, Elsewhere::Changed) => {}
+            // The reference boot, in a bank that was not quoted before. Supplied values are distinct: it is not there yet.
+            (None, Elsewhere::Same) => _ = learned.insert(index, value.clone()),
+            (None, Elsewhere::Unknown) => {
+                first.insert((value.alg(), index));
+                let _ = learned.insert(index, value.clone());
             }
-            Some(expected) => changed(&mut drifted, index, expected, value),
+            (Some(expected), _) if expected == value => {}
+            (Some(expected), _) if policy.blocking.contains(&index) || asks(index, value) => {
+                blocked.add(index, expected, value);
+            }
+            (Some(expected), _) => drifted.add(index, expected, value),
         }
     }
     let proposed = |mut refusal: Refusal| {
@@ -118,8 +139,8 @@ pub(super) fn reference(
     if !blocked.is_empty() {
         return Err(proposed(appraiser.refused(Check::PcrReference, blocked)));
     }
-    if !learned.is_empty() && policy.learning == Learning::Propose {
-        let names = list(&named(&learned));
+    if !first.is_empty() && policy.learning == Learning::Propose {
+        let names = list(&first);
         let detail = format!("an operator has to approve the first values of {names}");
         return Err(proposed(
             appraiser.refused(Check::ReferenceApproval, detail),
@@ -133,7 +154,7 @@ pub(super) fn reference(
         let detail = "it is the update that was accepted ahead: this boot is the reference now";
         appraiser.noted(Check::PcrReference, detail);
     }
-    if !learned.is_empty() {
+    if !learned.is_empty() && !updated {
         appraiser.noted(
             Check::PcrReference,
             format!("learned as reference: {}", list(&named(&learned))),
@@ -156,6 +177,61 @@ pub(super) fn reference(
         events: events.flatten(),
         update: Update::Unseen,
     })
+}
+
+/// What other banks say of a PCR.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Elsewhere {
+    /// None has a reference.
+    Unknown,
+    /// It has its reference value in all of them.
+    Same,
+    /// It has another in one.
+    Changed,
+}
+
+/// PCRs that have not their reference values.
+#[derive(Default)]
+struct Changes(BTreeMap<PcrIndex, Vec<(Digest, Digest)>>);
+
+impl Changes {
+    fn add(&mut self, index: PcrIndex, expected: &Digest, found: &Digest) {
+        let change = (expected.clone(), found.clone());
+        self.0.entry(index).or_default().push(change);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Display for Changes {
+    /// One line is for people: of a PCR's banks it has the values of one, and names the others.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        for (index, changes) in &self.0 {
+            let strong = changes
+                .iter()
+                .find(|(_, found)| found.alg() != HashAlg::Sha1);
+            let Some((expected, found)) = strong.or(changes.first()) else {
+                continue;
+            };
+            write!(
+                f,
+                "{separator}pcr {} is {}, its reference is {}",
+                index.get(),
+                hex(found.as_bytes()),
+                hex(expected.as_bytes())
+            )?;
+            let banks = changes.iter().map(|(_, found)| name(found.alg()));
+            let banks: Vec<_> = banks.collect();
+            if banks.len() > 1 {
+                write!(f, " (changed in {})", banks.join(", "))?;
+            }
+            separator = "; ";
+        }
+        Ok(())
+    }
 }
 
 /// An update is seen when all of its values are: one that comes in part is none.
@@ -195,18 +271,6 @@ fn named(values: &PcrValues) -> BTreeSet<(HashAlg, PcrIndex)> {
     names.collect()
 }
 
-fn changed(text: &mut String, index: PcrIndex, expected: &Digest, found: &Digest) {
-    let separator = if text.is_empty() { "" } else { "; " };
-    // Writing to a string does not fail.
-    let _ = write!(
-        text,
-        "{separator}pcr {} is {}, its reference is {}",
-        index.get(),
-        hex(found.as_bytes()),
-        hex(expected.as_bytes())
-    );
-}
-
 fn list(pcrs: &BTreeSet<(HashAlg, PcrIndex)>) -> String {
     let mut text = String::new();
     let mut bank = None;
@@ -215,8 +279,7 @@ fn list(pcrs: &BTreeSet<(HashAlg, PcrIndex)>) -> String {
             let _ = write!(text, ",{}", index.get());
         } else {
             let separator = if bank.is_none() { "" } else { " " };
-            let name = format!("{alg:?}").to_lowercase();
-            let _ = write!(text, "{separator}{name}:{}", index.get());
+            let _ = write!(text, "{separator}{}:{}", name(*alg), index.get());
             bank = Some(alg);
         }
     }
@@ -224,6 +287,10 @@ fn list(pcrs: &BTreeSet<(HashAlg, PcrIndex)>) -> String {
         text.push_str("nothing");
     }
     text
+}
+
+fn name(bank: HashAlg) -> String {
+    format!("{bank:?}").to_lowercase()
 }
 
 fn hex(bytes: &[u8]) -> String {

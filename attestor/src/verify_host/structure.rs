@@ -5,10 +5,10 @@
 use std::fmt;
 
 use holdfast_proof::tpm::{
-    Attested, Certified, Digest, HashAlg, MalformedStructure, NvCertified, PcrIndex, PcrValues,
-    Public, Quoted,
+    ActiveBanks, Attested, Certified, Digest, HashAlg, MalformedStructure, NvCertified, PcrIndex,
+    PcrValues, Public, Quoted, SessionAudited,
 };
-use holdfast_protocol::evidence::{Check, Evidence, PcrValue};
+use holdfast_protocol::evidence::{Check, Evidence, PcrValue, ProvenBanks};
 
 use super::{Appraiser, Refusal};
 use crate::attestation_key::Unverified;
@@ -21,28 +21,34 @@ pub(super) struct Parsed {
     pub(super) audit_counter_certified: Unverified,
     pub(super) node_key: Public,
     pub(super) pcrs: PcrValues,
+    /// The banks that are said to be active, and the audit that proves them.
+    banks: Option<(ActiveBanks, Unverified)>,
 }
 
 impl Parsed {
-    /// The three signed structures, each with its name.
-    pub(super) fn signed(&self) -> [(&'static str, &Unverified); 3] {
-        [
+    /// The signed structures, each with its name.
+    pub(super) fn signed(&self) -> Vec<(&'static str, &Unverified)> {
+        let mut signed = vec![
             ("quote", &self.quote),
             ("node key's certification", &self.node_key_certified),
             (
                 "audit counter's certification",
                 &self.audit_counter_certified,
             ),
-        ]
+        ];
+        let audited = self.banks.as_ref();
+        signed.extend(audited.map(|(_, audited)| ("audit of the banks", audited)));
+        signed
     }
 }
 
-/// What the three structures attest, each of the type of its place.
+/// What the structures attest, each of the type of its place.
 #[derive(Debug)]
 pub(super) struct Typed<'a> {
     pub(super) quoted: &'a Quoted,
     pub(super) certified: &'a Certified,
     pub(super) counter: &'a NvCertified,
+    pub(super) banks: Option<(&'a ActiveBanks, &'a SessionAudited)>,
 }
 
 /// Parses everything but the CSR, which has a check of its own.
@@ -78,7 +84,17 @@ fn try_parse(evidence: &Evidence) -> Result<Parsed, Malformed> {
             .map_err(malformed("audit counter's certification"))?,
         node_key: Public::parse(&evidence.node_key).map_err(malformed("node key"))?,
         pcrs: pcr_values(&evidence.pcrs)?,
+        banks: evidence.banks.as_ref().map(banks).transpose()?,
     })
+}
+
+fn banks(shown: &ProvenBanks) -> Result<(ActiveBanks, Unverified), Malformed> {
+    let malformed = |part| move |error: MalformedStructure| Malformed(part, error.to_string());
+    let ProvenBanks { banks, audited } = shown;
+    Ok((
+        ActiveBanks::parse(banks).map_err(malformed("active banks"))?,
+        Unverified::parse(audited).map_err(malformed("audit of the banks"))?,
+    ))
 }
 
 fn pcr_values(supplied: &[PcrValue]) -> Result<PcrValues, Malformed> {
@@ -117,19 +133,19 @@ pub(super) fn types<'a>(
     };
     let quoted = match parsed.quote.attest.attested() {
         Attested::Quote(quoted) => quoted,
-        other @ (Attested::Certify(_) | Attested::NvCertify(_)) => {
+        other @ (Attested::Certify(_) | Attested::NvCertify(_) | Attested::SessionAudit(_)) => {
             return Err(wrong("quote", "quote", other));
         }
     };
     let certified = match parsed.node_key_certified.attest.attested() {
         Attested::Certify(certified) => certified,
-        other @ (Attested::Quote(_) | Attested::NvCertify(_)) => {
+        other @ (Attested::Quote(_) | Attested::NvCertify(_) | Attested::SessionAudit(_)) => {
             return Err(wrong("node key's certification", "certification", other));
         }
     };
     let counter = match parsed.audit_counter_certified.attest.attested() {
         Attested::NvCertify(counter) => counter,
-        other @ (Attested::Quote(_) | Attested::Certify(_)) => {
+        other @ (Attested::Quote(_) | Attested::Certify(_) | Attested::SessionAudit(_)) => {
             return Err(wrong(
                 "audit counter's certification",
                 "certification of an NV index",
@@ -137,14 +153,24 @@ pub(super) fn types<'a>(
             ));
         }
     };
+    let audited = |(active, audited): &'a (ActiveBanks, Unverified)| match audited.attest.attested()
+    {
+        Attested::SessionAudit(audited) => Ok((active, audited)),
+        other @ (Attested::Quote(_) | Attested::Certify(_) | Attested::NvCertify(_)) => {
+            Err(wrong("audit of the banks", "session's audit", other))
+        }
+    };
+    let banks = parsed.banks.as_ref().map(audited).transpose()?;
+    let audit = banks.map_or("", |_| ", a session's audit");
     appraiser.passed(
         Check::AttestType,
-        "a quote, a certification, a certification of an NV index",
+        format!("a quote, a certification, a certification of an NV index{audit}"),
     );
     Ok(Typed {
         quoted,
         certified,
         counter,
+        banks,
     })
 }
 
@@ -153,5 +179,6 @@ fn kind(attested: &Attested) -> &'static str {
         Attested::Quote(_) => "quote",
         Attested::Certify(_) => "certification",
         Attested::NvCertify(_) => "certification of an NV index",
+        Attested::SessionAudit(_) => "session's audit",
     }
 }

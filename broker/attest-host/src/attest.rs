@@ -9,7 +9,7 @@ use holdfast_protocol::evidence::ImaEnd;
 use holdfast_protocol::management::RunBy;
 use holdfast_protocol::wire::attestor::attestation_client::AttestationClient;
 use holdfast_protocol::wire::attestor::{self as wire, BeginAttestation};
-use holdfast_tpm::{KeyBlob, Provisioned};
+use holdfast_tpm::{KeyBlob, Provisioned, QuotedPcrs};
 use rustls::pki_types::CertificateDer;
 
 use crate::channel;
@@ -57,7 +57,7 @@ pub(crate) async fn attest(
         .await?
         .into_inner();
     let nonce = nonce(&challenge.nonce)?;
-    let selection = selection(&challenge.required)?;
+    let pcrs = pcrs(&challenge)?;
     let event_log = host.event_log().map_err(AttestHostError::EventLog)?;
 
     let node_key = tpm.create_node_key().await?;
@@ -70,7 +70,7 @@ pub(crate) async fn attest(
     .map_err(|_| AttestHostError::Stopping)?;
     let csr = csr?;
     let binding = evidence_binding(&nonce, &connection.binding, &csr, &event_log);
-    let evidence = tpm.evidence(&node_key, selection, binding).await?;
+    let evidence = tpm.evidence(&node_key, pcrs, binding).await?;
     let key = node_key.blob().clone();
     drop(node_key);
     let quote = signed(&evidence.quote);
@@ -116,6 +116,10 @@ pub(crate) async fn attest(
             event_log,
             ima: ima.map(Into::into),
             systemd_log,
+            banks: evidence.banks.map(|proven| wire::ProvenBanks {
+                banks: proven.banks.as_bytes().to_vec(),
+                audited: Some(signed(&proven.audited)),
+            }),
         })
         .await?
         .into_inner();
@@ -174,25 +178,36 @@ fn accept(
     })
 }
 
+/// What the attestor wants to be quoted: PCRs of the banks that it names, or of every active one.
+fn pcrs(challenge: &wire::AttestationChallenge) -> Result<QuotedPcrs, AttestHostError> {
+    let named = selection(&challenge.required)?;
+    let indices = indices(&challenge.in_active_banks)?;
+    Ok(if indices.is_empty() {
+        QuotedPcrs::Banks(named)
+    } else {
+        QuotedPcrs::Active {
+            indices,
+            unproven: named,
+        }
+    })
+}
+
+const NO_SUCH_PCR: AttestHostError = AttestHostError::Answer("it wants PCRs that do not exist");
+
+fn indices(numbers: &[u32]) -> Result<BTreeSet<PcrIndex>, AttestHostError> {
+    let index = |number: &u32| u8::try_from(*number).ok().and_then(PcrIndex::new);
+    let found: Option<_> = numbers.iter().map(index).collect();
+    found.ok_or(NO_SUCH_PCR)
+}
+
 fn selection(banks: &[wire::PcrBank]) -> Result<PcrSelection, AttestHostError> {
-    let wrong = || AttestHostError::Answer("it wants PCRs that do not exist");
     let mut selection = PcrSelection::none();
     for bank in banks.iter().take(4) {
         let alg = u16::try_from(bank.algorithm)
             .ok()
             .and_then(HashAlg::from_id)
-            .ok_or_else(wrong)?;
-        let indices = bank
-            .indices
-            .iter()
-            .map(|index| {
-                u8::try_from(*index)
-                    .ok()
-                    .and_then(PcrIndex::new)
-                    .ok_or_else(wrong)
-            })
-            .collect::<Result<BTreeSet<_>, _>>()?;
-        selection = selection.with(alg, indices);
+            .ok_or(NO_SUCH_PCR)?;
+        selection = selection.with(alg, indices(&bank.indices)?);
     }
     if selection.is_empty() {
         return Err(AttestHostError::Answer("it wants no PCR at all"));

@@ -32,8 +32,42 @@ pub enum EkKind {
 pub enum Banks {
     /// Every one that it knows: as a TPM is that no tool has touched.
     All,
+    /// SHA-256 alone, as virtual machines and many boards have it.
+    Sha256,
     /// SHA-384 alone.
     Sha384,
+    /// SHA-1 and SHA-256: as older firmware has it.
+    Sha1AndSha256,
+    /// SHA-256 and SHA-384.
+    Sha256AndSha384,
+}
+
+impl Banks {
+    /// Each bank that there may be, and those that are on.
+    const ALL: [&str; 4] = ["sha1", "sha256", "sha384", "sha512"];
+
+    fn on(self) -> &'static [&'static str] {
+        match self {
+            Self::All => &Self::ALL,
+            Self::Sha256 => &["sha256"],
+            Self::Sha384 => &["sha384"],
+            Self::Sha1AndSha256 => &["sha1", "sha256"],
+            Self::Sha256AndSha384 => &["sha256", "sha384"],
+        }
+    }
+
+    /// The allocation that `tpm2_pcrallocate` takes.
+    pub(super) fn allocation(self) -> String {
+        let on = |bank: &str| {
+            if self.on().contains(&bank) {
+                "all"
+            } else {
+                "none"
+            }
+        };
+        let banks = Self::ALL.map(|bank| format!("{bank}:{}", on(bank)));
+        banks.join("+")
+    }
 }
 
 impl EkKind {
@@ -60,10 +94,10 @@ pub(super) fn rsa_state(state: &Path, authority: &EkAuthority, bits: &str, banks
             OsStr::new("--rsa-keysize"),
             OsStr::new(bits),
             OsStr::new("--pcr-banks"),
-            OsStr::new(match banks {
+            OsStr::new(&match banks {
                 // As it is without a word.
-                Banks::All => "-",
-                Banks::Sha384 => "sha384",
+                Banks::All => "-".to_owned(),
+                some => some.on().join(","),
             }),
             OsStr::new("--config"),
             authority.setup_conf().as_os_str(),

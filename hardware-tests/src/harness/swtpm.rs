@@ -61,6 +61,18 @@ impl Swtpm {
         Self::power_on(Scratch::new())
     }
 
+    /// As [`Swtpm::bare`], with these PCR banks.
+    ///
+    /// # Panics
+    /// As [`Swtpm::bare`], and when tpm2-tools are not installed or fail.
+    pub fn keeping(banks: Banks) -> Self {
+        let mut tpm = Self::bare();
+        tpm.tools().run("pcrallocate", [banks.allocation()]);
+        // Banks change with a reset alone.
+        tpm.restart();
+        tpm
+    }
+
     /// A TPM as it leaves `authority`'s factory, with a certified endorsement key of this kind: takes about a second.
     ///
     /// # Panics

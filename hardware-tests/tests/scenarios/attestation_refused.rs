@@ -1,16 +1,17 @@
 //! Promise 1, from the other side: evidence that a real TPM made, spoiled in one way each, and what the real attestor
 //! answers and writes down.
 
-use holdfast_hardware_tests::harness::{Scratch, Swtpm};
+use holdfast_hardware_tests::harness::{Banks, Scratch, Swtpm};
 use holdfast_hardware_tests::world::Attestor;
-use holdfast_proof::event_log::EventLog;
 use holdfast_proof::tpm::HashAlg;
 use holdfast_protocol::evidence::Check;
 use holdfast_protocol::wire::attestor::{Evidence, NodeSvid, PcrValue};
 use holdfast_tpm::CounterRole;
 use tonic::{Code, Status};
 
-use crate::support::{Draft, Prover, pcr, pcrs, request, request_by, signed};
+use crate::support::{
+    Draft, Prover, active, in_every_bank, measure, pcr, request, request_by, signed,
+};
 
 /// One host, enrolled with one attestor. Dropped in the order of the fields.
 struct Trial {
@@ -130,7 +131,7 @@ async fn another_tpm_does_not_speak_for_a_host() {
 async fn another_boot_policy_is_refused_until_an_operator_accepts_it() {
     let trial = Trial::new().await;
     trial.prover.attest().await.unwrap();
-    let measured = HashAlg::Sha256.digest(b"another Secure Boot policy");
+    let measured = in_every_bank(b"another Secure Boot policy");
     let tpm = trial.prover.chip.tpm.tpm();
     tpm.extend_pcr(pcr(7), measured).await.unwrap();
     trial
@@ -147,7 +148,7 @@ async fn another_boot_policy_is_refused_until_an_operator_accepts_it() {
 async fn a_pcr_that_does_not_block_is_noted() {
     let trial = Trial::new().await;
     trial.prover.attest().await.unwrap();
-    let measured = HashAlg::Sha256.digest(b"another boot loader");
+    let measured = in_every_bank(b"another boot loader");
     let tpm = trial.prover.chip.tpm.tpm();
     tpm.extend_pcr(pcr(4), measured).await.unwrap();
     trial.prover.attest().await.unwrap();
@@ -190,7 +191,7 @@ async fn a_quote_of_fewer_pcrs_than_required_is_refused_whatever_is_supplied() {
     let honest = trial.prover.evidence(&visit.draft).await;
     // All but the one that blocks, and then its value beside the quote, where nothing vouches for it.
     let draft = Draft {
-        selection: pcrs(&[0, 2, 4, 9, 11]),
+        pcrs: active(&[0, 2, 4, 9, 11]),
         ..visit.draft.clone()
     };
     let mut evidence = trial.prover.evidence(&draft).await;
@@ -279,15 +280,8 @@ const FIRMWARE: &[u8] = include_bytes!("../../../proof/testdata/event_log/ovmf-s
 #[tokio::test]
 async fn an_event_log_counts_only_as_far_as_the_quote_vouches_for_it() {
     // A TPM that has measured what that machine's has.
-    let tpm = Swtpm::bare();
-    let events = EventLog::parse(FIRMWARE).unwrap().events();
-    for event in events.map(Result::unwrap) {
-        if let (Some(pcr), Some(digest)) = (event.pcr, event.digest(HashAlg::Sha256)) {
-            let digest = data_encoding::HEXLOWER.encode(digest);
-            let extension = format!("{}:sha256={digest}", pcr.get());
-            tpm.tools().run("pcrextend", [extension]);
-        }
-    }
+    let tpm = Swtpm::keeping(Banks::Sha256AndSha384);
+    measure(&tpm, FIRMWARE);
     let tables = "[enrollment]\naccept-simulated = true\n[policy]\nsecure-boot = \"require\"\n";
     let trial = Trial::with(tpm, tables).await;
     let show = async |event_log: &[u8]| {

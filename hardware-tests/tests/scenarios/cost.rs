@@ -178,7 +178,7 @@ async fn failures_leave_nothing_in_the_tpm_either() {
     let late = chip.tpm.unseal_lease(&brief, Priority::Background).await;
     assert!(matches!(late, Err(TpmError::PolicyRefused { .. })));
     let measured = HashAlg::Sha256.digest(b"another kernel");
-    chip.tpm.tpm().extend_pcr(pcr(7), measured).await.unwrap();
+    chip.tpm.tpm().extend_pcr(pcr(7), [measured]).await.unwrap();
     let changed = chip.tpm.unseal_lease(&long, Priority::Background).await;
     assert!(matches!(changed, Err(TpmError::PolicyRefused { .. })));
     for typed in ["0001", "0002", "0003", "0815"] {

@@ -167,7 +167,7 @@ async fn after_a_pcr_extend_the_tpm_refuses_a_lease() {
     let chip = saved.chip(&tpm).await;
     let measured = HashAlg::Sha256.digest(b"another kernel");
     let handle = chip.tpm.tpm();
-    handle.extend_pcr(pcr(11), measured).await.unwrap();
+    handle.extend_pcr(pcr(11), [measured]).await.unwrap();
     saved.refused(&tpm, chip, PCR_VALUE).await;
 }
 

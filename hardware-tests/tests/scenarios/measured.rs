@@ -10,7 +10,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use builder::{MeasuredList, sha256};
-use holdfast_hardware_tests::harness::{Scratch, Swtpm};
+use holdfast_hardware_tests::harness::{Banks, Scratch, Swtpm};
 use holdfast_hardware_tests::world::{Attestor, Broker, Ran};
 
 /// A measured buffer of which twenty fill an attestation.
@@ -54,7 +54,7 @@ impl Measured {
                 allow.display()
             ),
         );
-        let tpm = Swtpm::bare();
+        let tpm = Swtpm::keeping(Banks::Sha256);
         let path = scratch.write("ima-list", &list.bytes);
         extend(&tpm, &list.extensions);
         let more = format!(

@@ -4,6 +4,7 @@ mod asked;
 mod at_rest;
 mod attestation_refused;
 mod attested;
+mod banks;
 mod chips;
 mod cost;
 mod ek_trust;

@@ -1,15 +1,14 @@
 //! Promise 1, over time: software changes, and an operator who sees in words what changed decides. Real TPMs, logs that
 //! real firmware wrote, the real attestor; and once the real broker.
 
-use holdfast_hardware_tests::harness::{Scratch, Swtpm};
+use holdfast_hardware_tests::harness::{Banks, Scratch, Swtpm};
 use holdfast_hardware_tests::world::{Attestor, Broker};
-use holdfast_proof::event_log::EventLog;
 use holdfast_proof::tpm::HashAlg;
 use holdfast_protocol::wire::attestor::{Evidence, NodeSvid};
 use serde_json::Value;
 use tonic::Status;
 
-use crate::support::{Draft, Prover};
+use crate::support::{Draft, Prover, measure};
 
 /// What the firmware of a virtual machine wrote with Secure Boot on, and off.
 pub(super) const SECURE: &[u8] =
@@ -24,22 +23,10 @@ struct Trial {
     _scratch: Scratch,
 }
 
-/// Extends a TPM as the firmware did.
-pub(super) fn measure(tpm: &Swtpm, log: &[u8]) {
-    let events = EventLog::parse(log).unwrap().events();
-    for event in events.map(Result::unwrap) {
-        if let (Some(pcr), Some(digest)) = (event.pcr, event.digest(HashAlg::Sha256)) {
-            let digest = data_encoding::HEXLOWER.encode(digest);
-            tpm.tools()
-                .run("pcrextend", [format!("{}:sha256={digest}", pcr.get())]);
-        }
-    }
-}
-
 impl Trial {
     async fn new(policy: &str) -> Self {
         let scratch = Scratch::new();
-        let tpm = Swtpm::bare();
+        let tpm = Swtpm::keeping(Banks::Sha256AndSha384);
         measure(&tpm, SECURE);
         let attestor = Attestor::start_with(&scratch, policy);
         let prover = Some(Prover::enrolled(&tpm, &attestor).await);
@@ -169,7 +156,7 @@ async fn nothing_waits_for_approval_but_what_a_quote_proves_and_one_of_it() {
     );
     let measured = HashAlg::Sha256.digest(b"something beside the log");
     let tpm = trial.prover().chip.tpm.tpm();
-    tpm.extend_pcr(crate::support::pcr(9), measured)
+    tpm.extend_pcr(crate::support::pcr(9), [measured])
         .await
         .unwrap();
     refused(trial.attest(INSECURE).await, "pcr-reference");
@@ -244,7 +231,7 @@ async fn an_update_that_was_accepted_ahead_needs_nobody() {
 fn a_broker_is_let_in_again_once_its_boot_is_approved() {
     let scratch = Scratch::new();
     let attestor = Attestor::start_with(&scratch, "");
-    let tpm = Swtpm::bare();
+    let tpm = Swtpm::keeping(Banks::Sha256);
     let device = format!("swtpm:{}", tpm.ports().command());
     let no_launcher = format!(
         "[launcher]\nsocket = \"{}\"\n",
@@ -289,7 +276,7 @@ async fn a_host_is_held_to_what_is_said_of_its_group() {
     // Every PCR blocks, where only PCR 7 does for others.
     let measured = HashAlg::Sha256.digest(b"another program");
     let tpm = trial.prover().chip.tpm.tpm();
-    tpm.extend_pcr(crate::support::pcr(11), measured)
+    tpm.extend_pcr(crate::support::pcr(11), [measured])
         .await
         .unwrap();
     refused(trial.attest(SECURE).await, "pcr-reference");

@@ -4,7 +4,7 @@
 
 use std::net::SocketAddr;
 
-use holdfast_proof::tpm::{HashAlg, PcrIndex, PcrSelection};
+use holdfast_proof::tpm::{Digest, HashAlg, PcrIndex, PcrSelection};
 use holdfast_tpm::{
     AttestationKey, EndorsementKey, HierarchyAuths, Provisioned, SwtpmAddress, Tpm, TpmConfig,
     TpmOwner, TpmState, Transport,
@@ -44,6 +44,19 @@ impl Chip {
         assert_eq!(tpm.transient_handles().await.unwrap(), 0, "objects");
         assert_eq!(tpm.loaded_sessions().await.unwrap(), 0, "sessions");
     }
+}
+
+/// Every bank that a software TPM has unless somebody turned one off.
+pub const BANKS: [HashAlg; 4] = [
+    HashAlg::Sha1,
+    HashAlg::Sha256,
+    HashAlg::Sha384,
+    HashAlg::Sha512,
+];
+
+/// What is extended into every bank when this is measured.
+pub fn in_every_bank(measured: &[u8]) -> [Digest; 4] {
+    BANKS.map(|bank| bank.digest(measured))
 }
 
 /// The SHA-256 bank of these PCRs.

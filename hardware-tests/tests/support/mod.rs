@@ -7,9 +7,9 @@ mod prover;
 mod spiffe;
 mod straight;
 
-pub use chip::{Chip, pcr, pcrs};
+pub use chip::{BANKS, Chip, in_every_bank, pcr, pcrs};
 pub use handed::{Handed, secured, session_with_accomplice};
 pub use node::Node;
-pub use prover::{Draft, Prover, join, request, request_by, signed};
+pub use prover::{Draft, Prover, active, join, measure, request, request_by, signed};
 pub use spiffe::install_spiffe;
 pub use straight::{Conditions, Stolen, Straight, pin_auth};

@@ -6,7 +6,6 @@ use std::time::Duration;
 use holdfast_attest_host::{AttestHost, Connection, Host, Registration, Trust, connect};
 use holdfast_hardware_tests::harness::{Scratch, Swtpm};
 use holdfast_hardware_tests::world::Attestor;
-use holdfast_proof::tpm::HashAlg;
 use holdfast_protocol::audit::What;
 use holdfast_protocol::grade::Grade;
 use holdfast_protocol::orders::Instance;
@@ -14,7 +13,7 @@ use holdfast_protocol::record::{Record, Recording};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{Chip, pcr};
+use super::{Chip, in_every_bank, pcr};
 
 /// A host with a node SVID.
 pub struct Node {
@@ -74,8 +73,8 @@ impl Node {
 
     /// Extends a PCR, as a kernel that measures something does.
     pub async fn measure(&self, index: u8) {
-        let measured = HashAlg::Sha256.digest(b"another kernel");
         let tpm = self.chip.tpm.tpm();
+        let measured = in_every_bank(b"another kernel");
         tpm.extend_pcr(pcr(index), measured).await.unwrap();
     }
 

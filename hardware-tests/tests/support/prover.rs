@@ -2,21 +2,24 @@
 //!
 //! It must never make a structure that the TPM should make: a lie that no TPM was asked for proves nothing.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use holdfast_attest_host::{Connection, Pin, connect};
 use holdfast_hardware_tests::harness::Swtpm;
 use holdfast_hardware_tests::world::Attestor;
+use holdfast_proof::event_log::EventLog;
 use holdfast_proof::evidence::{ChannelBinding, Nonce, enroll_binding, evidence_binding};
 use holdfast_proof::hash::sha256;
-use holdfast_proof::tpm::{HashAlg, PcrSelection, PublicKey};
+use holdfast_proof::tpm::{HashAlg, PcrIndex, PcrSelection, PublicKey};
 use holdfast_protocol::token::JoinToken;
 use holdfast_protocol::wire::attestor::attestation_client::AttestationClient;
 use holdfast_protocol::wire::attestor::enrollment_client::EnrollmentClient;
 use holdfast_protocol::wire::attestor::{
-    BeginAttestation, BeginEnrollment, Evidence, FinishEnrollment, NodeSvid, PcrValue, Signed,
+    BeginAttestation, BeginEnrollment, Evidence, FinishEnrollment, NodeSvid, PcrValue, ProvenBanks,
+    Signed,
 };
-use holdfast_tpm::{Attestation, CounterRole, LoadedKey};
+use holdfast_tpm::{Attestation, CounterRole, LoadedKey, QuotedPcrs};
 use rcgen::{CertificateParams, PKCS_ECDSA_P256_SHA256, PublicKeyData, SigningKey};
 use tonic::Status;
 use tonic::transport::Channel;
@@ -42,7 +45,7 @@ pub struct Visit {
 pub struct Draft {
     pub nonce: [u8; 32],
     pub binding: ChannelBinding,
-    pub selection: PcrSelection,
+    pub pcrs: QuotedPcrs,
     pub event_log: Vec<u8>,
     pub systemd_log: Vec<u8>,
 }
@@ -84,10 +87,18 @@ impl Prover {
             let indices = bank.indices.into_iter();
             selection = selection.with(alg, indices.map(|index| pcr(u8::try_from(index).unwrap())));
         }
+        let index = |number: u32| pcr(u8::try_from(number).unwrap());
+        let indices = challenge.in_active_banks.into_iter().map(index);
         let draft = Draft {
             nonce: challenge.nonce.try_into().unwrap(),
             binding: connection.binding,
-            selection,
+            pcrs: match indices.collect::<BTreeSet<PcrIndex>>() {
+                none if none.is_empty() => selection.into(),
+                indices => QuotedPcrs::Active {
+                    indices,
+                    unproven: selection,
+                },
+            },
             event_log: Vec::new(),
             systemd_log: Vec::new(),
         };
@@ -111,7 +122,7 @@ impl Prover {
     ) -> Evidence {
         let binding = draft.extra_data(&csr);
         let tpm = &self.chip.tpm;
-        let made = tpm.evidence(certified, draft.selection.clone(), binding);
+        let made = tpm.evidence(certified, draft.pcrs.clone(), binding);
         let made = made.await.unwrap();
         Evidence {
             host_id: self.host.clone(),
@@ -133,6 +144,10 @@ impl Prover {
             event_log: draft.event_log.clone(),
             ima: None,
             systemd_log: draft.systemd_log.clone(),
+            banks: made.banks.map(|proven| ProvenBanks {
+                banks: proven.banks.as_bytes().to_vec(),
+                audited: Some(signed(&proven.audited)),
+            }),
         }
     }
 
@@ -220,6 +235,30 @@ pub fn request(key: &LoadedKey) -> Vec<u8> {
 pub fn request_by(key: &impl SigningKey) -> Vec<u8> {
     let request = CertificateParams::default().serialize_request(key);
     request.unwrap().der().to_vec()
+}
+
+/// These PCRs of every active bank.
+pub fn active(indices: &[u8]) -> QuotedPcrs {
+    QuotedPcrs::Active {
+        indices: indices.iter().map(|index| pcr(*index)).collect(),
+        unproven: PcrSelection::none(),
+    }
+}
+
+/// Extends a TPM as the firmware did that wrote a log: in each bank that the log has.
+pub fn measure(tpm: &Swtpm, log: &[u8]) {
+    let log = EventLog::parse(log).unwrap();
+    let banks: Vec<HashAlg> = log.banks().collect();
+    for event in log.events().map(Result::unwrap) {
+        let Some(pcr) = event.pcr else { continue };
+        let in_bank = |bank: &HashAlg| {
+            let digest = data_encoding::HEXLOWER.encode(event.digest(*bank).unwrap());
+            format!("{}={digest}", format!("{bank:?}").to_lowercase())
+        };
+        let digests: Vec<String> = banks.iter().map(in_bank).collect();
+        let extension = format!("{}:{}", pcr.get(), digests.join(","));
+        tpm.tools().run("pcrextend", [extension]);
+    }
 }
 
 pub fn signed(made: &Attestation) -> Signed {

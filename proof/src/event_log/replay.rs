@@ -11,8 +11,13 @@ use crate::tpm::{Digest, HashAlg, PcrIndex, PcrValues};
 /// The EV_NO_ACTION event that says in which locality the TPM was started (§10.4.5.3), with its terminating zero.
 pub(super) const STARTUP_LOCALITY: &[u8] = b"StartupLocality\0";
 
-/// The banks that are replayed: those whose collisions nobody can make.
-const BANKS: [HashAlg; 3] = [HashAlg::Sha256, HashAlg::Sha384, HashAlg::Sha512];
+/// The banks that are replayed. That of SHA-1, whose collisions can be made, says nothing alone.
+const BANKS: [HashAlg; 4] = [
+    HashAlg::Sha1,
+    HashAlg::Sha256,
+    HashAlg::Sha384,
+    HashAlg::Sha512,
+];
 
 /// What a log says, and what it gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +41,7 @@ pub fn replay(bytes: &[u8]) -> Result<Replayed, MalformedLog> {
         .filter(|bank| log.banks().any(|has| has == *bank))
         .map(Bank::new)
         .collect();
-    if banks.is_empty() {
+    if banks.iter().all(|bank| bank.alg == HashAlg::Sha1) {
         return Err(MalformedLog::Sha1Only);
     }
     let mut secure_boot = SecureBoot::Unknown;
@@ -50,7 +55,8 @@ pub fn replay(bytes: &[u8]) -> Result<Replayed, MalformedLog> {
         for bank in &mut banks {
             bank.extend(pcr, &event);
         }
-        if banks.iter().all(|bank| event.is_bound(bank.alg)) {
+        let mut strong = banks.iter().filter(|bank| bank.alg != HashAlg::Sha1);
+        if strong.all(|bank| event.is_bound(bank.alg)) {
             secure_boot = secure_boot.and_then(secure_boot::said_by(&event));
         }
         events += 1;

@@ -283,3 +283,25 @@ proptest! {
         let _ = replay(&log);
     }
 }
+
+#[test]
+fn sha1_is_replayed_beside_a_stronger_bank_and_says_nothing_of_secure_boot() {
+    let on = variable(SECURE_BOOT, "SecureBoot", &[1]);
+    let both = [HashAlg::Sha1, HashAlg::Sha256];
+    let log = Builder::new(&both).measure(7, 0x8000_0001, &on);
+    let replayed = replay(&log.bytes()).unwrap();
+    for bank in both {
+        let start = vec![0; bank.digest_len()];
+        let measured = bank.digest(&on);
+        let expected = bank.digest(&[start.as_slice(), measured.as_bytes()].concat());
+        let seven = PcrIndex::new(7).unwrap();
+        assert_eq!(replayed.values.value(bank, seven), Some(&expected));
+    }
+    assert_eq!(replayed.secure_boot, SecureBoot::Enabled);
+    // What only the SHA-1 digest contradicts is what the other says.
+    let log = Builder::new(&both).forge_in(HashAlg::Sha1, 7, 0x8000_0001, b"other", &on);
+    assert_eq!(
+        replay(&log.bytes()).unwrap().secure_boot,
+        SecureBoot::Enabled
+    );
+}

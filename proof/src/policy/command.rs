@@ -46,6 +46,8 @@ impl CommandCode {
     pub const POLICY_COUNTER_TIMER: Self = Self(0x0000_016d);
     /// TPM2_PolicyOR.
     pub const POLICY_OR: Self = Self(0x0000_0171);
+    /// TPM2_GetCapability.
+    pub const GET_CAPABILITY: Self = Self(0x0000_017a);
     /// TPM2_PolicyPCR.
     pub const POLICY_PCR: Self = Self(0x0000_017f);
     /// TPM2_NV_Certify.

@@ -139,6 +139,7 @@ impl Record {
         let mut digests: Vec<Digest> = Vec::new();
         for RawDigest { hash_alg, digest } in raw.digests {
             let bank = match hash_alg.as_str() {
+                "sha1" => HashAlg::Sha1,
                 "sha256" => HashAlg::Sha256,
                 "sha384" => HashAlg::Sha384,
                 "sha512" => HashAlg::Sha512,

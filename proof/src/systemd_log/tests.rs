@@ -53,7 +53,7 @@ fn what_is_measured_elsewhere_extends_no_pcr() {
 fn what_is_not_known_is_passed_over() {
     let digest = data_encoding::HEXLOWER.encode(&[7; 32]);
     let log = Log::new().raw(&format!(
-        "{{\"pcr\":15,\"new\":[{{}}],\"digests\":[{{\"hashAlg\":\"sm3_256\",\"digest\":\"?\"}},{{\"hashAlg\":\"sha1\",\"digest\":\"00\"}},{{\"hashAlg\":\"sha256\",\"digest\":\"{digest}\",\"x\":1}}],\"content_type\":\"other\",\"content\":\"free\"}}"
+        "{{\"pcr\":15,\"new\":[{{}}],\"digests\":[{{\"hashAlg\":\"sm3_256\",\"digest\":\"?\"}},{{\"hashAlg\":\"sha3_256\",\"digest\":\"00\"}},{{\"hashAlg\":\"sha256\",\"digest\":\"{digest}\",\"x\":1}}],\"content_type\":\"other\",\"content\":\"free\"}}"
     ));
     let records = parse(&log.bytes).unwrap();
     assert_eq!(records[0].kind, Kind::Other);

@@ -1,4 +1,4 @@
-//! What a TPM attests (TPMS_ATTEST, Part 2 §10.12): quotes, certified keys, certified NV contents.
+//! What a TPM attests (TPMS_ATTEST, Part 2 §10.12): quotes, certified keys, certified NV contents, audited sessions.
 //!
 //! Parsing says only what the bytes claim. They mean nothing before `PublicKey::verify` accepted the signature over
 //! `as_bytes`, under a key whose attributes are those of an attestation key.
@@ -12,6 +12,7 @@ const STRUCTURE: &str = "TPMS_ATTEST";
 /// TPM_GENERATED_VALUE: a restricted key signs bytes that start so only if its own TPM made them.
 const MAGIC: u32 = 0xff54_4347;
 const ST_ATTEST_NV: u16 = 0x8014;
+const ST_ATTEST_SESSION_AUDIT: u16 = 0x8016;
 const ST_ATTEST_CERTIFY: u16 = 0x8017;
 const ST_ATTEST_QUOTE: u16 = 0x8018;
 
@@ -35,6 +36,8 @@ pub enum Attested {
     Certify(Certified),
     /// The contents of an NV index, by TPM2_NV_Certify.
     NvCertify(NvCertified),
+    /// The commands of an audit session, by TPM2_GetSessionAuditDigest.
+    SessionAudit(SessionAudited),
 }
 
 /// TPMS_QUOTE_INFO.
@@ -64,6 +67,24 @@ pub struct NvCertified {
     pub offset: u16,
     /// The contents.
     pub contents: Buffer<2048>,
+}
+
+/// TPMS_SESSION_AUDIT_INFO.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionAudited {
+    /// Whether the session was the only one in use since it began to audit.
+    pub exclusive: Exclusive,
+    /// The digest of all its commands and their answers (`crate::audit`), by the session's hash.
+    pub session_digest: Buffer<{ HashAlg::MAX_DIGEST }>,
+}
+
+/// Whether commands came in between that an audit session did not see (Part 1 §17.2, exclusive audit session).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exclusive {
+    /// Some may have come.
+    No,
+    /// None came.
+    Yes,
 }
 
 impl Attest {
@@ -106,6 +127,14 @@ impl Attest {
                 index_name: Name::read(&mut reader, "indexName")?,
                 offset: reader.u16("offset")?,
                 contents: reader.sized("nvContents")?,
+            }),
+            ST_ATTEST_SESSION_AUDIT => Attested::SessionAudit(SessionAudited {
+                exclusive: match reader.u8("exclusiveSession")? {
+                    0 => Exclusive::No,
+                    1 => Exclusive::Yes,
+                    other => return Err(reader.refuse("exclusiveSession", other.into())),
+                },
+                session_digest: reader.sized("sessionDigest")?,
             }),
             other => return Err(reader.refuse("type", other.into())),
         };

@@ -6,6 +6,7 @@
 mod algorithm;
 mod attest;
 mod attributes;
+mod banks;
 mod clock;
 mod digest;
 mod hex_serde;
@@ -20,8 +21,9 @@ mod spki;
 mod wire;
 
 pub use algorithm::{EccCurve, HashAlg};
-pub use attest::{Attest, Attested, Certified, NvCertified, Quoted};
+pub use attest::{Attest, Attested, Certified, Exclusive, NvCertified, Quoted, SessionAudited};
 pub use attributes::ObjectAttributes;
+pub use banks::ActiveBanks;
 pub use clock::{ClockInfo, Safe, TimeField, TimeInfo};
 pub use digest::Digest;
 pub use key::{EccPublicKey, PublicKey, RsaPublicKey, SignatureRefused};

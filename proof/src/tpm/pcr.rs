@@ -112,26 +112,8 @@ impl PcrSelection {
     }
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, MalformedStructure> {
-        let count = reader.u32("count")? as usize;
-        if count > Self::MAX_BANKS {
-            return Err(MalformedStructure::TooLong {
-                structure: STRUCTURE,
-                field: "count",
-                length: count,
-                limit: Self::MAX_BANKS,
-            });
-        }
-        let mut seen = BTreeSet::new();
         let mut selection = Self::none();
-        for _ in 0..count {
-            let bank = reader.u16("hash")?;
-            if !seen.insert(bank) {
-                return Err(MalformedStructure::Inconsistent {
-                    structure: STRUCTURE,
-                    field: "hash",
-                });
-            }
-            let indices = read_bitmap(reader)?;
+        for (bank, indices) in read_list(reader)? {
             match HashAlg::from_id(bank) {
                 Some(alg) => selection = selection.with(alg, indices),
                 // A bank that we do not know and of which nothing is selected says nothing.
@@ -157,6 +139,34 @@ impl PcrSelection {
 }
 
 hex_serde!(PcrSelection, PcrSelection::encode, PcrSelection::parse);
+
+/// The banks of a TPML_PCR_SELECTION, also those that we do not know, and what is selected of each.
+pub(super) fn read_list(
+    reader: &mut Reader<'_>,
+) -> Result<Vec<(u16, BTreeSet<PcrIndex>)>, MalformedStructure> {
+    let count = reader.u32("count")? as usize;
+    if count > PcrSelection::MAX_BANKS {
+        return Err(MalformedStructure::TooLong {
+            structure: STRUCTURE,
+            field: "count",
+            length: count,
+            limit: PcrSelection::MAX_BANKS,
+        });
+    }
+    let mut seen = BTreeSet::new();
+    let mut banks = Vec::new();
+    for _ in 0..count {
+        let bank = reader.u16("hash")?;
+        if !seen.insert(bank) {
+            return Err(MalformedStructure::Inconsistent {
+                structure: STRUCTURE,
+                field: "hash",
+            });
+        }
+        banks.push((bank, read_bitmap(reader)?));
+    }
+    Ok(banks)
+}
 
 fn read_bitmap(reader: &mut Reader<'_>) -> Result<BTreeSet<PcrIndex>, MalformedStructure> {
     let size = reader.u8("sizeofSelect")?;

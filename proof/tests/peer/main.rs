@@ -9,6 +9,7 @@
     reason = "tests"
 )]
 
+mod audit;
 mod credential;
 mod statements;
 mod swtpm;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use holdfast_proof::tpm::Public;
 use tempfile::TempDir;
 
-const TOOLS: [&str; 14] = [
+const TOOLS: [&str; 16] = [
     "swtpm",
     "tpm2_createek",
     "tpm2_createprimary",
@@ -25,6 +25,8 @@ const TOOLS: [&str; 14] = [
     "tpm2_nvcertify",
     "tpm2_pcrextend",
     "tpm2_pcrread",
+    "tpm2_getrandom",
+    "tpm2_getsessionauditdigest",
 ];
 
 pub struct Swtpm {

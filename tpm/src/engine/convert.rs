@@ -4,8 +4,8 @@
 //! software stack parsed it.
 
 use holdfast_proof::tpm::{
-    Attest, Buffer, ClockInfo, Digest, HashAlg, MalformedStructure, Name, NvPublic, PcrIndex,
-    PcrMismatch, PcrSelection, Public, Reader, Safe, Signature,
+    ActiveBanks, Attest, Buffer, ClockInfo, Digest, HashAlg, MalformedStructure, Name, NvPublic,
+    PcrIndex, PcrMismatch, PcrSelection, Public, Reader, Safe, Signature, Writer,
 };
 use holdfast_protocol::Sha256Digest;
 use tss_esapi::structures as esapi;
@@ -105,6 +105,20 @@ pub(crate) fn pcr_selection(selection: &PcrSelection) -> Result<esapi::PcrSelect
         list.count += 1;
     }
     esapi::PcrSelectionList::try_from(list).at("TPML_PCR_SELECTION")
+}
+
+/// The banks that TPM2_GetCapability told, in the bytes in which it told them.
+pub(crate) fn active_banks(list: esapi::PcrSelectionList) -> Result<ActiveBanks, TpmError> {
+    const COMMAND: &str = "TPM2_GetCapability";
+    let list = TPML_PCR_SELECTION::from(list);
+    let mut writer = Writer::new();
+    writer.u32(list.count);
+    for entry in list.pcrSelections.iter().take(list.count as usize) {
+        let size = usize::from(entry.sizeofSelect);
+        let bitmap = entry.pcrSelect.get(..size).unwrap_or_default();
+        writer.u16(entry.hash).u8(entry.sizeofSelect).bytes(bitmap);
+    }
+    ActiveBanks::parse(&writer.finish()).at(COMMAND)
 }
 
 /// The values that one TPM2_PCR_Read returned, and what it selected.

@@ -23,8 +23,8 @@ use crate::config::{AuthValue, Hierarchy, TpmConfig, Transport};
 use crate::error::{At as _, ResponseCode, TpmError};
 
 pub(crate) use convert::{
-    attestation, clock_info, data, digest, pcr_selection, pcr_values, policy_operand, public,
-    sha256, signature, to_signature,
+    active_banks, attestation, clock_info, data, digest, pcr_selection, pcr_values, policy_operand,
+    public, sha256, signature, to_signature,
 };
 pub(crate) use session::{Cipher, Session};
 

@@ -86,6 +86,14 @@ impl Engine {
             .at("ESYS_TRSess_SetAttributes")
     }
 
+    /// Lets the TPM keep a digest of the next commands in the session and their answers.
+    pub(crate) fn audit(&mut self, session: &Session) -> Result<(), TpmError> {
+        let (audit, mask) = SessionAttributesBuilder::new().with_audit(true).build();
+        self.context
+            .tr_sess_set_attributes(session.auth, audit, mask)
+            .at("ESYS_TRSess_SetAttributes")
+    }
+
     /// Lets the next command that succeeds in the session end it.
     pub(crate) fn end_with_next(&mut self, session: &mut Session) -> Result<(), TpmError> {
         let (attributes, _) = SessionAttributesBuilder::new().build();
@@ -108,9 +116,21 @@ impl Engine {
         name: &'static str,
         command: impl FnOnce(&mut Self) -> tss_esapi::Result<T>,
     ) -> Result<T, TpmError> {
+        self.with_hierarchy_and(hierarchy, None, salt, name, command)
+    }
+
+    /// As [`Engine::with_hierarchy`], for a command that needs a second authorization behind the hierarchy's.
+    pub(crate) fn with_hierarchy_and<T>(
+        &mut self,
+        hierarchy: Hierarchy,
+        second: Option<AuthSession>,
+        salt: Option<KeyHandle>,
+        name: &'static str,
+        command: impl FnOnce(&mut Self) -> tss_esapi::Result<T>,
+    ) -> Result<T, TpmError> {
         if self.hierarchy_auth(hierarchy).is_empty() {
             self.context
-                .set_sessions((Some(AuthSession::Password), None, None));
+                .set_sessions((Some(AuthSession::Password), second, None));
             let result = command(self);
             self.context.clear_sessions();
             return result.at(name).map_err(|error| blame(error, hierarchy));
@@ -119,7 +139,7 @@ impl Engine {
             engine.end_with_next(session)?;
             engine
                 .context
-                .set_sessions((Some(session.auth), None, None));
+                .set_sessions((Some(session.auth), second, None));
             let result = command(engine);
             engine.context.clear_sessions();
             result.at(name).map_err(|error| blame(error, hierarchy))

@@ -19,7 +19,7 @@ fn verify(host: &Host, attestation: &Attestation, extra_data: &Sha256Digest) {
 async fn evidence_verifies_and_covers_the_key_that_signed_the_request() {
     let host = Host::new().await;
     host.tpm()
-        .extend_pcr(7.try_into().unwrap(), measurement())
+        .extend_pcr(7.try_into().unwrap(), [measurement()])
         .await
         .unwrap();
     let node_key = host.provisioned.create_node_key().await.unwrap();

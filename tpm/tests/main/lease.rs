@@ -87,11 +87,13 @@ async fn a_lease_ends_with_the_boot_and_a_new_one_opens() {
 async fn a_lease_ends_when_the_software_changes() {
     let host = Host::new().await;
     let lease = lease(&host.provisioned, HOUR_MS).await;
-    let other = host.tpm().extend_pcr(16.try_into().unwrap(), measurement());
+    let other = host
+        .tpm()
+        .extend_pcr(16.try_into().unwrap(), [measurement()]);
     other.await.unwrap();
     opens(&host.provisioned, &lease).await;
     host.tpm()
-        .extend_pcr(11.try_into().unwrap(), measurement())
+        .extend_pcr(11.try_into().unwrap(), [measurement()])
         .await
         .unwrap();
     // TPM_RC_VALUE for parameter 1 of TPM2_PolicyPCR.

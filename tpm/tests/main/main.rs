@@ -9,6 +9,7 @@
 
 mod approval;
 mod attestation;
+mod banks;
 mod budget;
 mod bus;
 mod lease;

@@ -38,7 +38,7 @@ async fn tpm2_checkquote_accepts_our_quotes_and_no_changed_value() {
         let host = host(ek, ak).await;
         let index = |number: u8| number.try_into().unwrap();
         host.tpm()
-            .extend_pcr(index(7), measurement())
+            .extend_pcr(index(7), [measurement()])
             .await
             .unwrap();
         let node_key = host.provisioned.create_node_key().await.unwrap();

@@ -32,7 +32,9 @@ async fn refused(host: &Host, sealed: &SealedVaultRoot) -> TpmError {
 }
 
 async fn update(host: &Host) {
-    let firmware = host.tpm().extend_pcr(7.try_into().unwrap(), measurement());
+    let firmware = host
+        .tpm()
+        .extend_pcr(7.try_into().unwrap(), [measurement()]);
     firmware.await.unwrap();
 }
 

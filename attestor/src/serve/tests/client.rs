@@ -211,6 +211,7 @@ impl Client {
         assert_eq!(challenge.required.len(), 1);
         assert_eq!(challenge.required[0].algorithm, 0x000b);
         assert_eq!(challenge.required[0].indices, [0, 2, 4, 7, 9, 11]);
+        assert_eq!(challenge.in_active_banks, [0, 2, 4, 7, 9, 11]);
         let (key, csr) = key_with_request();
         let public = signing_public(SIGNING, rcgen::PublicKeyData::der_bytes(&key));
         let parts = Scene::parts_of(
@@ -234,6 +235,7 @@ impl Client {
             event_log: evidence.event_log,
             ima: evidence.ima.map(Into::into),
             systemd_log: evidence.systemd_log,
+            banks: evidence.banks.map(Into::into),
         };
         Ok((key, message))
     }

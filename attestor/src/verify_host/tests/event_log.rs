@@ -7,7 +7,7 @@ use holdfast_protocol::evidence::Check;
 use super::{check_of, noted};
 use crate::software_tpm::firmware::{event, event_log};
 use crate::software_tpm::{Parts, Scene, pcr};
-use crate::verify_host::{EventLogPolicy, SecureBootPolicy};
+use crate::verify_host::{EventLogPolicy, Required, SecureBootPolicy};
 
 /// Good evidence of a host that shows `log`, bound as a host would bind it.
 pub(super) fn showing(scene: &Scene, log: Vec<u8>) -> Parts {
@@ -17,6 +17,7 @@ pub(super) fn showing(scene: &Scene, log: Vec<u8>) -> Parts {
         &mut parts.quote,
         &mut parts.node_key_certified,
         &mut parts.audit_counter_certified,
+        &mut parts.banks.as_mut().unwrap().1,
     ] {
         statement.extra_data = extra.as_bytes().to_vec();
     }
@@ -141,7 +142,7 @@ fn what_is_not_quoted_vouches_for_nothing() {
     assert!(scene.verify(&scene.sign(good)).1.is_ok());
     // The same log, by a host whose policy leaves PCR 7 out of the quote.
     let indices = [0, 2, 4].map(pcr);
-    scene.policy.required = holdfast_proof::tpm::PcrSelection::of(HashAlg::Sha256, indices);
+    scene.policy.required = Required::Active(indices.into());
     let mut pcrs = holdfast_proof::tpm::PcrValues::new();
     for (index, value) in scene
         .tpm

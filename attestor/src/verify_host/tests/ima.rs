@@ -11,9 +11,10 @@ use holdfast_proof::ima::{AllowList, PathPattern, Policy, Replay};
 use holdfast_proof::tpm::{Digest, HashAlg, PcrSelection, PcrValues};
 use holdfast_protocol::evidence::{Appraisal, Check, Finding, ImaEnd, ImaList};
 
-use super::super::{ImaPolicy, Refusal, Verified, ima_wanted};
+use super::super::{ImaPolicy, Refusal, Required, Verified, ima_wanted};
+use super::event_log::showing;
 use crate::registry::ImaState;
-use crate::software_tpm::{Scene, pcr};
+use crate::software_tpm::{Scene, banks, pcr};
 
 type Mode = fn(Arc<Policy>) -> ImaPolicy;
 
@@ -36,7 +37,7 @@ fn scene(mode: Mode) -> Scene {
     let mut scene = Scene::new();
     scene.policy.ima = mode(allowed());
     let all = [0, 2, 4, 7, 9, 10, 11].map(pcr);
-    scene.policy.required = PcrSelection::of(HashAlg::Sha256, all);
+    scene.policy.required = Required::Banks(PcrSelection::of(HashAlg::Sha256, all));
     scene
 }
 
@@ -356,4 +357,34 @@ fn a_state_of_other_banks_is_not_continued() {
             .entries(),
         4
     );
+}
+
+#[test]
+fn a_list_goes_on_where_more_banks_are_quoted_than_before() {
+    let mut scene = scene(ImaPolicy::Enforce);
+    let list = good();
+    let state = accepted(&mut scene, list.pcr, from(&list, 0)).unwrap();
+    scene.host.ima = Some(state);
+    // From now on policy wants every active bank, and SHA-1 is one.
+    let all = [0, 2, 4, 7, 9, 10, 11];
+    scene.policy.required = Required::Active(all.map(pcr).into());
+    scene.tpm.banks = banks(&[HashAlg::Sha1, HashAlg::Sha256]);
+    let mut pcrs = scene.tpm.pcrs.clone();
+    for index in all {
+        assert!(pcrs.insert(pcr(index), HashAlg::Sha1.digest(&[index])));
+    }
+    scene.tpm.pcrs = pcrs;
+    let wanted = ima_wanted(&scene.policy, scene.host.ima.as_ref()).unwrap();
+    assert_eq!((wanted.reset_count, wanted.first), (7, 4));
+    let mut parts = showing(&scene, Vec::new());
+    parts.ima = from(&list, 4);
+    let state = scene.verify(&scene.sign(parts)).1.unwrap().ima.unwrap();
+    assert_eq!(state.proven.entries(), 4);
+    assert!(state.proven.banks().eq([HashAlg::Sha256]));
+    // With the next boot both have to give the list.
+    scene.tpm.clock.reset_count += 1;
+    let mut parts = showing(&scene, Vec::new());
+    parts.ima = from(&list, 0);
+    let refusal = scene.verify(&scene.sign(parts)).1.unwrap_err();
+    assert_eq!(refusal.check, Check::ImaReplay);
 }

@@ -6,6 +6,7 @@
     reason = "tests"
 )]
 
+mod banks;
 mod event_log;
 mod freshness;
 mod ima;
@@ -88,8 +89,10 @@ fn good_evidence_passes_every_check_once() {
             Check::Signature,
             Check::AttestType,
             Check::Binding,
+            Check::PcrBanks,
             Check::PcrSelection,
             Check::PcrDigest,
+            Check::BlankBank,
             Check::EventLog,
             Check::SecureBoot,
             Check::SystemdLog,

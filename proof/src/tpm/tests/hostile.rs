@@ -112,7 +112,7 @@ fn fields_of_an_attestation_are_checked() {
     let quote = ATTESTS[0];
     let refused = |at, with: &[u8]| Attest::parse(&patched(quote, at, with)).unwrap_err();
     assert_eq!(unsupported(refused(0, &[0xfe])), "magic");
-    for other in [0x15, 0x16, 0x19, 0x1a, 0x1c] {
+    for other in [0x15, 0x19, 0x1a, 0x1c] {
         assert_eq!(unsupported(refused(5, &[other])), "type");
     }
     assert_eq!(unsupported(refused(8, &[0x00, 0x12])), "nameAlg");
@@ -133,6 +133,50 @@ fn fields_of_an_attestation_are_checked() {
         refused(101, &[0xff; 4]),
         MalformedStructure::TooLong { field: "count", .. }
     ));
+}
+
+#[test]
+fn fields_of_a_session_audit_are_checked() {
+    // Offsets as above: exclusiveSession 101, length of the digest 102.
+    let audit = ATTESTS[3];
+    for other in [2, 0xff] {
+        let error = Attest::parse(&patched(audit, 101, &[other])).unwrap_err();
+        assert_eq!(unsupported(error), "exclusiveSession");
+    }
+    assert!(matches!(
+        Attest::parse(&patched(audit, 102, &[0, 65])),
+        Err(MalformedStructure::TooLong {
+            field: "sessionDigest",
+            ..
+        })
+    ));
+    assert!(matches!(
+        Attest::parse(&patched(audit, 102, &[0, 31])),
+        Err(MalformedStructure::Trailing { excess: 1, .. })
+    ));
+}
+
+#[test]
+fn banks_are_told_once_each_and_with_pcrs_that_there_are() {
+    for (list, wrong) in [
+        (
+            &b"\0\0\0\x02\0\x0b\x03\x01\0\0\0\x0b\x03\0\0\0"[..],
+            "a bank twice",
+        ),
+        (
+            b"\0\0\0\x02\0\x12\x03\x01\0\0\0\x12\x03\x01\0\0",
+            "an unknown one twice",
+        ),
+        (b"\0\0\0\x01\0\x0b\x04\x01\0\0\x01", "PCR 24"),
+        (b"\0\0\0\x01\0\x0b\x05\x01\0\0\0\0", "five bytes"),
+        (b"\0\0\0\x01\0\x0b\0", "no bytes"),
+        (b"\0\0\0\x11", "too many"),
+        (b"\0\0\0\x01\0\x0b\x03\x01\0", "cut"),
+        (b"\0\0\0\x01\0\x0b\x03\x01\0\0\0", "a byte behind it"),
+        (b"", "nothing"),
+    ] {
+        assert!(ActiveBanks::parse(list).is_err(), "{wrong}");
+    }
 }
 
 #[test]

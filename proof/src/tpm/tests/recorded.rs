@@ -27,10 +27,11 @@ pub(super) fn publics() -> Vec<Public> {
     .to_vec()
 }
 
-pub(super) const ATTESTS: [&[u8]; 3] = [
+pub(super) const ATTESTS: [&[u8]; 4] = [
     vector!("quote_ecc.attest"),
     vector!("certify.attest"),
     vector!("cp1.attest"),
+    vector!("audit_banks.attest"),
 ];
 
 pub(super) const SIGNATURES: [&[u8]; 3] = [

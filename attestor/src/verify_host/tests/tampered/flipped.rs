@@ -22,6 +22,7 @@ fn wire(evidence: Evidence) -> Vec<u8> {
         event_log: evidence.event_log,
         ima: None,
         systemd_log: evidence.systemd_log,
+        banks: evidence.banks.map(Into::into),
     }
     .encode_to_vec()
 }

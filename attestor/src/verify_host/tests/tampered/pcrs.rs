@@ -6,6 +6,7 @@ use holdfast_protocol::evidence::{Check, PcrValue};
 use super::{Row, signed, travelling};
 use crate::registry::ReferencePcrs;
 use crate::software_tpm::{Parts, Scene, digest, pcr, supplied};
+use crate::verify_host::Required;
 
 const STRUCTURE: Check = Check::Structure;
 const SELECTION: Check = Check::PcrSelection;
@@ -74,8 +75,8 @@ pub(super) const ROWS: &[Row] = &[
         "pcrSelect: a bank that policy wants is missing",
         SELECTION,
         |scene, _| {
-            let both = scene.policy.required.clone();
-            scene.policy.required = both.with(HashAlg::Sha384, REQUIRED.map(pcr));
+            let both = sha256(&REQUIRED).with(HashAlg::Sha384, REQUIRED.map(pcr));
+            scene.policy.required = Required::Banks(both);
         },
     ),
     signed("pcrSelect: a bank twice", STRUCTURE, |_, parts| {

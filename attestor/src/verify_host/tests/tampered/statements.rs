@@ -1,4 +1,4 @@
-//! What all three attested structures have: each field of each, spoiled alone and signed by the AK.
+//! What all attested structures have: each field of each, spoiled alone and signed by the AK.
 
 use holdfast_proof::tpm::{HashAlg, Name, Safe};
 use holdfast_protocol::evidence::{Check, Evidence};
@@ -10,7 +10,7 @@ use crate::software_tpm::{Parts, Scene, Statement};
 type Pick = fn(&mut Parts) -> &mut Statement;
 type Place = fn(&mut Evidence) -> &mut holdfast_protocol::evidence::Signed;
 
-const STRUCTURES: [(&str, Pick, Place); 3] = [
+const STRUCTURES: [(&str, Pick, Place); 4] = [
     ("quote", |parts| &mut parts.quote, |all| &mut all.quote),
     (
         "node key's certification",
@@ -22,6 +22,11 @@ const STRUCTURES: [(&str, Pick, Place); 3] = [
         |parts| &mut parts.audit_counter_certified,
         |all| &mut all.audit_counter_certified,
     ),
+    (
+        "audit of the banks",
+        |parts| &mut parts.banks.as_mut().unwrap().1,
+        |all| &mut all.banks.as_mut().unwrap().audited,
+    ),
 ];
 
 type Spoil = fn(&Scene, &mut Statement);
@@ -32,8 +37,8 @@ const FIELDS: &[(&str, Check, Spoil)] = &[
     ("magic: zero", Check::Structure, |_, s| s.magic = 0),
     ("type: time", Check::Structure, |_, s| s.kind = 0x8019),
     ("type: creation", Check::Structure, |_, s| s.kind = 0x801a),
-    ("type: session audit", Check::Structure, |_, s| {
-        s.kind = 0x8016;
+    ("type: command audit", Check::Structure, |_, s| {
+        s.kind = 0x8015;
     }),
     ("type: nv digest", Check::Structure, |_, s| s.kind = 0x801c),
     ("type: zero", Check::Structure, |_, s| s.kind = 0),
