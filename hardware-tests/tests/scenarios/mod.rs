@@ -5,6 +5,7 @@ mod at_rest;
 mod attestation_refused;
 mod attested;
 mod chips;
+mod clocks;
 mod cost;
 mod ek_trust;
 mod federated;

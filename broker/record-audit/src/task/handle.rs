@@ -67,6 +67,7 @@ impl AuditLog {
             | What::LogStopped
             | What::LogRecovered { .. }
             | What::ImaListDeclared { .. }
+            | What::TimeTaken { .. }
             | What::HostEnrolled { .. }
             | What::HostAttested { .. }
             | What::HostNotAttested { .. }
