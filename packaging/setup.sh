@@ -44,7 +44,9 @@ setup_packages() {
         # The approval window, and what shows and drives it where there is no screen.
         libwebkit2gtk-4.1-dev librsvg2-dev webkit2gtk-driver xvfb dbus
         # A keyring, for the vault's share.
-        gnome-keyring)
+        gnome-keyring
+        # Clocks that are wrong.
+        faketime)
     local missing=() package
     for package in "${wanted[@]}"; do
         dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")

@@ -12,20 +12,20 @@ use holdfast_proof::counter::{CounterAnchor, CounterEvidence};
 use holdfast_proof::hash::sha256;
 use holdfast_proof::note::Origin;
 use holdfast_proof::tpm::PublicKey;
-use holdfast_protocol::Sha256Digest;
 use holdfast_protocol::audit::{AuditEvent, What};
+use holdfast_protocol::clock::Clock;
 use holdfast_protocol::mirror::log_name;
 use holdfast_protocol::record::{NotRecorded, Record, Recording};
 use holdfast_protocol::words::with_causes;
+use holdfast_protocol::{Sha256Digest, Timestamp};
 use holdfast_record_audit::{
     Answer, AuditConfig, AuditError, AuditLog, AuditTask, CheckpointCounter, CheckpointSigner,
     Counting, DuePolicy, LastStop, Opened, TpmFailed,
 };
 use holdfast_tpm::{CounterRole, Provisioned, TpmError};
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
+use uuid::{NoContext, Uuid};
 
-use crate::ambient::now;
 use crate::config;
 use crate::state_folder::StateFolder;
 
@@ -58,6 +58,7 @@ impl OpenAudit {
         config: &config::AuditConfig,
         state: &StateFolder,
         tpm: &Provisioned,
+        clock: &Clock,
     ) -> anyhow::Result<Self> {
         let key = checkpoint_key(tpm)?;
         let anchor = anchor(state, tpm, &key).await?;
@@ -88,6 +89,7 @@ impl OpenAudit {
                     counter: Arc::new(TpmCounter(tpm.clone())),
                     anchor: counter_anchor,
                 },
+                clock: clock.clone(),
             },
             Arc::new(TpmSigner {
                 tpm: tpm.clone(),
@@ -106,14 +108,15 @@ impl OpenAudit {
 }
 
 /// Records what the jobs say, stamped and named.
-pub struct Recorder(pub AuditLog);
+pub struct Recorder(pub AuditLog, pub Clock);
 
 impl Record for Recorder {
     fn record(&self, what: What) -> Recording<'_> {
         Box::pin(async move {
+            let at = self.1.now();
             let event = AuditEvent {
-                uid: Uuid::now_v7(),
-                at: now(),
+                uid: uid(at),
+                at,
                 what,
             };
             match self.0.record(&event).await {
@@ -122,6 +125,12 @@ impl Record for Recorder {
             }
         })
     }
+}
+
+/// A name that no other record has, beginning with the time (RFC 9562 §5.7).
+fn uid(at: Timestamp) -> Uuid {
+    let nanos = u32::try_from(at.as_millis() % 1000 * 1_000_000).unwrap_or(0);
+    Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, at.as_secs(), nanos))
 }
 
 fn not_recorded(error: &AuditError) -> NotRecorded {

@@ -7,6 +7,7 @@ use holdfast_authorize_calls::state::Limits;
 use holdfast_authorize_calls::task::{Authorizer, Job, NotRecorded, Recorder, authorize_calls};
 use holdfast_policy::{Engine, default_policy};
 use holdfast_protocol::audit::What;
+use holdfast_protocol::clock::Clock;
 use holdfast_protocol::grade::Grade;
 use holdfast_protocol::leave::Leave;
 use holdfast_protocol::record::Record;
@@ -31,6 +32,7 @@ impl Calls {
         record: Arc<dyn Record>,
         approvers: Approvers,
         leave: Arc<dyn Leave>,
+        clock: Clock,
     ) -> anyhow::Result<Self> {
         let engine = Engine::load(grade, &default_policy(), &[]).context("the default policy")?;
         let (sender, engine) = watch::channel(Arc::new(engine));
@@ -40,6 +42,7 @@ impl Calls {
             approvers,
             Limits::default(),
             leave,
+            clock,
         );
         Ok(Self {
             authorizer,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use holdfast_attest_host::{AttestHost, Host};
+use holdfast_attest_host::{AttestHost, Host, Kept};
 use holdfast_authorize_calls::task::Authorizer;
 use holdfast_issue_credentials::bridge::Upstream;
 use holdfast_issue_credentials::vault::Vaults;
@@ -18,6 +18,7 @@ use holdfast_launch_agents::profile::Profile;
 use holdfast_launch_agents::store::Store;
 use holdfast_launch_agents::task::{Sessions, Watcher};
 use holdfast_protocol::audit::What;
+use holdfast_protocol::clock::Clock;
 use holdfast_protocol::grade::Grade;
 use holdfast_protocol::orders::Instance;
 use holdfast_protocol::record::Record;
@@ -40,6 +41,7 @@ use crate::sessions::{
     self as sealed, Endings, Ground, Homes, Live, NodeAuthority, Own, RecordSvids,
 };
 use crate::state_folder::StateFolder;
+use crate::time;
 use crate::tpm::OpenTpm;
 use crate::vault;
 use crate::warden::{Acting, Charges, NodeLeave, WardenTask};
@@ -62,14 +64,16 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
     std::fs::create_dir_all(&config.run)
         .with_context(|| format!("`{}` cannot be made", config.run.display()))?;
 
+    let floor = state.join("clock.json");
+    let clock = time::open(&floor)?;
     let tpm = OpenTpm::open(&config.tpm, state).await?;
     let OpenAudit {
         log,
         task: audit_task,
         left,
         records,
-    } = OpenAudit::open(&config.audit, state, &tpm.provisioned).await?;
-    let record: Arc<dyn Record> = Arc::new(Recorder(log.clone()));
+    } = OpenAudit::open(&config.audit, state, &tpm.provisioned, &clock).await?;
+    let record: Arc<dyn Record> = Arc::new(Recorder(log.clone(), clock.clone()));
     // The log stops last, by a token of its own: the other parts record until they have ended.
     let stop_log = CancellationToken::new();
     let mut log_task = JoinSet::new();
@@ -93,8 +97,13 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
         tpm.provisioned.clone(),
         Arc::clone(&record),
     )?;
-    let vaults = vault::open(state, tpm.provisioned.clone(), Arc::clone(&record))?;
-    let launcher = Launcher::find(&config.launcher)?;
+    let vaults = vault::open(
+        state,
+        tpm.provisioned.clone(),
+        Arc::clone(&record),
+        clock.clone(),
+    )?;
+    let launcher = Launcher::find(&config.launcher, &clock)?;
     // A simulated TPM has not measured this machine's boot.
     let event_log = launcher
         .as_ref()
@@ -126,11 +135,21 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
             pcr_interval: Duration::from_secs(config.attest.pcr_seconds.get().into()),
         },
         Arc::clone(&record),
-        state.join("enrollment.json"),
+        Kept {
+            enrollment: state.join("enrollment.json"),
+            floor,
+        },
         Instance(random_bits().context("no randomness is to be had")?),
+        clock.clone(),
     )?;
-    let leave = Arc::new(NodeLeave(attest_host.node()));
-    let calls = Calls::new(tpm.grade, Arc::clone(&record), approvers.clone(), leave)?;
+    let leave = Arc::new(NodeLeave(attest_host.node(), clock.clone()));
+    let calls = Calls::new(
+        tpm.grade,
+        Arc::clone(&record),
+        approvers.clone(),
+        leave,
+        clock.clone(),
+    )?;
     let live = Live::default();
     let (warden, acting) = WardenTask::new(
         attest_host.node(),
@@ -141,6 +160,7 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
             authorizer: calls.authorizer.clone(),
             tpm: tpm.provisioned.clone(),
             record: Arc::clone(&record),
+            clock: clock.clone(),
         },
     );
     let ground = launcher
@@ -151,14 +171,14 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
                 &config,
                 state,
                 &attest_host,
-                &record,
+                (&record, &clock),
                 launcher,
                 (authorizer, vaults),
                 (live, acting),
             )
         })
         .transpose()?;
-    let (mirroring, mirror) = Mirroring::open(&log, &attest_host, state)?;
+    let (mirroring, mirror) = Mirroring::open(&log, &attest_host, state, &clock)?;
     let answers = Answers {
         record: Arc::clone(&record),
         sessions: ground.as_ref().map(|(ground, _)| ground.sessions.clone()),
@@ -171,6 +191,7 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
         approvals: config.approvals.clone(),
         grade: tpm.grade,
         tpm: tpm.words.clone(),
+        clock,
     };
     let listener = open_socket(&config.run.join("management.sock"))?;
 
@@ -273,13 +294,13 @@ async fn declared_systemd_log(path: &Path, record: &dyn Record) -> anyhow::Resul
 
 impl Launcher {
     /// Connects to the launcher, where there is one.
-    fn find(config: &LauncherConfig) -> anyhow::Result<Option<Self>> {
+    fn find(config: &LauncherConfig, clock: &Clock) -> anyhow::Result<Option<Self>> {
         let socket = &config.socket;
         if !socket.exists() {
             tracing::warn!(socket = %socket.display(), "no launcher: no sealed sessions");
             return Ok(None);
         }
-        let (sessions, watcher, greeting) = Sessions::connect(socket)
+        let (sessions, watcher, greeting) = Sessions::connect(socket, clock.clone())
             .with_context(|| format!("the launcher does not answer at `{}`", socket.display()))?;
         Ok(Some(Self {
             sessions,
@@ -296,7 +317,7 @@ fn sessions(
     config: &Config,
     state: &StateFolder,
     attest_host: &AttestHost,
-    record: &Arc<dyn Record>,
+    (record, clock): (&Arc<dyn Record>, &Clock),
     launcher: Launcher,
     (authorizer, vaults): (Authorizer, Vaults),
     (live, acting): (Live, watch::Receiver<Acting>),
@@ -304,7 +325,7 @@ fn sessions(
     let Launcher {
         sessions, watcher, ..
     } = launcher;
-    let authority = Arc::new(NodeAuthority::new(attest_host.clone()));
+    let authority = Arc::new(NodeAuthority::new(attest_host.clone(), clock.clone()));
     let endings = Endings::default();
     let sockets = config.run.join("sessions");
     sealed::sockets_folder(&sockets)
@@ -317,6 +338,7 @@ fn sessions(
         issuer: Issuer::new(
             Arc::clone(&authority) as Arc<dyn Authority>,
             Arc::new(RecordSvids(Arc::clone(record))),
+            clock.clone(),
         ),
         attest_host: attest_host.clone(),
         live,
@@ -325,9 +347,10 @@ fn sessions(
         homes: Homes::new(state.join("homes")).context("agents' homes cannot be made")?,
         authorizer,
         vaults,
-        upstream: Upstream::new().context("requests cannot leave this host")?,
+        upstream: Upstream::new(clock).context("requests cannot leave this host")?,
         own: Own::prepare(&state.join("own")).context("what sessions are shown cannot be made")?,
         sockets,
+        clock: clock.clone(),
     };
     Ok((
         ground,

@@ -18,6 +18,7 @@ mod mirror;
 mod sessions;
 mod simulator;
 mod state_folder;
+mod time;
 mod tpm;
 mod vault;
 mod warden;

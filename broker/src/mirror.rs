@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use holdfast_attest_host::{AttestHost, Connection, Node, Pin, connect, durable};
+use holdfast_protocol::Timestamp;
+use holdfast_protocol::clock::Clock;
 use holdfast_protocol::management::{NodeState, NodeStatus};
 use holdfast_protocol::mirror::{Answer, Upload};
 use holdfast_protocol::wire::attestor::AuditUpload;
@@ -21,7 +23,6 @@ use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
-use crate::ambient::now;
 use crate::state_folder::StateFolder;
 
 /// The largest file of what was acknowledged that is read: a signed note and a few names.
@@ -44,6 +45,7 @@ impl Mirroring {
         log: &AuditLog,
         attest_host: &AttestHost,
         state: &StateFolder,
+        clock: &Clock,
     ) -> anyhow::Result<(Self, Standing)> {
         let path = state.join("mirror.json");
         let kept = durable::load(&path, MAX_KEPT)
@@ -67,8 +69,10 @@ impl Mirroring {
                 attest_host: attest_host.clone(),
                 open: Mutex::new(None),
                 path,
+                clock: clock.clone(),
             }),
             kept,
+            clock: clock.clone(),
         });
         let mirroring = Self {
             task,
@@ -120,6 +124,7 @@ struct NodeUpstream {
     attest_host: AttestHost,
     open: Mutex<Option<Open>>,
     path: PathBuf,
+    clock: Clock,
 }
 
 /// A connection, and the node SVID that it was made with.
@@ -130,10 +135,10 @@ struct Open {
 
 impl Open {
     /// Whether it still speaks for the node as it is now, to the attestor of now.
-    fn serves(&self, node: &NodeStatus) -> bool {
+    fn serves(&self, node: &NodeStatus, now: Timestamp) -> bool {
         self.node.attestor == node.attestor
             && self.node.spiffe_id == node.spiffe_id
-            && now() + MARGIN < self.node.not_after
+            && now + MARGIN < self.node.not_after
     }
 }
 
@@ -147,7 +152,10 @@ impl NodeUpstream {
         else {
             return Err(SendFailed("this host is not attested".into()));
         };
-        if let Some(open) = open.as_ref().filter(|open| open.serves(&status)) {
+        if let Some(open) = open
+            .as_ref()
+            .filter(|open| open.serves(&status, self.clock.now()))
+        {
             return Ok(open.client.clone());
         }
         let url = status.attestor.parse().map_err(failed)?;
@@ -155,7 +163,7 @@ impl NodeUpstream {
             trust_domain: Some(status.trust_domain.clone()),
             certificates: svid.authorities.clone(),
         };
-        let Connection { channel, .. } = connect(&url, &pin, Some(Arc::new(identity)))
+        let Connection { channel, .. } = connect(&url, &pin, Some(Arc::new(identity)), &self.clock)
             .await
             .map_err(failed)?;
         let client = MirrorClient::new(channel);

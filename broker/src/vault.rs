@@ -14,6 +14,7 @@ use holdfast_issue_credentials::vault::{
 };
 use holdfast_proof::tpm::{HashAlg, PcrIndex, PcrSelection};
 use holdfast_protocol::call::HumanUid;
+use holdfast_protocol::clock::Clock;
 use holdfast_protocol::record::Record;
 use holdfast_protocol::secret::Secret;
 use holdfast_tpm::{
@@ -38,6 +39,7 @@ pub fn open(
     state: &StateFolder,
     tpm: Provisioned,
     record: Arc<dyn Record>,
+    clock: Clock,
 ) -> anyhow::Result<Vaults> {
     let folder = state.join("vaults");
     make_private(&folder).with_context(|| format!("`{}` cannot be made", folder.display()))?;
@@ -50,6 +52,7 @@ pub fn open(
             bank: AtomicUsize::new(0),
         }),
         record,
+        clock,
     ))
 }
 

@@ -15,6 +15,7 @@ use holdfast_issue_credentials::vault::{Outstanding, Vaults};
 use holdfast_launch_agents::state::Phase;
 use holdfast_launch_agents::task::Sessions;
 use holdfast_protocol::audit::{HeldOutcome, What};
+use holdfast_protocol::clock::Clock;
 use holdfast_protocol::decision::Reason;
 use holdfast_protocol::id::SessionId;
 use holdfast_protocol::leave::Leave;
@@ -26,7 +27,6 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::state::{Act, Warden};
-use crate::ambient::now;
 use crate::sessions::Live;
 
 /// The longest sleep: the wall clock may be set, or the machine suspended, behind our back.
@@ -36,11 +36,11 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// Whether the host may act, as the deciding job asks: by the present moment, whatever the warden has done yet.
-pub struct NodeLeave(pub watch::Receiver<Node>);
+pub struct NodeLeave(pub watch::Receiver<Node>, pub Clock);
 
 impl Leave for NodeLeave {
     fn withheld(&self) -> Option<Reason> {
-        let hold = self.0.borrow().hold(now())?;
+        let hold = self.0.borrow().hold(self.1.now())?;
         let rule = match hold {
             Hold::Banned { .. } | Hold::Unbanned => "host/banned",
             Hold::Revoked { .. } => "host/revoked",
@@ -77,6 +77,8 @@ pub struct Charges {
     pub tpm: Provisioned,
     /// Job 5.
     pub record: Arc<dyn Record>,
+    /// By which a certificate ends.
+    pub clock: Clock,
 }
 
 /// The warden's task.
@@ -118,16 +120,18 @@ impl WardenTask {
     /// Follows the host's standing until `stop`.
     pub async fn run(mut self, stop: CancellationToken) {
         loop {
+            let now = self.charges.clock.now();
             let (hold, ends) = {
                 let node = self.node.borrow_and_update();
-                (node.hold(now()), node.ends())
+                (node.hold(now), node.ends())
             };
             for act in self.state.on_hold(hold.as_ref()) {
                 self.act(act).await;
             }
             let mut sleep = LONGEST_SLEEP;
-            if let Some(end) = ends.filter(|end| now() < *end) {
-                sleep = sleep.min(end.since(now()));
+            let now = self.charges.clock.now();
+            if let Some(end) = ends.filter(|end| now < *end) {
+                sleep = sleep.min(end.since(now));
             }
             if self.epoch == Epoch::Due {
                 self.end_epoch().await;

@@ -1,5 +1,6 @@
 //! What people read: pure text from answers.
 
+pub mod clock;
 pub mod receipt;
 pub mod secrets;
 
@@ -53,12 +54,13 @@ pub fn status(status: &Status) -> String {
         Grade::Contained => "\n            CONTAINED: no root, no session identity beyond L1",
     };
     format!(
-        "holdfastd   {}\ngrade       {}{warning}\ntpm         {}\nidentity    {node}\n{}\n{}",
+        "holdfastd   {}\ngrade       {}{warning}\ntpm         {}\nidentity    {node}\n{}\n{}{}",
         status.version,
         status.grade,
         status.tpm,
         head(&status.audit),
-        mirror(&status.mirror)
+        mirror(&status.mirror),
+        clock::line(status.clock.as_ref())
     )
 }
 
@@ -310,6 +312,7 @@ mod tests {
     use holdfast_protocol::Sha256Digest;
     use holdfast_protocol::approval::PinOnX11;
     use holdfast_protocol::call::HumanUid;
+    use holdfast_protocol::clock::{ClockStatus, Source};
     use holdfast_protocol::grade::Tier;
     use holdfast_protocol::id::{CallId, SessionId};
 
@@ -352,6 +355,11 @@ mod tests {
                 size: 9,
                 why: Some("the attestor does not answer".to_owned()),
             },
+            clock: Some(ClockStatus {
+                source: Source::Attestor,
+                now: Timestamp::from_secs(1_799_990_000),
+                system: Timestamp::from_secs(77),
+            }),
         }));
     }
 

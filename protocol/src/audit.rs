@@ -253,4 +253,11 @@ pub enum What {
         /// The file.
         path: String,
     },
+    /// This host's clock says what cannot be: the broker goes by the attestor's from now on, and so do its records.
+    TimeTaken {
+        /// What this host's clock says.
+        system: Timestamp,
+        /// What the attestor's says.
+        attestor: Timestamp,
+    },
 }

@@ -9,6 +9,7 @@
 pub mod approval;
 pub mod audit;
 pub mod call;
+pub mod clock;
 pub mod decision;
 pub mod digest;
 pub mod evidence;

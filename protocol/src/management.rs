@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::approval::{HumanAnswer, PinRecovery, Question};
+use crate::clock::ClockStatus;
 use crate::grade::Grade;
 use crate::id::{AgentKind, CallId, HostId, SessionId, SpiffeId, TrustDomain};
 use crate::secret::Secret;
@@ -240,6 +241,9 @@ pub struct Status {
     pub audit: AuditHead,
     /// How much of the log the attestor has.
     pub mirror: Mirror,
+    /// What time the broker goes by; absent from one that knows the system's alone.
+    #[serde(default)]
+    pub clock: Option<ClockStatus>,
 }
 
 /// How much of the audit log the attestor has taken and cosigned.

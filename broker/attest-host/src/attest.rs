@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use holdfast_proof::evidence::evidence_binding;
 use holdfast_proof::svid::Svid;
 use holdfast_proof::tpm::{HashAlg, PcrIndex, PcrSelection, PcrValues};
+use holdfast_protocol::Timestamp;
+use holdfast_protocol::clock::Clock;
 use holdfast_protocol::evidence::ImaEnd;
 use holdfast_protocol::management::RunBy;
 use holdfast_protocol::wire::attestor::attestation_client::AttestationClient;
@@ -18,8 +20,10 @@ use crate::error::AttestHostError;
 use crate::host::Host;
 use crate::ima;
 use crate::node_key;
+use crate::pin::{Period, PinnedAttestor};
 use crate::registration::Registration;
 use crate::systemd_log;
+use crate::time::{self, Stated};
 
 /// The most certificates that a chain or a bundle may have.
 const MAX_CERTIFICATES: usize = 16;
@@ -41,13 +45,26 @@ pub struct NodeSvid {
     pub(crate) quoted: PcrValues,
 }
 
+/// What came of an attestation.
+pub(crate) struct Attested {
+    pub(crate) svid: NodeSvid,
+    /// What the attestor says about the time; `None` where it says nothing.
+    pub(crate) stated: Option<Stated>,
+    /// Whether it has seen the whole measurement list.
+    pub(crate) end: ImaEnd,
+}
+
 /// Attests this host.
 pub(crate) async fn attest(
     tpm: &Provisioned,
     host: &Host,
     registration: &Registration,
-) -> Result<(NodeSvid, ImaEnd), AttestHostError> {
-    let connection = channel::connect(&registration.attestor, &registration.pin(), None).await?;
+    clock: &Clock,
+) -> Result<Attested, AttestHostError> {
+    let (url, pin) = (&registration.attestor, registration.pin());
+    // Whoever it is that answers has to prove the time before anything it says counts.
+    let period = Period::Since(clock.floor());
+    let connection = channel::connect_within(url, &pin, None, clock, period).await?;
     let mut client = AttestationClient::new(connection.channel);
 
     let challenge = client
@@ -95,6 +112,7 @@ pub(crate) async fn attest(
     };
     let end = ima.as_ref().map_or(ImaEnd::Whole, |list| list.end);
 
+    let asked = clock.reading();
     let answer = client
         .attest(wire::Evidence {
             host_id: registration.host.to_string(),
@@ -123,8 +141,18 @@ pub(crate) async fn attest(
         })
         .await?
         .into_inner();
+    let said = (answer.time != 0).then(|| Timestamp::from_millis(answer.time));
     let svid = accept(answer, registration, key, evidence.pcr_values)?;
-    Ok((svid, end))
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    let answer = time::Answer {
+        time: said,
+        svid: &svid.svid,
+        chain: &svid.chain,
+        server: &connection.server,
+        asked,
+    };
+    let stated = time::judge(&answer, &PinnedAttestor::new(pin, period, &provider), clock)?;
+    Ok(Attested { svid, stated, end })
 }
 
 /// Believes an answer only if it certifies our key under our name.
@@ -138,6 +166,7 @@ fn accept(
         chain,
         x509_authorities,
         self_attested,
+        time: _,
     } = answer;
     if chain.len() > MAX_CERTIFICATES || x509_authorities.len() > MAX_CERTIFICATES {
         return Err(AttestHostError::Answer("it has too many certificates"));

@@ -8,14 +8,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use holdfast_proof::evidence::ChannelBinding;
+use holdfast_protocol::clock::Clock;
 use hyper_util::rt::TokioIo;
 use rustls::client::ResolvesClientCert;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::time_provider::TimeProvider;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tonic::transport::Endpoint;
 
-use crate::pin::{Pin, PinnedAttestor};
+use crate::pin::{Period, Pin, PinnedAttestor, is_of_time};
+use crate::time::unix;
 use crate::url::AttestorUrl;
 
 /// How long one request to the attestor may take.
@@ -31,6 +34,8 @@ pub struct Connection {
     pub channel: tonic::transport::Channel,
     /// The connection's own exporter value.
     pub binding: ChannelBinding,
+    /// What the attestor showed, leaf first.
+    pub(crate) server: Vec<CertificateDer<'static>>,
 }
 
 /// A connection could not be made.
@@ -56,8 +61,21 @@ pub enum ChannelError {
     Http(#[source] tonic::transport::Error),
 }
 
-/// Connects, verifies the attestor against `pin`, and shows a client certificate where `identity`
-/// has one.
+impl ChannelError {
+    /// Whether nothing but the time is against the attestor's certificate.
+    pub fn is_of_time(&self) -> bool {
+        match self {
+            Self::Unreachable { source, .. } => source
+                .get_ref()
+                .and_then(|error| error.downcast_ref::<rustls::Error>())
+                .is_some_and(is_of_time),
+            Self::Timeout(_) | Self::Tls(_) | Self::Http(_) => false,
+        }
+    }
+}
+
+/// Connects, verifies the attestor against `pin` at the time that `clock` tells, and shows a client certificate where
+/// `identity` has one.
 ///
 /// # Errors
 /// [`ChannelError`] if it cannot be reached, or is not the pinned attestor.
@@ -65,8 +83,20 @@ pub async fn connect(
     url: &AttestorUrl,
     pin: &Pin,
     identity: Option<Arc<dyn ResolvesClientCert>>,
+    clock: &Clock,
 ) -> Result<Connection, ChannelError> {
-    let config = client_config(pin, identity)?;
+    connect_within(url, pin, identity, clock, Period::Current).await
+}
+
+/// As [`connect`], to an attestor whose certificate is valid within `period`.
+pub(crate) async fn connect_within(
+    url: &AttestorUrl,
+    pin: &Pin,
+    identity: Option<Arc<dyn ResolvesClientCert>>,
+    clock: &Clock,
+    period: Period,
+) -> Result<Connection, ChannelError> {
+    let config = client_config(pin, identity, clock, period)?;
     tokio::time::timeout(CONNECT_TIMEOUT, handshake(url, config))
         .await
         .map_err(|_| ChannelError::Timeout(url.clone()))?
@@ -96,6 +126,12 @@ async fn handshake(
         .export_keying_material([0_u8; 32], ChannelBinding::EXPORTER_LABEL, Some(&[]))
         .map_err(ChannelError::Tls)?;
 
+    let shown = tls.get_ref().1.peer_certificates().unwrap_or_default();
+    let server = shown
+        .iter()
+        .map(|certificate| certificate.clone().into_owned())
+        .collect();
+
     // Handed out once: a second attempt to connect finds nothing and fails.
     let stream = Mutex::new(Some(TokioIo::new(tls)));
     let connector = tower::service_fn(move |_: tonic::codegen::http::Uri| {
@@ -114,16 +150,30 @@ async fn handshake(
     Ok(Connection {
         channel,
         binding: ChannelBinding::new(exported),
+        server,
     })
+}
+
+/// The broker's clock, as TLS asks for it.
+#[derive(Debug)]
+struct BrokerTime(Clock);
+
+impl TimeProvider for BrokerTime {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(unix(self.0.now()))
+    }
 }
 
 fn client_config(
     pin: &Pin,
     identity: Option<Arc<dyn ResolvesClientCert>>,
+    clock: &Clock,
+    period: Period,
 ) -> Result<rustls::ClientConfig, ChannelError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let verifier = PinnedAttestor::new(pin.clone(), &provider);
-    let builder = rustls::ClientConfig::builder_with_provider(provider)
+    let verifier = PinnedAttestor::new(pin.clone(), period, &provider);
+    let time = Arc::new(BrokerTime(clock.clone()));
+    let builder = rustls::ClientConfig::builder_with_details(provider, time)
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(ChannelError::Tls)?
         // "Dangerous" for rustls because the verifier is ours: it checks more than the default one.

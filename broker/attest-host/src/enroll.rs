@@ -2,6 +2,7 @@
 //! attestor will hold this host to.
 
 use holdfast_proof::evidence::{Nonce, enroll_binding};
+use holdfast_protocol::clock::{Clock, Source};
 use holdfast_protocol::id::TrustDomain;
 use holdfast_protocol::token::JoinToken;
 use holdfast_protocol::wire::attestor::enrollment_client::EnrollmentClient;
@@ -13,7 +14,7 @@ use crate::attest::pem;
 use crate::channel;
 use crate::error::AttestHostError;
 use crate::host::Host;
-use crate::pin::Pin;
+use crate::pin::{Period, Pin};
 use crate::registration::Registration;
 use crate::url::AttestorUrl;
 
@@ -61,8 +62,15 @@ pub(crate) async fn enroll(
     host: &Host,
     url: &AttestorUrl,
     trust: &Trust,
+    clock: &Clock,
 ) -> Result<Registration, AttestHostError> {
-    let connection = channel::connect(url, &trust.pin(), None).await?;
+    let lost = clock.told().source == Source::Lost;
+    let period = if lost {
+        Period::Since(clock.floor())
+    } else {
+        Period::Current
+    };
+    let connection = channel::connect_within(url, &trust.pin(), None, clock, period).await?;
     let mut client = EnrollmentClient::new(connection.channel);
 
     let ek = tpm.ek().await?;
@@ -103,11 +111,18 @@ pub(crate) async fn enroll(
     if !trust.expects(&trust_domain) {
         return Err(AttestHostError::Answer("it names another trust domain"));
     }
+    // Where nobody knows yet what time it is, a certificate that has ended may have answered. Only what vouched for it from
+    // the beginning counts then, until it has signed something new: the first attestation.
+    let authorities_pem = if lost {
+        pem(&trust.pin().known(&connection.server))
+    } else {
+        pem(&enrolled.x509_authorities)
+    };
     Ok(Registration {
         attestor: url.clone(),
         trust_domain,
         host: enrolled.host_id.parse()?,
-        authorities_pem: pem(&enrolled.x509_authorities),
+        authorities_pem,
     })
 }
 

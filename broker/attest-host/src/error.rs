@@ -5,8 +5,10 @@ use holdfast_protocol::record::NotRecorded;
 use holdfast_tpm::TpmError;
 
 use crate::channel::ChannelError;
+use crate::clock::FloorError;
 use crate::registration::RegistrationError;
 use crate::standing::Overtaken;
+use crate::time::TimeError;
 
 /// An enrollment or attestation that did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +31,12 @@ pub enum AttestHostError {
     /// Environment: the enrollment cannot be kept.
     #[error(transparent)]
     Registration(#[from] RegistrationError),
+    /// Environment: the time that was proved cannot be kept.
+    #[error(transparent)]
+    Floor(#[from] FloorError),
+    /// The attestor's word on the time is not to be believed.
+    #[error("the attestor's time is wrong")]
+    Time(#[from] TimeError),
     /// Environment: what happened could not be recorded, so it counts for nothing.
     #[error(transparent)]
     NotRecorded(#[from] NotRecorded),

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use holdfast_protocol::clock::Clock;
 use holdfast_protocol::management::NodeStatus;
 use holdfast_protocol::orders::Instance;
 use holdfast_protocol::record::Record;
 use holdfast_tpm::Provisioned;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
-use crate::clock::now;
 use crate::enroll::Trust;
 use crate::error::AttestHostError;
 use crate::host::Host;
@@ -23,6 +23,15 @@ use crate::watch::Watcher;
 
 /// Requests that may wait: each is a person or a script, and the job does one at a time.
 const WAITING: usize = 8;
+
+/// Where this job keeps what outlives it.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// The enrollment.
+    pub enrollment: PathBuf,
+    /// The time that was proved last.
+    pub floor: PathBuf,
+}
 
 /// A handle to this job.
 #[derive(Clone, Debug)]
@@ -46,7 +55,7 @@ pub(crate) enum Request {
 }
 
 impl AttestHost {
-    /// Sets the job up with the enrollment that is kept at `path`, if any. `instance` is this run's own: random bits.
+    /// Sets the job up with the enrollment that `kept` has, if any. `instance` is this run's own: random bits.
     ///
     /// # Errors
     /// [`AttestHostError::Registration`] if what is kept there is not an enrollment.
@@ -54,10 +63,11 @@ impl AttestHost {
         tpm: Provisioned,
         host: Host,
         record: Arc<dyn Record>,
-        path: PathBuf,
+        kept: Kept,
         instance: Instance,
+        clock: Clock,
     ) -> Result<(Self, HostTask), AttestHostError> {
-        let registration = Registration::load(&path)?;
+        let registration = Registration::load(&kept.enrollment)?;
         let (sender, receiver) = mpsc::channel(WAITING);
         let (node_sender, node) = watch::channel(Node::new(registration.as_ref()));
         let (node_sender, demanded) = (Arc::new(node_sender), Arc::new(Notify::new()));
@@ -66,14 +76,17 @@ impl AttestHost {
             tpm: tpm.clone(),
             instance,
             demanded: Arc::clone(&demanded),
+            clock: clock.clone(),
         };
         let job = Job {
             tpm: tpm.clone(),
             host,
             record,
-            path,
+            kept,
             registration,
-            renewal: Renewal::starting(now()),
+            renewal: Renewal::starting(clock.now()),
+            source: clock.told().source,
+            clock,
             requests: receiver,
             node: node_sender,
             demanded,

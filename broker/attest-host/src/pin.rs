@@ -8,6 +8,7 @@ use std::sync::Arc;
 use holdfast_proof::hash::sha256;
 use holdfast_proof::svid::Svid;
 use holdfast_protocol::Sha256Digest;
+use holdfast_protocol::clock::Floor;
 use holdfast_protocol::id::{SpiffeId, TrustDomain};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
@@ -17,6 +18,8 @@ use rustls::server::ParsedCertificate;
 use rustls::{
     CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
 };
+
+use crate::time::unix;
 
 /// What is known of the attestor before it is asked.
 #[derive(Clone, Debug)]
@@ -36,6 +39,31 @@ pub enum Pin {
         /// Their certificates.
         certificates: Vec<CertificateDer<'static>>,
     },
+}
+
+impl Pin {
+    /// The authorities that it pins, found among what the server sent where only a fingerprint is known.
+    pub(crate) fn known(&self, sent: &[CertificateDer<'_>]) -> Vec<CertificateDer<'static>> {
+        match self {
+            Self::Authorities { certificates, .. } => certificates.clone(),
+            Self::Fingerprint { authority, .. } => sent
+                .iter()
+                .find(|certificate| sha256(certificate) == *authority)
+                .map(|pinned| pinned.clone().into_owned())
+                .into_iter()
+                .collect(),
+        }
+    }
+}
+
+/// When the attestor's certificate has to be valid.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Period {
+    /// Now.
+    Current,
+    /// At any time that is not before the floor: this host cannot know what time it is, or is about to be told. Whoever
+    /// connects so may believe what comes of it only once the time is proved ([`crate::time`]).
+    Since(Floor),
 }
 
 /// The server is not the pinned attestor.
@@ -59,33 +87,40 @@ impl From<NotTheAttestor> for Error {
 #[derive(Debug)]
 pub(crate) struct PinnedAttestor {
     pin: Pin,
+    period: Period,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl PinnedAttestor {
-    pub(crate) fn new(pin: Pin, provider: &CryptoProvider) -> Self {
+    pub(crate) fn new(pin: Pin, period: Period, provider: &CryptoProvider) -> Self {
         Self {
             pin,
+            period,
             algorithms: provider.signature_verification_algorithms,
         }
     }
 
-    /// The pinned authorities, found among what the server sent where only a fingerprint is known.
+    /// Whether a pinned authority has signed this chain, leaf first, and all of it is valid at `at`.
+    pub(crate) fn vouches(&self, chain: &[CertificateDer<'_>], at: UnixTime) -> Result<(), Error> {
+        let (leaf, above) = chain.split_first().ok_or(Error::NoCertificatesPresented)?;
+        verify_server_cert_signed_by_trust_anchor(
+            &ParsedCertificate::try_from(leaf)?,
+            &self.roots(above)?,
+            above,
+            at,
+            self.algorithms.all,
+        )
+    }
+
+    /// What a chain may end in.
     fn roots(&self, sent: &[CertificateDer<'_>]) -> Result<RootCertStore, Error> {
+        let known = self.pin.known(sent);
+        if known.is_empty() {
+            return Err(NotTheAttestor::AuthorityMissing.into());
+        }
         let mut roots = RootCertStore::empty();
-        match &self.pin {
-            Pin::Authorities { certificates, .. } => {
-                for certificate in certificates {
-                    roots.add(certificate.clone())?;
-                }
-            }
-            Pin::Fingerprint { authority, .. } => {
-                let pinned = sent
-                    .iter()
-                    .find(|certificate| sha256(certificate) == *authority)
-                    .ok_or(NotTheAttestor::AuthorityMissing)?;
-                roots.add(pinned.clone().into_owned())?;
-            }
+        for authority in known {
+            roots.add(authority)?;
         }
         Ok(roots)
     }
@@ -101,6 +136,19 @@ impl PinnedAttestor {
     }
 }
 
+/// Whether nothing but the time is against a certificate.
+pub(crate) fn is_of_time(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::InvalidCertificate(
+            CertificateError::Expired
+                | CertificateError::ExpiredContext { .. }
+                | CertificateError::NotValidYet
+                | CertificateError::NotValidYetContext { .. }
+        )
+    )
+}
+
 impl ServerCertVerifier for PinnedAttestor {
     fn verify_server_cert(
         &self,
@@ -110,14 +158,18 @@ impl ServerCertVerifier for PinnedAttestor {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        verify_server_cert_signed_by_trust_anchor(
-            &ParsedCertificate::try_from(end_entity)?,
-            &self.roots(intermediates)?,
-            intermediates,
-            now,
-            self.algorithms.all,
-        )?;
         let svid = Svid::parse(end_entity).map_err(NotTheAttestor::NotAnSvid)?;
+        let chain: Vec<_> = std::iter::once(end_entity)
+            .chain(intermediates)
+            .cloned()
+            .collect();
+        match (self.vouches(&chain, now), self.period) {
+            (Ok(()), _) => {}
+            (Err(error), Period::Since(floor)) if is_of_time(&error) => {
+                self.vouches(&chain, unix(svid.not_before.max(floor.at())))?;
+            }
+            (Err(error), Period::Current | Period::Since(_)) => return Err(error),
+        }
         if self.expects(&svid.spiffe_id) {
             Ok(ServerCertVerified::assertion())
         } else {

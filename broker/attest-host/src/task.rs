@@ -5,11 +5,11 @@
 
 mod outcome;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_protocol::audit::What;
+use holdfast_protocol::clock::{Clock, Source};
 use holdfast_protocol::evidence::ImaEnd;
 use holdfast_protocol::management::NodeStatus;
 use holdfast_protocol::record::Record;
@@ -18,11 +18,11 @@ use holdfast_tpm::Provisioned;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::attest::attest;
-use crate::clock::{jitter, now};
+use crate::attest::{Attested, attest};
+use crate::clock::jitter;
 use crate::enroll::{Trust, enroll};
 use crate::error::AttestHostError;
-use crate::handle::Request;
+use crate::handle::{Kept, Request};
 use crate::host::Host;
 use crate::node::Node;
 use crate::pcrs::PcrWatch;
@@ -46,8 +46,10 @@ pub(crate) struct Job {
     pub(crate) tpm: Provisioned,
     pub(crate) host: Host,
     pub(crate) record: Arc<dyn Record>,
-    /// Where the enrollment is kept.
-    pub(crate) path: PathBuf,
+    pub(crate) kept: Kept,
+    pub(crate) clock: Clock,
+    /// Whose the time was that was told last.
+    pub(crate) source: Source,
     pub(crate) registration: Option<Registration>,
     pub(crate) renewal: Renewal,
     pub(crate) requests: mpsc::Receiver<Request>,
@@ -71,8 +73,9 @@ impl Job {
             .ok();
         let mut pcrs = PcrWatch::new(self.tpm.clone(), self.host.pcr_interval);
         loop {
+            self.look_at_the_clock();
             self.look_at_the_end();
-            let due = self.renewal.due().since(now()).min(self.left());
+            let due = self.renewal.due().since(self.clock.now()).min(self.left());
             let due = due.min(LONGEST_SLEEP);
             let quoted = self
                 .node
@@ -93,7 +96,7 @@ impl Job {
                 }
                 () = self.demanded.notified() => self.demand(),
                 () = tokio::time::sleep(due), if self.registration.is_some() => {
-                    if self.renewal.due() > now() {
+                    if self.renewal.due() > self.clock.now() {
                         continue;
                     }
                     if let Err(error) = self.renew().await {
@@ -105,7 +108,37 @@ impl Job {
     }
 
     fn demand(&mut self) {
-        self.renewal = self.renewal.clone().after(Event::Demanded, now(), jitter());
+        self.after(Event::Demanded);
+    }
+
+    fn after(&mut self, event: Event) {
+        let (now, jitter) = (self.clock.now(), jitter(&self.clock));
+        self.renewal = self.renewal.clone().after(event, now, jitter);
+    }
+
+    /// A clock that goes another way than the attestor's asks the attestor, once.
+    fn look_at_the_clock(&mut self) {
+        let source = self.clock.told().source;
+        let before = std::mem::replace(&mut self.source, source);
+        if source == before {
+            return;
+        }
+        if !self.clock.is_proven() {
+            // What is due was reckoned by another clock.
+            self.demand();
+        }
+        match source {
+            Source::Unsettled => {
+                tracing::warn!(
+                    "this host's clock has gone ahead by more than time has run; it attests anew"
+                );
+                self.demand();
+            }
+            Source::Lost | Source::Attestor => {
+                tracing::warn!("this host's clock says what cannot be; see `holdfast status`")
+            }
+            Source::System => tracing::info!("this host's clock is right again"),
+        }
     }
 
     /// A machine that slept may be another when it wakes; and whoever waits for a time looks at the clock again.
@@ -118,7 +151,12 @@ impl Job {
                 );
                 self.demand();
             }
-            Jump::Set => tracing::info!("the wall clock was set"),
+            Jump::Set => {
+                tracing::info!("the wall clock was set");
+                if !self.clock.is_proven() {
+                    self.demand();
+                }
+            }
         }
         self.node.send_modify(|_| {});
     }
@@ -127,13 +165,16 @@ impl Job {
     fn left(&self) -> Duration {
         let node = self.node.borrow();
         let end = node.svid.as_ref().and(node.standing.ends());
-        end.map_or(Duration::MAX, |end| end.since(now()))
+        end.map_or(Duration::MAX, |end| end.since(self.clock.now()))
     }
 
     /// Takes away an SVID that has ended.
     fn look_at_the_end(&self) {
         self.node.send_if_modified(|node| {
-            let hold = node.standing.hold(now()).filter(|_| node.svid.is_some());
+            let hold = node
+                .standing
+                .hold(self.clock.now())
+                .filter(|_| node.svid.is_some());
             if let Some(hold) = &hold {
                 tracing::warn!(why = %hold, "this host may do nothing");
                 node.withhold(&hold.to_string());
@@ -159,18 +200,18 @@ impl Job {
         url: AttestorUrl,
         trust: &Trust,
     ) -> Result<NodeStatus, AttestHostError> {
-        let registration = enroll(&self.tpm, &self.host, &url, trust).await?;
+        let registration = enroll(&self.tpm, &self.host, &url, trust, &self.clock).await?;
         self.record
             .record(What::HostEnrolled {
                 attestor: url.to_string(),
                 host: registration.host,
             })
             .await?;
-        registration.store(&self.path)?;
+        registration.store(&self.kept.enrollment)?;
         tracing::info!(attestor = %url, host = %registration.host, "enrolled");
         self.node.send_modify(|node| node.enrolled(&registration));
         self.registration = Some(registration);
-        self.renewal = Renewal::starting(now());
+        self.renewal = Renewal::starting(self.clock.now());
         self.renew().await
     }
 
@@ -180,14 +221,12 @@ impl Job {
             .clone()
             .ok_or(AttestHostError::NotEnrolled)?;
         let begun = self.node.borrow().standing.begin();
-        let outcome = match attest(&self.tpm, &self.host, &registration).await {
-            Ok((svid, end)) => {
-                let adopted = self.adopt(&registration, svid, begun).await;
+        let attested = attest(&self.tpm, &self.host, &registration, &self.clock).await;
+        let outcome = match attested {
+            Ok(Attested { svid, stated, end }) => {
+                let adopted = self.adopt(&registration, svid, stated, begun).await;
                 if end == ImaEnd::Cut && adopted.is_ok() {
-                    self.renewal = self
-                        .renewal
-                        .clone()
-                        .after(Event::Unfinished, now(), jitter());
+                    self.after(Event::Unfinished);
                 }
                 adopted
             }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_protocol::Timestamp;
+use holdfast_protocol::clock::Clock;
 use holdfast_protocol::management::{NodeState, NodeStatus};
 use holdfast_protocol::orders::{Instance, MAX_MESSAGE, Orders};
 use holdfast_protocol::wire::WireError;
@@ -19,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::attest::NodeSvid;
 use crate::channel::{ChannelError, Connection, connect};
-use crate::clock::{jitter, now};
+use crate::clock::jitter;
 use crate::node::Node;
 use crate::node_key::NodeIdentity;
 use crate::pin::Pin;
@@ -37,6 +38,7 @@ pub(crate) struct Watcher {
     pub(crate) instance: Instance,
     /// Told when the attestor wants an attestation.
     pub(crate) demanded: Arc<Notify>,
+    pub(crate) clock: Clock,
 }
 
 /// What a stream is opened with. Kept while an order takes the certificate from everybody else: it still opens the stream
@@ -105,7 +107,7 @@ impl Watcher {
             let newest = Credential::of(&nodes.borrow_and_update());
             kept = newest
                 .or(kept)
-                .filter(|credential| credential.is_good(now()));
+                .filter(|credential| credential.is_good(self.clock.now()));
             let Some(credential) = kept.clone() else {
                 if nodes.changed().await.is_err() {
                     return;
@@ -117,7 +119,7 @@ impl Watcher {
                 error = with_causes(&silence),
                 "the attestor is not heard any more; it is asked again"
             );
-            tokio::time::sleep(reconnect(failures, jitter())).await;
+            tokio::time::sleep(reconnect(failures, jitter(&self.clock))).await;
             failures = failures.saturating_add(1);
         }
     }
@@ -133,8 +135,13 @@ impl Watcher {
             certificates: svid.authorities.clone(),
         };
         let identity = NodeIdentity::new(svid.chain.clone(), self.tpm.clone(), svid.key.clone());
-        let Connection { channel, .. } =
-            connect(&status.attestor.parse()?, &pin, Some(Arc::new(identity))).await?;
+        let Connection { channel, .. } = connect(
+            &status.attestor.parse()?,
+            &pin,
+            Some(Arc::new(identity)),
+            &self.clock,
+        )
+        .await?;
         let mut client = HostClient::new(channel).max_decoding_message_size(MAX_MESSAGE);
         let mut stream = client
             .watch(WatchRequest::from(self.instance))
@@ -161,9 +168,9 @@ impl Watcher {
             if !node.is_with(attestor) {
                 return false;
             }
-            let before = node.standing.hold(now());
+            let before = node.standing.hold(self.clock.now());
             demand = node.standing.ordered(orders);
-            let after = node.standing.hold(now());
+            let after = node.standing.hold(self.clock.now());
             let stopped = after.as_ref().filter(|_| before != after);
             if let Some(hold) = stopped {
                 tracing::warn!(why = %hold, "this host may do nothing");

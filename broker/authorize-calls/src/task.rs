@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use holdfast_policy::{Asker, Engine, Taint};
@@ -14,6 +14,7 @@ use holdfast_proof::hash::canonical_digest;
 use holdfast_proof::tpm::EccPublicKey;
 use holdfast_protocol::audit::What;
 use holdfast_protocol::call::{Effect, HumanUid, ToolCall};
+use holdfast_protocol::clock::Clock;
 use holdfast_protocol::decision::{DeniedBy, Reason, Verdict};
 use holdfast_protocol::id::{CallId, SessionId};
 use holdfast_protocol::leave::Leave;
@@ -57,6 +58,7 @@ pub struct Authorizer {
     engine: watch::Receiver<Arc<Engine>>,
     cards: watch::Receiver<Vec<ApprovalCard>>,
     leave: Arc<dyn Leave>,
+    clock: Clock,
 }
 
 /// The job's task, to be [`run`](Job::run).
@@ -69,6 +71,9 @@ pub struct Job<R, K> {
     waiting: BTreeMap<CallId, oneshot::Sender<Final>>,
     records: JoinSet<Result<(), NotRecorded>>,
     tickets: HashMap<tokio::task::Id, Ticket>,
+    clock: Clock,
+    /// The latest time that was seen.
+    latest: Timestamp,
 }
 
 enum Message {
@@ -86,6 +91,7 @@ pub fn authorize_calls<R: Recorder, K: ApprovalKeys>(
     keys: K,
     limits: Limits,
     leave: Arc<dyn Leave>,
+    clock: Clock,
 ) -> (Authorizer, Job<R, K>) {
     let (to_job, inbox) = mpsc::channel(MAX_INBOX);
     let (cards, shown) = watch::channel(Vec::new());
@@ -94,6 +100,7 @@ pub fn authorize_calls<R: Recorder, K: ApprovalKeys>(
         engine,
         cards: shown,
         leave,
+        clock: clock.clone(),
     };
     let job = Job {
         state: State::new(limits),
@@ -104,6 +111,8 @@ pub fn authorize_calls<R: Recorder, K: ApprovalKeys>(
         waiting: BTreeMap::new(),
         records: JoinSet::new(),
         tickets: HashMap::new(),
+        latest: clock.now(),
+        clock,
     };
     (authorizer, job)
 }
@@ -135,6 +144,11 @@ impl Authorizer {
     /// The open questions, for whoever wants to be told when they change.
     pub fn cards(&self) -> watch::Receiver<Vec<ApprovalCard>> {
         self.cards.clone()
+    }
+
+    /// By which calls arrive and questions end.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// Takes a human's answer.
@@ -225,7 +239,8 @@ impl<R: Recorder, K: ApprovalKeys> Job<R, K> {
                     None => break,
                 },
                 () = tokio::time::sleep(nap.unwrap_or(LONGEST_NAP)), if nap.is_some() => {
-                    let steps = self.state.on_time(now());
+                    let now = self.now();
+                    let steps = self.state.on_time(now);
                     self.take(steps);
                 }
             }
@@ -234,6 +249,7 @@ impl<R: Recorder, K: ApprovalKeys> Job<R, K> {
     }
 
     fn hear(&mut self, message: Message) {
+        let now = self.now();
         match message {
             Message::Call(judged, reply) => {
                 // Names are 128 random bits; a second one like it is denied by the closed channel.
@@ -242,7 +258,7 @@ impl<R: Recorder, K: ApprovalKeys> Job<R, K> {
                     return;
                 }
                 self.waiting.insert(call, reply);
-                let steps = self.state.on_call(now(), *judged);
+                let steps = self.state.on_call(now, *judged);
                 self.take(steps);
             }
             Message::Answer(call, answer, reply) => {
@@ -252,7 +268,7 @@ impl<R: Recorder, K: ApprovalKeys> Job<R, K> {
                     .is_some_and(oneshot::Sender::is_closed)
                 {
                     self.waiting.remove(&call);
-                    let steps = self.state.on_abandoned(now(), call);
+                    let steps = self.state.on_abandoned(now, call);
                     self.take(steps);
                 }
                 let key = self
@@ -263,7 +279,7 @@ impl<R: Recorder, K: ApprovalKeys> Job<R, K> {
                     .and_then(|card| self.keys.approval_key(card.human));
                 let taken = self
                     .state
-                    .on_answer(now(), call, answer, key.as_ref())
+                    .on_answer(now, call, answer, key.as_ref())
                     .map(|steps| self.take(steps));
                 // Whoever answered may have gone; the answer stands.
                 let _ = reply.send(taken);
@@ -313,10 +329,22 @@ impl<R: Recorder, K: ApprovalKeys> Job<R, K> {
         self.tickets.insert(task.id(), ticket);
     }
 
+    /// The time. Where it has gone back, nobody can say which deadlines have passed: all of them have.
+    fn now(&mut self) -> Timestamp {
+        let now = self.clock.now();
+        if now < self.latest {
+            tracing::warn!("the time was wrong: what waits for an answer is denied");
+            let steps = self.state.on_time(Timestamp::from_millis(u64::MAX));
+            self.take(steps);
+        }
+        self.latest = now;
+        now
+    }
+
     /// How long until a deadline has to be looked at.
     fn nap(&self) -> Option<Duration> {
         let deadline = self.state.next_deadline()?;
-        Some(deadline.since(now()).min(LONGEST_NAP))
+        Some(deadline.since(self.clock.now()).min(LONGEST_NAP))
     }
 }
 
@@ -338,13 +366,6 @@ fn nonce() -> Option<Sha256Digest> {
     let mut bits = [0; 32];
     SystemRandom::new().fill(&mut bits).ok()?;
     Some(Sha256Digest::new(bits))
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

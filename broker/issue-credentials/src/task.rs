@@ -7,7 +7,7 @@
 mod issuer;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use holdfast_protocol::Timestamp;
 use holdfast_protocol::id::{SessionId, SpiffeId};
@@ -151,7 +151,7 @@ impl Session {
     /// [`JwtError`] if the token is not valid for `audience`.
     pub fn validate(&self, token: &str, audience: &str) -> Result<Validated, JwtError> {
         let trust_domain = self.identity().spiffe_id.trust_domain();
-        jwt::validate(token, audience, trust_domain, &self.bundle(), now())
+        jwt::validate(token, audience, trust_domain, &self.bundle(), self.now())
     }
 
     /// Keeps the credentials fresh until `stop`. Without it, whoever asks waits.
@@ -204,6 +204,10 @@ impl Session {
         self.shared.streams.clone()
     }
 
+    fn now(&self) -> Timestamp {
+        self.shared.issuer.now()
+    }
+
     fn ask<C>(
         &self,
         question: impl FnOnce(
@@ -212,7 +216,7 @@ impl Session {
         ) -> (Answer<C>, Change),
     ) -> Answer<C> {
         let mut answer = Answer::Pending;
-        let now = now();
+        let now = self.now();
         self.shared.state.send_if_modified(|state| {
             let (given, change) = question(&mut state.credentials, now);
             answer = given;
@@ -223,7 +227,7 @@ impl Session {
 
     /// Starts what is due; says how long nothing else will be.
     fn advance(&self, work: &mut JoinSet<Done>) -> Duration {
-        let now = now();
+        let now = self.now();
         let mut effects = Vec::new();
         let mut wake = None;
         self.shared.state.send_if_modified(|state| {
@@ -258,7 +262,7 @@ impl Session {
 
     fn finish(&self, done: Done) {
         let session = self.identity().session;
-        let now = now();
+        let now = self.now();
         self.shared.state.send_modify(|state| match done {
             Done::X509(result) => {
                 let signed = result.map(|credential| Signed {
@@ -295,10 +299,4 @@ fn settled<C>(answer: Answer<C>) -> Option<Result<(C, Generation), Refusal>> {
         Answer::Refused(why) => Some(Err(why)),
         Answer::Pending => None,
     }
-}
-
-fn now() -> Timestamp {
-    // A clock before 1970 is refused by everything that has an end.
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
-    Timestamp::from_millis(0) + since_epoch.unwrap_or(Duration::MAX)
 }

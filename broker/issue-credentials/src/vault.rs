@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use holdfast_protocol::audit::What;
 use holdfast_protocol::call::HumanUid;
+use holdfast_protocol::clock::Clock;
 use holdfast_protocol::id::SessionId;
 use holdfast_protocol::record::Record;
 use holdfast_protocol::secret::Secret;
@@ -30,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::async_trait;
 use zeroize::Zeroizing;
 
-use self::ambient::{now, random, random_key};
+use self::ambient::{random, random_key};
 use self::human::{Human, check_value};
 use self::lease::state::Look;
 pub use self::lease::state::Outstanding;
@@ -58,13 +59,21 @@ struct Shared {
     record: Arc<dyn Record>,
     humans: Mutex<BTreeMap<u32, Arc<Human>>>,
     lessor: Lessor,
+    clock: Clock,
 }
 
 impl Vaults {
-    /// The vaults whose files `keep` has, whose keys `sealer` seals, and whose acts `record` keeps.
-    pub fn new(keep: Arc<dyn Keep>, sealer: Arc<dyn Sealer>, record: Arc<dyn Record>) -> Self {
+    /// The vaults whose files `keep` has, whose keys `sealer` seals, and whose acts `record` keeps; their leases end by
+    /// `clock`, and by the TPM's.
+    pub fn new(
+        keep: Arc<dyn Keep>,
+        sealer: Arc<dyn Sealer>,
+        record: Arc<dyn Record>,
+        clock: Clock,
+    ) -> Self {
         Self(Arc::new(Shared {
-            lessor: Lessor::new(Arc::clone(&sealer)),
+            lessor: Lessor::new(Arc::clone(&sealer), clock.clone()),
+            clock,
             keep,
             sealer,
             record,
@@ -190,7 +199,7 @@ impl Vaults {
         let _alone = of.change.lock().await;
         let (vault, key) = self.opened(&of).await?;
         let entry = (name.clone(), purpose.clone());
-        let next = vault.with(&key, entry, now(), &value, random()?)?;
+        let next = vault.with(&key, entry, self.0.clock.now(), &value, random()?)?;
         next.write()?;
         self.record(What::SecretKept {
             human,

@@ -10,12 +10,12 @@ mod watch;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use holdfast_launcher::control::{Ending, PassedSignal, START};
 use holdfast_launcher::message::{Greeting, Launch, Launched};
 use holdfast_launcher::socket::{self, LaunchError};
-use holdfast_protocol::Timestamp;
+use holdfast_protocol::clock::Clock;
 use holdfast_protocol::id::SessionId;
 use tokio::sync::mpsc;
 
@@ -66,6 +66,7 @@ struct Shared {
     launcher: Arc<tokio::sync::Mutex<Launcher>>,
     table: Mutex<Table>,
     watch: mpsc::Sender<watch::Watched>,
+    clock: Clock,
 }
 
 /// The connection to the launcher, made anew when it was lost.
@@ -104,7 +105,10 @@ impl Sessions {
     ///
     /// # Errors
     /// [`SessionError::Launch`].
-    pub fn connect(launcher: &Path) -> Result<(Self, Watcher, Greeting), SessionError> {
+    pub fn connect(
+        launcher: &Path,
+        clock: Clock,
+    ) -> Result<(Self, Watcher, Greeting), SessionError> {
         let (socket, greeting) = socket::connect(launcher).map_err(SessionError::Launch)?;
         // Never full: there is one message for each live session.
         let (watch, watched) = mpsc::channel(MAX_LIVE);
@@ -116,6 +120,7 @@ impl Sessions {
             launcher: Arc::new(tokio::sync::Mutex::new(launcher)),
             table: Mutex::default(),
             watch,
+            clock,
         }));
         let watcher = Watcher::new(sessions.clone(), watched);
         Ok((sessions, watcher, greeting))
@@ -134,7 +139,7 @@ impl Sessions {
         let human = facts.human;
         self.table()
             .registry
-            .start(now(), id, facts)
+            .start(self.0.clock.now(), id, facts)
             .map_err(SessionError::State)?;
         // From here on whatever is dropped ends the session.
         let mut life = Life {
@@ -257,10 +262,11 @@ impl Sessions {
     }
 
     fn ended(&self, id: SessionId, ending: Ending) {
+        let now = self.0.clock.now();
         let mut table = self.table();
         table.handles.remove(id);
         // Unknown if it ended before: that is what was wanted.
-        table.registry.ended(now(), id, ending).ok();
+        table.registry.ended(now, id, ending).ok();
     }
 
     fn kill_all(&self) {
@@ -366,10 +372,4 @@ impl Drop for Life {
         }
         self.sessions.ended(self.id, Ending::Killed);
     }
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let millis = since.unwrap_or_default().as_millis();
-    Timestamp::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
 }

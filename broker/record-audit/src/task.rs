@@ -9,11 +9,10 @@ mod writer;
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use holdfast_proof::counter::CounterAnchor;
 use holdfast_proof::note::{EcdsaVerifier, MalformedNote, Origin};
-use holdfast_protocol::Timestamp;
+use holdfast_protocol::clock::Clock;
 use tokio::sync::{Mutex, mpsc, watch};
 
 pub use handle::{AuditLog, Recorded};
@@ -43,6 +42,8 @@ pub struct AuditConfig {
     pub due: DuePolicy,
     /// The counter that freezes them.
     pub counting: Counting,
+    /// When they are due.
+    pub clock: Clock,
 }
 
 /// Whether checkpoints are counted.
@@ -124,7 +125,8 @@ impl AuditLog {
             .as_ref()
             .and_then(|anchor| anchor.verify(&[]).ok())
             .map(|nothing| nothing.next_value);
-        let checkpoints = Checkpoints::resume(config.due, first, stored.past, records, now());
+        let checkpoints =
+            Checkpoints::resume(config.due, first, stored.past, records, config.clock.now());
         let anchor = LogAnchor {
             key,
             counter: anchor,
@@ -141,6 +143,7 @@ impl AuditLog {
             anchor: anchor.clone(),
             signer,
             counter: counter.clone(),
+            clock: config.clock,
             step: None,
             waiting: Vec::new(),
             head,
@@ -163,11 +166,4 @@ impl AuditLog {
             records,
         })
     }
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

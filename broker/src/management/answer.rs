@@ -11,6 +11,7 @@ use holdfast_issue_credentials::vault::Vaults;
 use holdfast_launch_agents::task::Sessions;
 use holdfast_protocol::audit::What;
 use holdfast_protocol::call::HumanUid;
+use holdfast_protocol::clock::Clock;
 use holdfast_protocol::grade::Grade;
 use holdfast_protocol::id::SessionId;
 use holdfast_protocol::management::{
@@ -24,7 +25,6 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::{approvals, secrets};
-use crate::ambient::now;
 use crate::approvers::Approvers;
 use crate::config::ApprovalsConfig;
 use crate::sessions::status;
@@ -56,6 +56,8 @@ pub struct Answers {
     pub grade: Grade,
     /// The TPM, in words.
     pub tpm: String,
+    /// What time it is.
+    pub clock: Clock,
 }
 
 impl Answers {
@@ -121,6 +123,7 @@ impl Answers {
             node,
             audit: self.audit.head(),
             mirror: self.mirror.borrow().clone(),
+            clock: Some(self.clock.status()),
         }))
     }
 
@@ -172,7 +175,7 @@ impl Answers {
 
     /// What was frozen with its host stays so as long as the host may do nothing.
     fn may_act(&self) -> Result<(), Failure> {
-        match self.attest_host.node().borrow().hold(now()) {
+        match self.attest_host.node().borrow().hold(self.clock.now()) {
             None => Ok(()),
             Some(hold) => Err(Failure {
                 kind: FailureKind::NotAttested,
@@ -298,6 +301,9 @@ fn usage(error: &dyn std::error::Error, advice: &str) -> Failure {
 
 fn not_attested(error: &AttestHostError) -> Failure {
     let advice = match error {
+        AttestHostError::Channel(error) if error.is_of_time() => {
+            "look at this host's clock (`date`) and set it: by it the attestor's certificate is not valid now"
+        }
         AttestHostError::Channel(_) | AttestHostError::Unavailable(_) => {
             "see whether the attestor runs at that address and is the one that you mean"
         }
@@ -314,7 +320,12 @@ fn not_attested(error: &AttestHostError) -> Failure {
              `holdfast-attestor host show`"
         }
         AttestHostError::NotEnrolled => "`holdfast enroll URL --token-file FILE`",
+        AttestHostError::Time(_) => {
+            "compare this host's clock and the attestor's with a third; `clock.json` in the state folder has the time that \
+             counts as proved: see OPERATIONS.md"
+        }
         AttestHostError::Tpm(_)
+        | AttestHostError::Floor(_)
         | AttestHostError::EventLog(_)
         | AttestHostError::ImaList(_)
         | AttestHostError::SystemdLog(_)

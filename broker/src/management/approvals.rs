@@ -11,6 +11,7 @@ use holdfast_authorize_calls::task::Authorizer;
 use holdfast_protocol::approval::{HumanAnswer, PinOnX11, PinRecovery, Question, Surface, Waits};
 use holdfast_protocol::audit::What;
 use holdfast_protocol::call::HumanUid;
+use holdfast_protocol::clock::Clock;
 use holdfast_protocol::id::CallId;
 use holdfast_protocol::management::{Failure, FailureKind};
 use holdfast_protocol::record::Record;
@@ -29,7 +30,7 @@ pub fn list(authorizer: &Authorizer, rules: &ApprovalsConfig, caller: HumanUid) 
     let cards = authorizer.pending().into_iter();
     cards
         .filter(|card| card.human == caller)
-        .map(|card| question(card, rules))
+        .map(|card| question(card, rules, authorizer.clock()))
         .collect()
 }
 
@@ -131,7 +132,7 @@ pub async fn recover(
     recovered.map_err(|error| not_proven(&error))
 }
 
-fn question(card: ApprovalCard, rules: &ApprovalsConfig) -> Question {
+fn question(card: ApprovalCard, rules: &ApprovalsConfig, clock: &Clock) -> Question {
     Question {
         call: card.call,
         session: card.session,
@@ -146,7 +147,10 @@ fn question(card: ApprovalCard, rules: &ApprovalsConfig) -> Question {
         digest: card.digest,
         position: card.position,
         waits: match card.waiting {
-            Waiting::Until { deadline } => Waits::Until { deadline },
+            // Whoever counts the seconds down sees the system's clock alone.
+            Waiting::Until { deadline } => Waits::Until {
+                deadline: clock.shown(deadline),
+            },
             Waiting::Late { gone } => Waits::Late { gone },
         },
         pin_on_x11: rules.pin_on_x11,

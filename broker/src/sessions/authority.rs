@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use holdfast_attest_host::{AttestHost, Connection, Pin, connect};
 use holdfast_issue_credentials::{Audiences, Authority, AuthorityError, Bundle};
+use holdfast_protocol::clock::Clock;
 use holdfast_protocol::id::SpiffeId;
 use holdfast_protocol::management::NodeState;
 use holdfast_protocol::wire::attestor::host_client::HostClient;
@@ -21,6 +22,7 @@ use zeroize::Zeroizing;
 /// The attestor behind this host's node SVID.
 pub struct NodeAuthority {
     attest_host: AttestHost,
+    clock: Clock,
     bundle: watch::Sender<Arc<Bundle>>,
     open: Mutex<Option<Open>>,
 }
@@ -33,9 +35,10 @@ struct Open {
 
 impl NodeAuthority {
     /// An authority that asks once there is a node SVID.
-    pub fn new(attest_host: AttestHost) -> Self {
+    pub fn new(attest_host: AttestHost, clock: Clock) -> Self {
         Self {
             attest_host,
+            clock,
             bundle: watch::Sender::new(Arc::new(Bundle::unknown())),
             open: Mutex::new(None),
         }
@@ -96,7 +99,7 @@ impl NodeAuthority {
             trust_domain: Some(status.trust_domain),
             certificates: svid.authorities.clone(),
         };
-        let Connection { channel, .. } = connect(&url, &pin, Some(Arc::new(identity)))
+        let Connection { channel, .. } = connect(&url, &pin, Some(Arc::new(identity)), &self.clock)
             .await
             .map_err(|error| AuthorityError::Unreachable(Box::new(error)))?;
         let client = HostClient::new(channel);

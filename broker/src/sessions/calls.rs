@@ -15,7 +15,7 @@ use holdfast_protocol::call::{Effect, ToolCall, ToolName};
 use holdfast_protocol::id::CallId;
 
 use super::known::Known;
-use crate::ambient::{now, random_bits};
+use crate::ambient::random_bits;
 
 /// Whether any of these changes something at a git remote.
 pub fn pushes(effects: &[Effect]) -> bool {
@@ -83,7 +83,7 @@ impl Decide for SessionCalls {
             arguments: asked.arguments,
             cwd: world.project.clone(),
             effects: asked.effects,
-            received: now(),
+            received: self.authorizer.clock().now(),
         };
         match self.authorizer.decide(call, &world, Taint::Clean).await {
             Final::Allow { .. } => {

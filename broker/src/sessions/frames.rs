@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::calls::{SessionCalls, pushes};
 use super::known::Known;
-use crate::ambient::{now, random_bits};
+use crate::ambient::random_bits;
 
 /// How long a shim may take to say what is wanted: it has it in hand.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -78,7 +78,7 @@ impl Frames {
         let arrival = Arrival {
             id: CallId::from_random(random_bits().map_err(NotDecided::Randomness)?),
             caller: self.known.caller.clone(),
-            received: now(),
+            received: self.authorizer.clock().now(),
         };
         let hear = |world: &World| match request.dialect {
             Dialect::Claude => claude::hear(&request.payload, arrival.clone(), world),

@@ -36,7 +36,7 @@ use super::homes::NoHome;
 use super::known::Known;
 use super::repository::Repository;
 use super::socket::WishError;
-use crate::ambient::{now, random_bits};
+use crate::ambient::random_bits;
 use crate::warden::Acting;
 
 /// The bridge's port on a session's own loopback.
@@ -258,7 +258,7 @@ async fn may_begin(ground: &Ground) -> Result<(), RunError> {
 pub fn attested(ground: &Ground) -> Result<SpiffeId, RunError> {
     let node = ground.attest_host.node();
     let node = node.borrow();
-    if let (Some(hold), NodeState::Attested(_)) = (node.hold(now()), &node.state) {
+    if let (Some(hold), NodeState::Attested(_)) = (node.hold(ground.clock.now()), &node.state) {
         return Err(RunError::NotAttested(hold.to_string()));
     }
     match &node.state {

@@ -32,6 +32,7 @@ use holdfast_issue_credentials::vault::Vaults;
 use holdfast_launch_agents::profile::Profile;
 use holdfast_launch_agents::store::Store;
 use holdfast_launch_agents::task::Sessions;
+use holdfast_protocol::clock::Clock;
 use holdfast_protocol::record::Record;
 use tokio::sync::watch;
 
@@ -79,4 +80,6 @@ pub struct Ground {
     pub own: Own,
     /// Where the sessions' sockets are.
     pub sockets: PathBuf,
+    /// By which this host may act.
+    pub clock: Clock,
 }

@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use holdfast_protocol::clock::{ClockStatus, Source};
 use holdfast_protocol::grade::Grade;
 use holdfast_protocol::management::{NodeState, Request, Response, Status};
 use serde::Serialize;
@@ -45,6 +46,7 @@ pub fn run(args: &Args) -> Result<(), Problem> {
     match status::fetch(args) {
         Ok(status) => {
             examined.extend([broker(&status), grade(&status), node(&status)]);
+            examined.extend(status.clock.as_ref().map(clock));
             examined.push(audit(args));
         }
         Err(problem) => examined.push(Examined {
@@ -136,6 +138,30 @@ fn node(status: &Status) -> Examined {
         what: "node identity",
         finding,
         seen,
+        advice,
+    }
+}
+
+fn clock(status: &ClockStatus) -> Examined {
+    let (finding, advice) = match status.source {
+        Source::System => (Finding::Good, ""),
+        Source::Attestor => (
+            Finding::Weak,
+            "set this host's clock: programs in sessions see it, and so do this host's other services",
+        ),
+        Source::Unsettled => (
+            Finding::Weak,
+            "`holdfast status --renew` asks the attestor what time it is",
+        ),
+        Source::Lost => (
+            Finding::Broken,
+            "set this host's clock, or see to it that the attestor can be reached",
+        ),
+    };
+    Examined {
+        what: "clock",
+        finding,
+        seen: render::clock::clock(status),
         advice,
     }
 }

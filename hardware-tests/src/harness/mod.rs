@@ -22,6 +22,7 @@ mod tools;
 mod wait;
 mod window;
 mod wire;
+mod wrong_clock;
 
 pub use self::authority::{EkAuthority, ListAge};
 pub use self::claude::{bare_claude, claude};
@@ -39,3 +40,4 @@ pub use self::swtpm::Swtpm;
 pub use self::tools::Tools;
 pub use self::wait::{eventually, wait_until};
 pub use self::window::{Scheme, Window};
+pub use self::wrong_clock::WrongClock;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::harness::{Daemon, Ready, Scratch, bin};
+use crate::harness::{Daemon, Ready, Scratch, WrongClock, bin};
 
 /// How long it may take to start on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -13,6 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A running attestor.
 pub struct Attestor {
     daemon: Option<Daemon>,
+    clock: Option<WrongClock>,
     config: PathBuf,
     address: SocketAddr,
 }
@@ -45,6 +46,7 @@ impl Attestor {
         );
         let mut attestor = Self {
             daemon: None,
+            clock: None,
             config,
             address,
         };
@@ -56,9 +58,17 @@ impl Attestor {
     pub fn resume(&mut self, scratch: &Scratch) {
         let mut command = Command::new(bin("holdfast-attestor"));
         command.arg("--config").arg(&self.config).arg("serve");
+        if let Some(clock) = &self.clock {
+            clock.lend(&mut command);
+        }
         let daemon = Daemon::spawn(scratch, "attestor", command);
         daemon.wait_ready(Ready::Tcp(self.address), PATIENCE);
         self.daemon = Some(daemon);
+    }
+
+    /// From its next start on it goes by this clock.
+    pub fn goes_by(&mut self, clock: &WrongClock) {
+        self.clock = Some(clock.clone());
     }
 
     /// Kills it: -9.

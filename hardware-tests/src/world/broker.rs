@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::harness::{Daemon, Ready, Scratch, bin};
+use crate::harness::{Daemon, Ready, Scratch, WrongClock, bin};
 
 /// How long it may take to start on a busy machine with a slow TPM.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -13,6 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Broker {
     daemon: Option<Daemon>,
     programs: Option<PathBuf>,
+    clock: Option<WrongClock>,
     config: PathBuf,
     state: PathBuf,
     socket: PathBuf,
@@ -73,6 +74,7 @@ impl Broker {
         let mut broker = Self {
             daemon: None,
             programs: None,
+            clock: None,
             config,
             state,
             socket: run.join("management.sock"),
@@ -113,12 +115,20 @@ impl Broker {
             .arg("--config")
             .arg(&self.config)
             .env("TSS2_LOG", "all+none");
+        if let Some(clock) = &self.clock {
+            clock.lend(&mut command);
+        }
         command
     }
 
     /// From its next start on it is the one in `folder`, with what lies beside it there.
     pub fn programs_from(&mut self, folder: &Path) {
         self.programs = Some(folder.to_owned());
+    }
+
+    /// From its next start on it goes by this clock.
+    pub fn goes_by(&mut self, clock: &WrongClock) {
+        self.clock = Some(clock.clone());
     }
 
     /// Kills it: -9.

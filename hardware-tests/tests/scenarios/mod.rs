@@ -6,6 +6,7 @@ mod attestation_refused;
 mod attested;
 mod banks;
 mod chips;
+mod clocks;
 mod cost;
 mod ek_trust;
 mod explained;

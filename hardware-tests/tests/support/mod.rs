@@ -7,9 +7,18 @@ mod prover;
 mod spiffe;
 mod straight;
 
+use holdfast_protocol::Timestamp;
+use holdfast_protocol::clock::{Clock, Floor};
+
 pub use chip::{BANKS, Chip, in_every_bank, pcr, pcrs};
 pub use handed::{Handed, secured, session_with_accomplice};
 pub use node::Node;
 pub use prover::{Draft, Prover, active, join, measure, request, request_by, signed};
 pub use spiffe::install_spiffe;
 pub use straight::{Conditions, Stolen, Straight, pin_auth};
+
+/// This machine's clock, believed whatever it says.
+pub fn clock() -> Clock {
+    let floor = Floor::proven(Timestamp::from_millis(0));
+    Clock::new(floor, holdfast_attest_host::read)
+}

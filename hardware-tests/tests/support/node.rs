@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use holdfast_attest_host::{AttestHost, Connection, Host, Registration, Trust, connect};
+use holdfast_attest_host::{AttestHost, Connection, Host, Kept, Registration, Trust, connect};
 use holdfast_hardware_tests::harness::{Scratch, Swtpm};
 use holdfast_hardware_tests::world::Attestor;
 use holdfast_protocol::audit::What;
@@ -13,7 +13,7 @@ use holdfast_protocol::record::{Record, Recording};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{Chip, in_every_bank, pcr};
+use super::{Chip, clock, in_every_bank, pcr};
 
 /// A host with a node SVID.
 pub struct Node {
@@ -38,9 +38,13 @@ impl Node {
             pcr_interval: Duration::from_millis(200),
         };
         let instance = Instance([1; 16]);
+        let kept = Kept {
+            enrollment: path.clone(),
+            floor: scratch.join("clock.json"),
+        };
         let unread: Arc<dyn Record> = Arc::new(Unread);
         let (job, task) =
-            AttestHost::new(chip.tpm.clone(), host, unread, path.clone(), instance).unwrap();
+            AttestHost::new(chip.tpm.clone(), host, unread, kept, instance, clock()).unwrap();
         let stop = CancellationToken::new();
         let mut running = JoinSet::new();
         running.spawn(task.run(stop.clone()));
@@ -62,13 +66,13 @@ impl Node {
     pub async fn with_certificate(&self) -> Connection {
         let identity = Arc::new(self.job.identity().unwrap());
         let (url, pin) = (&self.registration.attestor, self.registration.pin());
-        connect(url, &pin, Some(identity)).await.unwrap()
+        connect(url, &pin, Some(identity), &clock()).await.unwrap()
     }
 
     /// A connection on which it shows nothing.
     pub async fn without_certificate(&self) -> Connection {
         let (url, pin) = (&self.registration.attestor, self.registration.pin());
-        connect(url, &pin, None).await.unwrap()
+        connect(url, &pin, None, &clock()).await.unwrap()
     }
 
     /// Extends a PCR, as a kernel that measures something does.

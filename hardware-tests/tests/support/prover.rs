@@ -24,7 +24,7 @@ use rcgen::{CertificateParams, PKCS_ECDSA_P256_SHA256, PublicKeyData, SigningKey
 use tonic::Status;
 use tonic::transport::Channel;
 
-use super::{Chip, pcr};
+use super::{Chip, clock, pcr};
 
 /// A host that is enrolled.
 pub struct Prover {
@@ -71,7 +71,7 @@ impl Prover {
 
     pub async fn connect(&self) -> Connection {
         let url = self.url.parse().unwrap();
-        connect(&url, &self.pin, None).await.unwrap()
+        connect(&url, &self.pin, None, &clock()).await.unwrap()
     }
 
     /// A new connection, with a nonce of its own.
@@ -189,7 +189,7 @@ pub async fn join(
     grade: &str,
 ) -> Result<String, Status> {
     let url = attestor.url().parse().unwrap();
-    let connection = connect(&url, &pin(token), None).await.unwrap();
+    let connection = connect(&url, &pin(token), None, &clock()).await.unwrap();
     let mut client = EnrollmentClient::new(connection.channel);
     let ek = chip.tpm.ek().await.unwrap();
     let state = chip.tpm.state();

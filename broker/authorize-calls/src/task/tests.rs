@@ -1,10 +1,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 use std::collections::BTreeSet;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::UNIX_EPOCH;
 
 use holdfast_policy::default_policy;
 use holdfast_protocol::call::{Caller, Channel};
+use holdfast_protocol::clock::{Floor, Reading};
 use holdfast_protocol::grade::{Grade, Level, Tier};
 use holdfast_protocol::id::{HostId, SpiffeId};
 
@@ -47,7 +49,29 @@ impl Leave for Given {
     }
 }
 
+/// The machine's clocks: they run, and the system's may be set.
+#[derive(Default)]
+struct System(AtomicU64);
+
+impl System {
+    /// Sets the system's clock ahead of the truth by this much.
+    fn set_ahead(&self, by: Duration) {
+        let millis = u64::try_from(by.as_millis()).unwrap();
+        self.0.store(millis, Ordering::SeqCst);
+    }
+
+    fn read(&self) -> Reading {
+        let since = UNIX_EPOCH.elapsed().unwrap();
+        let ahead = Duration::from_millis(self.0.load(Ordering::SeqCst));
+        Reading {
+            system: Timestamp::from_millis(0) + since + ahead,
+            uptime: since,
+        }
+    }
+}
+
 struct Bench {
+    system: Arc<System>,
     authorizer: Authorizer,
     leave: Arc<Given>,
     log: Arc<Log>,
@@ -61,17 +85,23 @@ fn bench(limits: Limits) -> Bench {
     let (sender, engine) = watch::channel(Arc::new(engine));
     let log = Arc::new(Log::default());
     let leave = Arc::new(Given::default());
+    let system = Arc::new(System::default());
+    let reads = Arc::clone(&system);
     let (authorizer, job) = authorize_calls(
         engine,
         Arc::clone(&log),
         Nobody,
         limits,
         Arc::clone(&leave) as Arc<dyn Leave>,
+        Clock::new(Floor::proven(Timestamp::from_millis(0)), move || {
+            reads.read()
+        }),
     );
     let cancel = CancellationToken::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(job.run(cancel.clone()));
     Bench {
+        system,
         authorizer,
         leave,
         log,
@@ -99,7 +129,7 @@ fn call(id: u8, effects: Vec<Effect>) -> ToolCall {
         arguments: serde_json::json!({}),
         cwd: "/p".into(),
         effects,
-        received: now(),
+        received: Timestamp::from_secs(1_800_000_000),
     }
 }
 
@@ -233,6 +263,39 @@ async fn no_answer_is_no() {
         }
     };
     assert!(matches!(retry, Final::Allow { because } if because.rule == "approval/late"));
+}
+
+#[tokio::test]
+async fn a_clock_that_was_wrong_keeps_no_question_open() {
+    let bench = bench(Limits::default());
+    let clock = bench.authorizer.clock().clone();
+    let right = bench.system.read();
+    clock.take(right.system, right).unwrap();
+    let hours = Duration::from_secs(10 * 3600);
+    bench.system.set_ahead(hours);
+    assert!(clock.now() >= right.system + hours);
+    let world = world();
+    let asking = bench
+        .authorizer
+        .decide(call(1, new_host()), &world, Taint::Clean);
+    let attesting = async {
+        first_card(&bench.authorizer).await;
+        clock.take(right.system, right).unwrap();
+        assert!(clock.now() < right.system + hours);
+    };
+    // Without this it would be open for ten hours more than it was asked for.
+    let (decision, ()) = tokio::join!(asking, attesting);
+    assert!(
+        matches!(
+            decision,
+            Final::Deny {
+                by: DeniedBy::Silence,
+                ..
+            }
+        ),
+        "{decision:?}"
+    );
+    assert!(bench.authorizer.pending().is_empty());
 }
 
 #[tokio::test]

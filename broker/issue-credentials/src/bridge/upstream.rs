@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use holdfast_protocol::clock::Clock;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response};
@@ -14,6 +15,8 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::pki_types::UnixTime;
+use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::time::timeout;
 use tracing::warn;
@@ -48,14 +51,25 @@ pub enum UpstreamError {
     Tls(#[source] rustls::Error),
 }
 
+/// The broker's clock, as TLS asks for it: a host whose own is wrong reaches its servers all the same.
+#[derive(Debug)]
+struct BrokerTime(Clock);
+
+impl TimeProvider for BrokerTime {
+    fn current_time(&self) -> Option<UnixTime> {
+        let since = Duration::from_millis(self.0.now().as_millis());
+        Some(UnixTime::since_unix_epoch(since))
+    }
+}
+
 impl Upstream {
-    /// A client that trusts the certificate authorities of the system.
+    /// A client that trusts the certificate authorities of the system, at the time that `clock` tells.
     ///
     /// Where the system has none, HTTPS servers are refused when they are reached, and the log says so.
     ///
     /// # Errors
     /// [`UpstreamError`].
-    pub fn new() -> Result<Self, UpstreamError> {
+    pub fn new(clock: &Clock) -> Result<Self, UpstreamError> {
         let native = rustls_native_certs::load_native_certs();
         for error in &native.errors {
             warn!(%error, "a certificate authority of the system cannot be read");
@@ -67,16 +81,17 @@ impl Upstream {
                 "the system trusts no certificate authority: no HTTPS server can be reached with a secret"
             );
         }
-        Self::trusting(roots)
+        Self::trusting(roots, clock)
     }
 
     /// A client that trusts these certificate authorities and no others.
     ///
     /// # Errors
     /// [`UpstreamError`].
-    pub fn trusting(roots: RootCertStore) -> Result<Self, UpstreamError> {
+    pub fn trusting(roots: RootCertStore, clock: &Clock) -> Result<Self, UpstreamError> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider)
+        let time = Arc::new(BrokerTime(clock.clone()));
+        let tls = ClientConfig::builder_with_details(provider, time)
             .with_safe_default_protocol_versions()
             .map_err(UpstreamError::Tls)?
             .with_root_certificates(roots)

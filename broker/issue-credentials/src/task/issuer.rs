@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use holdfast_protocol::Timestamp;
 use holdfast_protocol::audit::What;
+use holdfast_protocol::clock::Clock;
 use holdfast_protocol::id::SessionId;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -28,6 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Issuer {
     authority: Arc<dyn Authority>,
     recorder: Arc<dyn Recorder>,
+    clock: Clock,
 }
 
 /// Why a signature or a record was not had. The client learns only the [`Refusal`].
@@ -44,17 +46,22 @@ pub(super) enum Failure {
 }
 
 impl Issuer {
-    /// Issues what `authority` signs and `recorder` records.
-    pub fn new(authority: Arc<dyn Authority>, recorder: Arc<dyn Recorder>) -> Self {
+    /// Issues what `authority` signs and `recorder` records, for as long as `clock` says.
+    pub fn new(authority: Arc<dyn Authority>, recorder: Arc<dyn Recorder>, clock: Clock) -> Self {
         Self {
             authority,
             recorder,
+            clock,
         }
     }
 
     /// The credentials of a session that starts. [`Session::run`] brings them to life.
     pub fn session(&self, identity: SessionIdentity) -> Session {
         Session::new(self.clone(), identity)
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     pub(super) fn bundle(&self) -> watch::Receiver<Arc<Bundle>> {

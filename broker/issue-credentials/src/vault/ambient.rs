@@ -1,9 +1,6 @@
-//! The clock and the randomness that the vault's shells hand to their cores.
-
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+//! The randomness that the vault's shells hand to their cores.
 
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
-use holdfast_protocol::Timestamp;
 use zeroize::Zeroizing;
 
 use super::key::Key;
@@ -12,12 +9,6 @@ use super::key::Key;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the system gives no random numbers")]
 pub struct NoRandomness;
-
-pub fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    // A clock before 1970 ends every lease.
-    Timestamp::from_millis(0) + since.unwrap_or(Duration::ZERO)
-}
 
 /// Bits that are no secret: nonces, placeholders.
 pub fn random<const N: usize>() -> Result<[u8; N], NoRandomness> {

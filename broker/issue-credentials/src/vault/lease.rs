@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use holdfast_protocol::Timestamp;
+use holdfast_protocol::clock::Clock;
 use tokio::sync::Notify;
 
 use self::state::{Due, Generation, KeyState, LASTS, Leases};
-use super::ambient::{NoRandomness, now, random_key};
+use super::ambient::{NoRandomness, random_key};
 use super::seal::{SealError, SealedLease, Sealer, Urgency};
 
 /// How often a lease that the TPM takes back at once is made again.
@@ -24,6 +25,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 /// The one lease, and all that lies under it.
 pub struct Lessor {
     sealer: Arc<dyn Sealer>,
+    clock: Clock,
     state: Mutex<Leases>,
     /// Held while the TPM is asked.
     asking: tokio::sync::Mutex<()>,
@@ -48,9 +50,10 @@ pub enum LeaseError {
 }
 
 impl Lessor {
-    pub fn new(sealer: Arc<dyn Sealer>) -> Self {
+    pub fn new(sealer: Arc<dyn Sealer>, clock: Clock) -> Self {
         Self {
             sealer,
+            clock,
             state: Mutex::default(),
             asking: tokio::sync::Mutex::default(),
             changed: Notify::new(),
@@ -60,7 +63,7 @@ impl Lessor {
     /// Asks or tells the core.
     pub fn with<T>(&self, act: impl FnOnce(&mut Leases, Timestamp) -> T) -> T {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        act(&mut state, now())
+        act(&mut state, self.clock.now())
     }
 
     /// Sees to it that the lease's key is there; says when the lease ends.
@@ -124,7 +127,7 @@ impl Lessor {
         sealed: &SealedLease,
         urgency: Urgency,
     ) -> Result<(), LeaseError> {
-        let asked = now();
+        let asked = self.clock.now();
         match self.sealer.open_lease(sealed, urgency).await {
             Ok(key) => self.with(|leases, _| leases.opened(generation, key, asked)),
             Err(SealError::Refused(why)) => {
@@ -140,7 +143,7 @@ impl Lessor {
     }
 
     async fn make(&self, urgency: Urgency) -> Result<(), LeaseError> {
-        let made = now();
+        let made = self.clock.now();
         let key = random_key()?;
         let sealed = self.sealer.make_lease(&key, LASTS, urgency).await;
         let sealed = sealed.map_err(LeaseError::Tpm)?;

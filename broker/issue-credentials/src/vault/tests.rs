@@ -9,6 +9,8 @@
 use std::time::Duration;
 
 use data_encoding::BASE64;
+use holdfast_protocol::Timestamp;
+use holdfast_protocol::clock::{Floor, Reading};
 use holdfast_protocol::record::{NotRecorded, Recording};
 use holdfast_protocol::vault::MAX_VALUE;
 
@@ -152,11 +154,19 @@ struct Ground {
     log: Arc<Log>,
 }
 
+/// The system's own.
+fn clock() -> Clock {
+    Clock::new(Floor::proven(Timestamp::from_millis(0)), || Reading {
+        system: Timestamp::from_millis(0) + std::time::UNIX_EPOCH.elapsed().unwrap(),
+        uptime: Duration::ZERO,
+    })
+}
+
 impl Ground {
     /// The broker starts (again).
     fn vaults(&self) -> Vaults {
         let (disk, chip, log) = (self.disk.clone(), self.chip.clone(), self.log.clone());
-        Vaults::new(disk, chip, log)
+        Vaults::new(disk, chip, log, clock())
     }
 
     /// With a headless vault that keeps `forge`.

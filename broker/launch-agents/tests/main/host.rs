@@ -15,6 +15,8 @@ use holdfast_launch_agents::state::Facts;
 use holdfast_launch_agents::store::Store;
 use holdfast_launch_agents::task::{Ended, Prepared, SessionError, Sessions};
 use holdfast_launch_agents::{Access, Limits, Place, ProgramName, Stdio, Tree, UserName};
+use holdfast_protocol::Timestamp;
+use holdfast_protocol::clock::{Clock, Floor, Reading};
 use holdfast_protocol::id::SessionId;
 use rustix::fs::{Mode, OFlags, open};
 use tokio::sync::mpsc;
@@ -26,6 +28,14 @@ use crate::human::{HUMAN, act_as, connection};
 
 /// The bridge's port in every session.
 pub const BRIDGE: NonZeroU16 = NonZeroU16::new(3128).unwrap();
+
+/// The system's own.
+pub fn clock() -> Clock {
+    Clock::new(Floor::proven(Timestamp::from_millis(0)), || Reading {
+        system: Timestamp::from_millis(0) + std::time::UNIX_EPOCH.elapsed().unwrap(),
+        uptime: Duration::ZERO,
+    })
+}
 
 /// A host with a launcher, a store and a project.
 pub struct Host {
@@ -263,7 +273,7 @@ fn start_launcher(cgroup: &Path, socket: &Path, broker: u32, flags: &[&str]) -> 
 
 fn dial(socket: &Path) -> (Sessions, holdfast_launch_agents::task::Watcher) {
     for _ in 0..500 {
-        if let Ok((sessions, watcher, greeting)) = Sessions::connect(socket) {
+        if let Ok((sessions, watcher, greeting)) = Sessions::connect(socket, clock()) {
             let log = Path::new("/sys/kernel/security/tpm0/binary_bios_measurements");
             assert_eq!(greeting.event_log.is_some(), log.exists());
             let log = Path::new("/run/log/systemd/tpm2-measure.log");

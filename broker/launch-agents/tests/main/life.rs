@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use holdfast_launch_agents::task::{SessionError, Sessions};
 use holdfast_launch_agents::{Ending, PassedSignal, Stdio, WindowSize};
 
-use crate::host::{Host, wait_until};
+use crate::host::{Host, clock, wait_until};
 use crate::human::{HUMAN, act_as};
 use crate::running::pipes;
 
@@ -203,10 +203,10 @@ async fn a_broker_without_any_right_holds_its_sessions() {
     // Nobody else may ask the launcher for anything.
     let socket = host.scratch.path().join("launcher.sock");
     assert!(
-        Sessions::connect(&socket).is_err(),
+        Sessions::connect(&socket, clock()).is_err(),
         "root is not the broker"
     );
-    let refused = act_as(HUMAN, move || Sessions::connect(&socket).is_err());
+    let refused = act_as(HUMAN, move || Sessions::connect(&socket, clock()).is_err());
     assert!(refused);
 }
 

@@ -4,9 +4,8 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use holdfast_protocol::Timestamp;
+use holdfast_protocol::clock::Clock;
 use holdfast_protocol::management::{AuditHead, Mirror};
 use holdfast_protocol::mirror::{Answer, Cosignature, MAX_BYTES, Upload};
 use holdfast_protocol::words::with_causes;
@@ -34,6 +33,8 @@ pub struct MirrorConfig {
     pub upstream: Arc<dyn Upstream>,
     /// What was kept of it.
     pub kept: Option<Kept>,
+    /// When it is tried again.
+    pub clock: Clock,
 }
 
 /// The task; the daemon runs it.
@@ -89,18 +90,21 @@ impl MirrorTask {
     pub async fn run(mut self, stop: CancellationToken) {
         loop {
             self.look_around();
-            let effect = self.core.poll(now());
+            let effect = self.core.poll(self.config.clock.now());
             self.tell();
             if let Some(effect) = effect {
                 let done = tokio::select! {
                     () = stop.cancelled() => return,
                     done = self.perform(effect) => done,
                 };
-                let input = done.unwrap_or_else(|error| failed(&error));
-                self.core.done(input, now());
+                let input = done.unwrap_or_else(|error| failed(&error, &self.config.clock));
+                self.core.done(input, self.config.clock.now());
                 continue;
             }
-            let wake = self.core.poll_at().map(|at| at.since(now()));
+            let wake = self
+                .core
+                .poll_at()
+                .map(|at| at.since(self.config.clock.now()));
             tokio::select! {
                 () = stop.cancelled() => return,
                 changed = self.config.heads.changed() => if changed.is_err() {
@@ -291,7 +295,7 @@ fn next(row: &CheckpointRow) -> Next {
     }
 }
 
-fn failed(error: &NotDone) -> Input {
+fn failed(error: &NotDone, clock: &Clock) -> Input {
     let why = with_causes(error);
     tracing::debug!(
         why,
@@ -299,7 +303,7 @@ fn failed(error: &NotDone) -> Input {
     );
     Input::Failed {
         why,
-        jitter: jitter(),
+        jitter: Jitter(clock.jitter_bits()),
     }
 }
 
@@ -308,19 +312,4 @@ async fn sleep(wake: Option<std::time::Duration>) {
         Some(wake) => tokio::time::sleep(wake).await,
         None => std::future::pending().await,
     }
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-}
-
-/// Enough randomness to spread a fleet: the clock's nanoseconds.
-fn jitter() -> Jitter {
-    let nanos = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.subsec_nanos());
-    Jitter(nanos.wrapping_mul(2_654_435_769))
 }

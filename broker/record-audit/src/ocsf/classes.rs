@@ -55,6 +55,11 @@ impl Record {
                 activity(99, "Declare list"),
                 json!({ "systemd_log": path }),
             ),
+            What::TimeTaken { system, attestor } => Self::log(
+                origin,
+                activity(99, "Take time"),
+                json!({ "system_time": system, "attestor_time": attestor }),
+            ),
             What::HostEnrolled { attestor, host } => Self::new(
                 Class::EntityManagement,
                 activity(6, "Enroll"),

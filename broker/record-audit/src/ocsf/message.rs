@@ -31,6 +31,18 @@ pub(super) fn message(what: &What) -> String {
         What::SystemdLogDeclared { path } => {
             format!("systemd's log is read from {}, by configuration", cut(path))
         }
+        What::TimeTaken { system, attestor } => {
+            let apart = system.since(*attestor).max(attestor.since(*system));
+            let way = if system < attestor {
+                "behind"
+            } else {
+                "ahead of"
+            };
+            format!(
+                "this host's clock is {} s {way} the attestor's, which is gone by",
+                apart.as_secs()
+            )
+        }
         What::HostEnrolled { attestor, host } => {
             format!("enrolled with {} as host {host}", cut(attestor))
         }

@@ -134,6 +134,13 @@ snapshot!(
     }
 );
 snapshot!(
+    time_taken,
+    What::TimeTaken {
+        system: Timestamp::from_secs(77),
+        attestor: Timestamp::from_secs(1_800_000_000),
+    }
+);
+snapshot!(
     host_enrolled,
     What::HostEnrolled {
         attestor: "https://attestor.example.org:8443".into(),

@@ -68,6 +68,7 @@ impl AuditLog {
             | What::LogRecovered { .. }
             | What::ImaListDeclared { .. }
             | What::SystemdLogDeclared { .. }
+            | What::TimeTaken { .. }
             | What::HostEnrolled { .. }
             | What::HostAttested { .. }
             | What::HostNotAttested { .. }

@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use holdfast_proof::counter::CountedCheckpoint;
 use holdfast_proof::hash::sha256;
 use holdfast_proof::note::{CheckpointBody, EvidenceLine, MalformedNote, SignedNote};
+use holdfast_protocol::clock::Clock;
 use holdfast_protocol::management::AuditHead;
 use holdfast_protocol::words::with_causes;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::handle::{Command, Recorded};
 
-use super::{AuditError, MAX_BATCH, now};
+use super::{AuditError, MAX_BATCH};
 use crate::signer::{CheckpointCounter, CheckpointSigner};
 use crate::state::{Batch, Checkpoint, Core, Effect, Evidence, Input, Tip};
 use crate::store::Store;
@@ -30,6 +31,7 @@ pub struct AuditTask {
     pub(super) anchor: LogAnchor,
     pub(super) signer: Arc<dyn CheckpointSigner>,
     pub(super) counter: Option<Arc<dyn CheckpointCounter>>,
+    pub(super) clock: Clock,
     /// The TPM command under way.
     pub(super) step: Option<Step>,
     /// Who waits for a checkpoint, and over how many records.
@@ -74,7 +76,7 @@ impl AuditTask {
     pub(super) async fn settle(&mut self) -> Result<(), AuditError> {
         while self.core.checkpoints().is_unsettled() || self.step.is_some() {
             if self.step.is_none() {
-                let Some(effect) = self.core.poll(now()) else {
+                let Some(effect) = self.core.poll(self.clock.now()) else {
                     return Err(AuditError::NoCheckpoint);
                 };
                 self.perform(effect).await?;
@@ -88,7 +90,10 @@ impl AuditTask {
         let mut commands = Vec::with_capacity(MAX_BATCH);
         loop {
             self.start_checkpoint().await?;
-            let wake = self.core.poll_at(now()).map(|at| at.since(now()));
+            let wake = self
+                .core
+                .poll_at(self.clock.now())
+                .map(|at| at.since(self.clock.now()));
             tokio::select! {
                 received = self.queue.recv_many(&mut commands, MAX_BATCH) => {
                     if received == 0 {
@@ -147,7 +152,7 @@ impl AuditTask {
                 self.tell_why(&error);
                 return Err(error);
             }
-            self.core.committed(tree, urgency, now());
+            self.core.committed(tree, urgency, self.clock.now());
             self.publish();
             for (index, (_, _, reply)) in (first..).zip(appends) {
                 // Whoever stopped waiting has its record all the same.
@@ -168,7 +173,7 @@ impl AuditTask {
         if self.step.is_some() {
             return Ok(());
         }
-        if let Some(effect) = self.core.poll(now()) {
+        if let Some(effect) = self.core.poll(self.clock.now()) {
             return self.perform(effect).await;
         }
         let covered = self.core.checkpoints().covered();
@@ -194,7 +199,7 @@ impl AuditTask {
 
     async fn stepped(&mut self, input: Input) -> Result<(), AuditError> {
         self.step = None;
-        if let Some(effect) = self.core.done(input, now())? {
+        if let Some(effect) = self.core.done(input, self.clock.now())? {
             self.perform(effect).await?;
         }
         self.publish();
@@ -208,13 +213,15 @@ impl AuditTask {
             match effect {
                 Effect::PersistPending(tip) => {
                     self.store.put_pending(tip).await?;
-                    next = self.core.done(Input::Persisted, now())?;
+                    next = self.core.done(Input::Persisted, self.clock.now())?;
                 }
                 Effect::PersistCheckpoint(checkpoint) => match self.note(&checkpoint) {
                     Ok(note) => {
                         let note = note.to_string();
-                        self.store.put_checkpoint(&checkpoint, &note, now()).await?;
-                        next = self.core.done(Input::Persisted, now())?;
+                        self.store
+                            .put_checkpoint(&checkpoint, &note, self.clock.now())
+                            .await?;
+                        next = self.core.done(Input::Persisted, self.clock.now())?;
                     }
                     Err(error) => return Err(AuditError::Note(error)),
                 },

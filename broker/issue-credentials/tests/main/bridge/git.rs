@@ -20,6 +20,8 @@ use tokio::process::Command;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use crate::support::clock;
+
 use super::git_service::GitService;
 use super::world::{Rule, TOKEN, World, git, plain};
 
@@ -184,7 +186,7 @@ async fn over_tls_a_push_arrives_at_whom_the_host_trusts_and_at_nobody_else() {
     let mut trusted = RootCertStore::empty();
     trusted.add(certificate).unwrap();
     let granted = vec![git("hub", &format!("{}/org", service.url))];
-    let upstream = Upstream::trusting(trusted).unwrap();
+    let upstream = Upstream::trusting(trusted, &clock()).unwrap();
     let world = World::start(granted, upstream, |_| Rule::Allow).await;
     let session = Session::of(world, service).await;
     assert!(session.remote().starts_with("https://localhost:"));

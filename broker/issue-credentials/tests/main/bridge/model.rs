@@ -13,6 +13,8 @@ use rustls::RootCertStore;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
+use crate::support::clock;
+
 use super::servers::{Server, streamed, text};
 use super::world::{KEY, Rule, World, assert_refused, head, http, model, plain};
 
@@ -295,7 +297,7 @@ async fn tls_is_verified() {
     let base = format!("https://localhost:{}", server.address.port());
     let mut roots = RootCertStore::empty();
     roots.add(certificate).unwrap();
-    let upstream = Upstream::trusting(roots).unwrap();
+    let upstream = Upstream::trusting(roots, &clock()).unwrap();
     let world = World::start(vec![model(&base, ApiKey)], upstream, |_| Rule::Allow).await;
     let shown = format!("x-api-key: {}", world.granted[0].placeholder.as_str());
     let answer = world.get("/anthropic/v1/models", &[&shown]).await;

@@ -120,7 +120,7 @@ pub fn git(name: &str, remote: &str) -> Granted {
 
 /// A client that trusts nobody.
 pub fn plain() -> Upstream {
-    Upstream::trusting(RootCertStore::empty()).unwrap()
+    Upstream::trusting(RootCertStore::empty(), &clock()).unwrap()
 }
 
 impl World {

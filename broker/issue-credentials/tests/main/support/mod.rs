@@ -22,7 +22,9 @@ use holdfast_issue_credentials::{
     Denied, FrameHandler, FrameStream, Issuer, PeerCheck, RecordError, Recorder, SenderUid,
     Session, SessionIdentity, SessionListener, SessionSocket, SocketError,
 };
+use holdfast_protocol::Timestamp;
 use holdfast_protocol::audit::What;
+use holdfast_protocol::clock::{Clock, Floor, Reading};
 use holdfast_protocol::id::SessionId;
 use rustix::process::getuid;
 use tempfile::TempDir;
@@ -34,6 +36,14 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, async_trait};
 
 pub use authority::{Conduct, SoftwareAuthority};
+
+/// The system's own.
+pub fn clock() -> Clock {
+    Clock::new(Floor::proven(Timestamp::from_millis(0)), || Reading {
+        system: Timestamp::from_millis(0) + std::time::UNIX_EPOCH.elapsed().unwrap(),
+        uptime: Duration::ZERO,
+    })
+}
 
 pub const TRUST_DOMAIN: &str = "example.org";
 
@@ -135,7 +145,7 @@ impl Served {
                 .parse()
                 .unwrap(),
         };
-        let issuer = Issuer::new(authority.clone(), memory.clone());
+        let issuer = Issuer::new(authority.clone(), memory.clone(), clock());
         let session = issuer.session(identity);
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("session.sock");

@@ -15,6 +15,7 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, UNIX_EPOCH};
 
 use aws_lc_rs::digest::{Digest, SHA256};
 use aws_lc_rs::rand::SystemRandom;
@@ -30,6 +31,7 @@ use holdfast_proof::tpm::{
     Signature, StorageCipher, Writer,
 };
 use holdfast_protocol::audit::{AuditEvent, What};
+use holdfast_protocol::clock::{Clock, Floor, Reading};
 use holdfast_protocol::{Sha256Digest, Timestamp};
 use holdfast_record_audit::{
     Answer, AuditConfig, AuditLog, AuditTask, CheckpointCounter, CheckpointSigner, Counting,
@@ -291,7 +293,16 @@ pub fn config(folder: &Path, tpm: &Arc<SoftTpm>, due: DuePolicy) -> AuditConfig 
             counter: Arc::<SoftTpm>::clone(tpm),
             anchor: tpm.anchor(),
         },
+        clock: clock(),
     }
+}
+
+/// The system's own.
+pub fn clock() -> Clock {
+    Clock::new(Floor::proven(Timestamp::from_millis(0)), || Reading {
+        system: Timestamp::from_millis(0) + UNIX_EPOCH.elapsed().unwrap(),
+        uptime: Duration::ZERO,
+    })
 }
 
 pub fn origin() -> Origin {
