@@ -141,7 +141,7 @@ pub(super) async fn run(command: &Host, config: &Path, form: Form) -> Result<(),
                 .map_or("of no group".to_owned(), |name| format!("of group {name}"));
             changed(*id, found, &what, form)
         }
-        Host::Reference { command } => reference::run(command, &registry, form).await,
+        Host::Reference { command } => reference::run(command, &registry, &config, form).await,
     };
     registry.close().await;
     result

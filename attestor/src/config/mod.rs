@@ -4,6 +4,7 @@
 //! hold a secret: keys are made in the state folder, and their passphrase is in a file of its own.
 
 mod bundle;
+mod canary;
 mod group;
 mod ima;
 mod keys;
@@ -31,6 +32,7 @@ use crate::registry::EkFingerprint;
 use crate::store::sql::Home;
 use crate::verify_host::{EventLogPolicy, EvidencePolicy, Learning, SecureBootPolicy, Unexplained};
 pub use bundle::{BundleEndpointConfig, Shown};
+pub use canary::Brake;
 pub use group::{GroupConfig, Preset};
 pub use ima::{ImaConfig, ImaMode};
 pub use keys::KeysConfig;

@@ -67,6 +67,7 @@ impl Scene {
             reattest: None,
             reference: ReferencePcrs::default(),
             ahead: ReferencePcrs::default(),
+            rollout: None,
             events: EventsKept::No,
             ima: None,
         };

@@ -32,6 +32,7 @@ use serde::Deserialize;
 use crate::csr::Csr;
 use crate::reference::Boot;
 use crate::registry::{Host, ImaState, NonceStanding, Observed};
+use crate::rollout::Showing;
 use appraiser::Appraiser;
 pub(crate) use ima::wanted as ima_wanted;
 
@@ -185,6 +186,8 @@ pub struct Verified {
     pub events: Option<BootEvents>,
     /// Whether it shows an update that was accepted ahead of time.
     pub update: Update,
+    /// How it stands to the rollout that its host is in.
+    pub showing: Showing,
     /// How far its measurement list was replayed, where one is asked for.
     pub ima: Option<ImaState>,
 }
@@ -280,6 +283,7 @@ fn judge(
         learned: held.learned,
         events: held.events,
         update: held.update,
+        showing: held.showing,
         ima,
     })
 }

@@ -13,6 +13,7 @@ use holdfast_protocol::evidence::Check;
 use super::{Appraiser, EvidencePolicy, Learning, Refusal, Unexplained, Update};
 use crate::reference::Boot;
 use crate::registry::{EventsKept, Host, ReferencePcrs};
+use crate::rollout::{Leave, Showing};
 
 /// The signed selection is the required one, and exactly its values were supplied.
 pub(super) fn selection(
@@ -77,6 +78,8 @@ pub(super) struct Held {
     pub(super) events: Option<BootEvents>,
     /// Whether an update was seen.
     pub(super) update: Update,
+    /// How it stands to its host's rollout.
+    pub(super) showing: Showing,
 }
 
 /// The values are the reference ones, where they must be.
@@ -87,9 +90,17 @@ pub(super) fn reference(
     host: &Host,
     policy: &EvidencePolicy,
 ) -> Result<Held, Refusal> {
-    let updated = is_updated(supplied, &host.ahead);
+    let showing = showing(appraiser, supplied, log, host)?;
+    let offered = host.rollout.as_ref().map(|offer| &offer.values);
+    let ahead = match showing {
+        Showing::Taken => offered,
+        Showing::Other | Showing::Kept => {
+            Some(&host.ahead).filter(|ahead| is_updated(supplied, ahead))
+        }
+    };
+    let updated = ahead.is_some();
     let expected = |alg, index| {
-        let ahead = host.ahead.0.value(alg, index).filter(|_| updated);
+        let ahead = ahead.and_then(|ahead| ahead.0.value(alg, index));
         ahead.or_else(|| host.reference.0.value(alg, index))
     };
     // Only a log whose events give the new value says what changed.
@@ -111,10 +122,7 @@ pub(super) fn reference(
             Some(expected) => changed(&mut drifted, index, expected, value),
         }
     }
-    let proposed = |mut refusal: Refusal| {
-        refusal.proposal = Some(Box::new(boot(supplied, log)));
-        refusal
-    };
+    let proposed = |refusal| proposed(refusal, supplied, log);
     if !blocked.is_empty() {
         return Err(proposed(appraiser.refused(Check::PcrReference, blocked)));
     }
@@ -148,6 +156,7 @@ pub(super) fn reference(
             learned: PcrValues::new(),
             events,
             update: Update::Seen(values),
+            showing,
         });
     }
     let events = (news && !drifts).then(|| boot(supplied, log).events);
@@ -155,7 +164,41 @@ pub(super) fn reference(
         learned,
         events: events.flatten(),
         update: Update::Unseen,
+        showing,
     })
+}
+
+/// How evidence stands to its host's rollout. Values that the host may not show yet are a refusal, whether or not the PCRs
+/// block: an update comes in its turn.
+fn showing(
+    appraiser: &mut Appraiser,
+    supplied: &PcrValues,
+    log: &[u8],
+    host: &Host,
+) -> Result<Showing, Refusal> {
+    let Some(offer) = &host.rollout else {
+        return Ok(Showing::Other);
+    };
+    if !is_updated(supplied, &offer.values) {
+        return Ok(Showing::Other);
+    }
+    // What an operator has let this one host have it has.
+    if is_updated(&host.reference.0, &offer.values) || is_updated(supplied, &host.ahead) {
+        return Ok(Showing::Kept);
+    }
+    let why = match offer.leave {
+        Leave::Given => return Ok(Showing::Taken),
+        Leave::NotYet => "it is ahead of its rollout: its canaries have to run the update first",
+        Leave::Braked => "it is ahead of its rollout, which was stopped by failures",
+    };
+    let detail = format!("{why} (`rollout show {}`)", offer.rollout);
+    let refusal = appraiser.refused(Check::PcrReference, detail);
+    Err(proposed(refusal, supplied, log))
+}
+
+fn proposed(mut refusal: Refusal, supplied: &PcrValues, log: &[u8]) -> Refusal {
+    refusal.proposal = Some(Box::new(boot(supplied, log)));
+    refusal
 }
 
 /// An update is seen when all of its values are: one that comes in part is none.

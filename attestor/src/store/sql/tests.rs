@@ -168,6 +168,7 @@ fn acceptance(host: &Host, audit_counter: u64, learned: PcrValues) -> Acceptance
         learned,
         events: None,
         update: Update::Unseen,
+        rollout: None,
         ima: None,
         verdict: verdict(host.id, Outcome::Accepted),
         svid: svid(host.id),
