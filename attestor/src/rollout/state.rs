@@ -95,14 +95,15 @@ impl Stage {
 impl Member {
     /// It was verified, and its SVID ends `heard_until`, margin included.
     pub fn verified(&mut self, showing: Showing, heard_until: Timestamp, now: Timestamp) {
+        let unbroken = self.refused.is_none() && now < self.heard_until;
         self.heard_until = self.heard_until.max(heard_until);
         match showing {
             // Only an update that is shown mends a refusal; silence is over.
             Showing::Other if self.refused.is_some() => {}
             Showing::Other => self.counted = Counted::Yes,
             Showing::Kept | Showing::Taken => {
-                let unbroken = self.shown.filter(|_| self.refused.is_none());
-                let since = unbroken.map_or(now, |shown| shown.since);
+                let since = self.shown.filter(|_| unbroken);
+                let since = since.map_or(now, |shown| shown.since);
                 self.shown = Some(Shown { since, last: now });
                 self.refused = None;
                 self.counted = Counted::Yes;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use holdfast_protocol::evidence::{Appraisal, Check, Evidence, Finding};
 use holdfast_protocol::words::with_causes;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::{Shared, now};
@@ -21,6 +22,7 @@ const TICK: Duration = Duration::from_secs(10);
 /// Looks after rollouts until `stop`.
 pub(super) async fn look_after<S: Store>(shared: Arc<Shared<S>>, stop: CancellationToken) {
     let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,

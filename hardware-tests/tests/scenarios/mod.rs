@@ -18,6 +18,7 @@ mod recorded;
 mod recovered;
 mod reference;
 mod revoked;
+mod rollout;
 mod rotated;
 mod sealed;
 mod vaulted;

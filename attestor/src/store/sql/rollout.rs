@@ -13,10 +13,13 @@ use super::{SqlStore, StoreError, log};
 use crate::group::GroupName;
 use crate::registry::{Judged, Outcome, Verdict};
 use crate::rollout::{
-    Condition, Leave, Offer, Plan, Rollout, RolloutId, Showing, Stage, heard_until, leave,
+    Condition, Counted, Leave, Offer, Plan, Rollout, RolloutId, Showing, Stage, heard_until, leave,
 };
 use crate::store::{Acceptance, Found, RolloutStore, Starting, Turn};
-use rows::{hold, key, member_of, offer_of, put_member, put_planned, put_stage, read, under_way};
+use rows::{
+    hold, hold_member, key, member_of, offer_of, put_member, put_pardoned, put_planned, put_stage,
+    read, under_way,
+};
 
 pub(super) type Tx<'a> = Transaction<'a, Any>;
 
@@ -39,6 +42,7 @@ pub(super) async fn accept(tx: &mut Tx<'_>, acceptance: &Acceptance) -> Result<(
     if taken && !hold(tx, id).await? {
         return Err(StoreError::Conflict);
     }
+    hold_member(tx, id, acceptance.host).await?;
     let Some((stage, mut member)) = member_of(tx, id, acceptance.host).await? else {
         return Err(StoreError::Conflict);
     };
@@ -115,6 +119,7 @@ impl RolloutStore for SqlStore {
         if !hold(&mut tx, id).await? {
             return Ok(None);
         }
+        hold_member(&mut tx, id, host).await?;
         let Some(rollout) = read(&mut tx, id).await? else {
             return Ok(None);
         };
@@ -147,8 +152,9 @@ impl RolloutStore for SqlStore {
         if !held || !rollout.resume(now) {
             return Ok(Found::Unchanged);
         }
-        for member in &rollout.members {
-            put_member(&mut tx, id, member).await?;
+        let members = rollout.members.iter();
+        for member in members.filter(|member| member.counted == Counted::Pardoned) {
+            put_pardoned(&mut tx, id, member.host).await?;
         }
         put_stage(&mut tx, id, rollout.stage).await?;
         tx.commit().await?;

@@ -31,6 +31,20 @@ pub(super) async fn hold(tx: &mut Tx<'_>, id: RolloutId) -> Result<bool, StoreEr
     Ok(held.rows_affected() == 1)
 }
 
+/// Keeps others from writing what is known of a host, until this transaction ends: what is read next is the newest.
+pub(super) async fn hold_member(
+    tx: &mut Tx<'_>,
+    id: RolloutId,
+    host: HostId,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE rollout_host SET part = part WHERE rollout = $1 AND host = $2")
+        .bind(number(id))
+        .bind(host.to_string())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
 /// The rollout under way that a host is in.
 pub(super) async fn under_way(
     tx: &mut Tx<'_>,
@@ -239,6 +253,20 @@ pub(super) async fn put_member(
     .bind(i64::from(*counted == Counted::Pardoned))
     .execute(&mut **tx)
     .await?;
+    Ok(())
+}
+
+/// Has a host's failure not count; what else is known of the host may have changed since it was read.
+pub(super) async fn put_pardoned(
+    tx: &mut Tx<'_>,
+    id: RolloutId,
+    host: HostId,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE rollout_host SET pardoned = 1 WHERE rollout = $1 AND host = $2")
+        .bind(number(id))
+        .bind(host.to_string())
+        .execute(&mut **tx)
+        .await?;
     Ok(())
 }
 
