@@ -17,6 +17,7 @@ pub mod mirror_audit;
 mod random;
 pub mod reference;
 pub mod registry;
+pub mod rollout;
 pub mod serve;
 #[cfg(test)]
 mod software_tpm;

@@ -17,6 +17,7 @@ use holdfast_protocol::{Sha256Digest, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::group::GroupName;
+use crate::rollout::{Offer, RolloutId};
 
 /// An EK's fingerprint: SHA-256 over its SubjectPublicKeyInfo in DER (RFC 5280 §4.1.2.7). It is the
 /// same whichever template the key was made from, and `openssl x509 -pubkey` gives its input.
@@ -271,6 +272,8 @@ pub struct Host {
     pub reference: ReferencePcrs,
     /// What they may change to, all of it together; empty unless an operator has accepted an update.
     pub ahead: ReferencePcrs,
+    /// What it may change to by a rollout that is under way, or will.
+    pub rollout: Option<Offer>,
     /// Whether the events of its reference boot are kept.
     pub events: EventsKept,
     /// How far its measurement list was verified; absent before that.
@@ -279,7 +282,7 @@ pub struct Host {
 
 /// How much longer than its SVID lives a host may be silent: its renewals come at half of that life, so that none of
 /// several has come by then.
-const SILENCE_MARGIN: Duration = Duration::from_secs(60);
+pub(crate) const SILENCE_MARGIN: Duration = Duration::from_secs(60);
 
 impl Host {
     /// Since when nothing was heard of a host that should have been heard: its SVID has ended, and what was found last
@@ -356,6 +359,13 @@ pub enum Judged {
     /// Two brokers that listened at once, as hosts with one TPM.
     Twins {
         /// Which, and for how long.
+        detail: String,
+    },
+    /// A host's failure after an update, which stopped the update's rollout.
+    Brake {
+        /// The rollout.
+        rollout: RolloutId,
+        /// What the host did.
         detail: String,
     },
     /// An enrollment.

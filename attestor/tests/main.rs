@@ -253,6 +253,40 @@ fn failures_say_what_to_do_next() {
 }
 
 #[test]
+fn a_group_with_canaries_takes_no_update_past_them() {
+    let attestor = Attestor::init();
+    let text = std::fs::read_to_string(&attestor.config).unwrap();
+    let groups = "[group.desks]\n[group.edge]\ncanary = \"first\"\n[group.first]\n";
+    std::fs::write(&attestor.config, format!("{text}\n{groups}")).unwrap();
+    let pcr = format!("11={}", "ab".repeat(32));
+    let told = |words: &[&str], code: i32, said: &str| {
+        let output = attestor.run(&[words, &["--pcr", &pcr]].concat());
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        assert!(stderr(&output).contains(said), "{output:?}");
+    };
+    told(
+        &["host", "reference", "accept", "--group", "edge"],
+        2,
+        "rollout start edge",
+    );
+    told(&["rollout", "start", "desks"], 2, "has no canaries");
+    told(&["rollout", "start", "gone"], 2, "says nothing of a group");
+    told(
+        &["rollout", "start", "edge"],
+        1,
+        "no host of the group `first`",
+    );
+    assert_eq!(attestor.json(&["rollout", "list"]), serde_json::json!([]));
+    for words in ["show", "resume", "cancel"] {
+        let output = attestor.run(&["rollout", words, "1"]);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(stderr(&output).contains("rollout list"), "{output:?}");
+        let output = attestor.run(&["rollout", words, "0"]);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+    }
+}
+
+#[test]
 fn an_address_that_is_taken_is_a_clear_failure() {
     let attestor = Attestor::init();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::group::GroupName;
 use crate::registry::{self, EkFingerprint, ImaState, Observed, Standing, Verdict};
 use crate::rfc3339;
+use crate::rollout::{Leave, Offer};
 use crate::serve::now;
 use crate::store::{Found, Store};
 
@@ -141,7 +142,7 @@ pub(super) async fn run(command: &Host, config: &Path, form: Form) -> Result<(),
                 .map_or("of no group".to_owned(), |name| format!("of group {name}"));
             changed(*id, found, &what, form)
         }
-        Host::Reference { command } => reference::run(command, &registry, form).await,
+        Host::Reference { command } => reference::run(command, &registry, &config, form).await,
     };
     registry.close().await;
     result
@@ -259,6 +260,10 @@ fn described(seen: &Seen, verdicts: &[Verdict]) -> String {
     if let Some(group) = &host.group {
         let _ = write!(text, "\n  group     {group}");
     }
+    if let Some(offer) = &host.rollout {
+        let (rollout, words) = (offer.rollout, offer_words(offer));
+        let _ = write!(text, "\n  rollout   {rollout}: {words}");
+    }
     if let Some(ima) = &host.ima {
         let ImaState {
             boot,
@@ -286,6 +291,16 @@ fn described(seen: &Seen, verdicts: &[Verdict]) -> String {
     text
 }
 
+fn offer_words(offer: &Offer) -> &'static str {
+    match (offer.shown, offer.leave) {
+        _ if offer.refused.is_some() => "it failed",
+        (Some(_), _) => "it runs the update",
+        (None, Leave::Given) => "it may take the update",
+        (None, Leave::NotYet) => "it may not take the update yet",
+        (None, Leave::Braked) => "it may not take the update, which was stopped by failures",
+    }
+}
+
 pub(super) fn changed(id: HostId, found: Found, what: &str, form: Form) -> Result<(), Problem> {
     let how = match found {
         Found::Changed => "now",
@@ -309,6 +324,7 @@ fn summary(seen: &Seen) -> Value {
         "ak_name": host.enrolled.ak.name(),
         "standing": standing(&host.standing),
         "group": host.group,
+        "rollout": host.rollout.as_ref().map(|offer| offer.rollout),
         "enrolled": observed(&host.enrolled.anchor),
         "last": observed(&host.last),
         "silent_since": seen.silent_since.map(rfc3339),

@@ -14,6 +14,7 @@ mod init;
 mod outcome;
 mod reference;
 mod render;
+mod rollout;
 mod serve;
 mod state;
 mod token;
@@ -72,6 +73,9 @@ pub enum Command {
     /// The hosts that are enrolled.
     #[command(subcommand)]
     Host(host::Host),
+    /// Updates of whole groups, by their canaries first.
+    #[command(subcommand)]
+    Rollout(rollout::Rollout),
     /// One-time tokens, with which hosts join.
     #[command(subcommand)]
     Token(token::Token),
@@ -113,6 +117,7 @@ impl Args {
                 render::text(&format!("`{}` is a valid configuration", config.display()))
             }
             Command::Host(command) => host::run(&command, &config, form).await,
+            Command::Rollout(command) => rollout::run(&command, &config, form).await,
             Command::Token(command) => token::run(&command, &config, form).await,
             Command::EkRoots(command) => ek_roots::run(&command, &config, form),
             Command::EkHashes(command) => ek_hashes::run(&command, &config, form).await,

@@ -14,6 +14,7 @@ use super::Problem;
 use super::host::{changed, unknown};
 use super::render::{self, Form};
 use super::update::{Update, predicted};
+use crate::config::Config;
 use crate::group::GroupName;
 use crate::reference::{
     Boot, Explained, KeptBoot, PcrDiff, ProposalId, References, change_words, diff, event_words,
@@ -79,6 +80,7 @@ pub enum Reference {
 pub(super) async fn run(
     command: &Reference,
     registry: &SqlStore,
+    config: &Config,
     form: Form,
 ) -> Result<(), Problem> {
     match command {
@@ -110,6 +112,9 @@ pub(super) async fn run(
             changed(*id, found, "held to its reference before", form)
         }
         Reference::Accept { id, group, update } => {
+            if let Some(group) = group {
+                without_canaries(config, group)?;
+            }
             accept(registry, *id, group.as_ref(), update, form).await
         }
         Reference::Predict { id, update } => {
@@ -117,6 +122,20 @@ pub(super) async fn run(
             told_values(&values, form)
         }
     }
+}
+
+/// All at once is what canaries are there to prevent.
+fn without_canaries(config: &Config, group: &GroupName) -> Result<(), Problem> {
+    let canary = config
+        .group
+        .get(group)
+        .and_then(|group| group.canary.as_ref());
+    canary.map_or(Ok(()), |canary| {
+        Err(Problem::usage(
+            format!("the group `{group}` takes updates by its canaries `{canary}` first"),
+            format!("`rollout start {group}` with the same values; one host alone goes by its id"),
+        ))
+    })
 }
 
 async fn accept(

@@ -11,6 +11,11 @@ pub(super) fn told(verdict: &Verdict) -> String {
     };
     match &verdict.judged {
         Judged::Twins { detail } => format!("two brokers at once: {detail}"),
+        Judged::Brake { rollout, detail } => {
+            format!(
+                "rollout {rollout} was stopped by what this host did after its update: {detail}"
+            )
+        }
         Judged::Enrollment { reason, detail } => {
             format!("enrollment {outcome}: {reason}: {detail}")
         }

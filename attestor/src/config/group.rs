@@ -1,12 +1,14 @@
 //! What the configuration says of groups of hosts, over `[policy]` and `[svid]`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 
 use holdfast_proof::tpm::PcrIndex;
 use serde::Deserialize;
 
-use super::{BlockingPcrs, Config, ConfigError, Ttl};
-use crate::group::{HostPolicy, Policies};
+use super::canary;
+use super::{BlockingPcrs, Brake, Config, ConfigError, Ttl};
+use crate::group::{GroupName, HostPolicy, Policies};
 use crate::verify_host::{
     EventLogPolicy, EvidencePolicy, Learning, SecureBootPolicy, SystemdLogPolicy, Unexplained,
 };
@@ -31,6 +33,14 @@ pub struct GroupConfig {
     pub systemd_log: Option<SystemdLogPolicy>,
     /// How long X.509-SVIDs live.
     pub x509_ttl: Option<Ttl>,
+    /// The group whose hosts take an update first.
+    pub canary: Option<GroupName>,
+    /// How long they have to run it without a failure.
+    pub canary_hold: Option<Ttl>,
+    /// How many of them have to; all unless it is said.
+    pub canary_hosts: Option<NonZeroU32>,
+    /// How many failures stop a rollout.
+    pub brake: Option<Brake>,
 }
 
 /// What hosts are, and so what they are held to.
@@ -83,6 +93,11 @@ fn over(rest: &HostPolicy, group: &GroupConfig) -> HostPolicy {
         secure_boot,
         systemd_log,
         x509_ttl,
+        // Of rollouts, which go by what was said when they began.
+        canary: _,
+        canary_hold: _,
+        canary_hosts: _,
+        brake: _,
     } = group;
     let mut policy = rest.clone();
     let evidence = &mut policy.evidence;
@@ -106,7 +121,7 @@ fn over(rest: &HostPolicy, group: &GroupConfig) -> HostPolicy {
 /// What is wrong with what is said of groups.
 pub(super) fn problem(config: &Config, required: &BTreeSet<PcrIndex>) -> Option<&'static str> {
     let groups = config.group.values();
-    groups.into_iter().find_map(|group| {
+    let own = groups.into_iter().find_map(|group| {
         let seven = PcrIndex::new(7).is_some_and(|seven| required.contains(&seven));
         let block = group.block.as_ref();
         if block.is_some_and(|block| !block.0.is_subset(required)) {
@@ -118,5 +133,6 @@ pub(super) fn problem(config: &Config, required: &BTreeSet<PcrIndex>) -> Option<
         let ttl = group.x509_ttl.map(Ttl::duration);
         ttl.filter(|ttl| !super::load::X509_TTL.contains(ttl))
             .map(|_| "has an `x509-ttl` that is not from 1m to 72h")
-    })
+    });
+    own.or_else(|| canary::problem(&config.group))
 }

@@ -4,6 +4,7 @@
 //! hold a secret: keys are made in the state folder, and their passphrase is in a file of its own.
 
 mod bundle;
+mod canary;
 mod group;
 mod ima;
 mod keys;
@@ -34,6 +35,7 @@ use crate::verify_host::{
     UnquotedBanks,
 };
 pub use bundle::{BundleEndpointConfig, Shown};
+pub use canary::Brake;
 pub use group::{GroupConfig, Preset};
 pub use ima::{ImaConfig, ImaMode};
 pub use keys::KeysConfig;

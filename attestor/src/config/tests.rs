@@ -261,6 +261,44 @@ fn what_is_wrong_with_a_group_is_named() {
     assert!(with("[group.a]\nrequired-pcrs = \"sha256:7\"").contains("unknown field"));
 }
 
+#[test]
+fn a_group_has_canaries_and_a_brake() {
+    let rules = |keys: &str, canaries: u32, hosts: u32| {
+        let text = format!("trust-domain = \"a\"\n[group.edge]\n{keys}\n[group.first]\n");
+        let group = load(&text).unwrap().group[&"edge".parse().unwrap()].clone();
+        let number = |number| std::num::NonZeroU32::new(number).unwrap();
+        let rules = group.rules(number(canaries), number(hosts))?;
+        let (canary, general) = (rules.canary_limit.get(), rules.general_limit.get());
+        Some((rules.needed.get(), rules.hold.as_secs(), canary, general))
+    };
+    let hour = 3600;
+    assert_eq!(rules("", 3, 9), Some((3, 24 * hour, 1, 1)));
+    let some = "canary = \"first\"\ncanary-hosts = 2\ncanary-hold = \"1h\"\nbrake = 4";
+    assert_eq!(rules(some, 3, 9), Some((2, hour, 3, 4)));
+    assert_eq!(rules(some, 1, 9), None);
+    let share = "canary = \"first\"\nbrake = \"2%\"";
+    assert_eq!(rules(share, 3, 149), Some((3, 24 * hour, 1, 3)));
+    assert_eq!(
+        rules("canary = \"first\"\nbrake = \"100%\"", 3, 9)
+            .unwrap()
+            .3,
+        9
+    );
+
+    let with = |text: &str| complaint(&format!("trust-domain = \"a\"\n{text}"));
+    let edge = |keys: &str| with(&format!("[group.edge]\n{keys}\n[group.first]"));
+    insta::assert_snapshot!(edge("canary = \"edge\""), @"`/etc/holdfast/attestor.toml`: `group` has itself as its `canary`");
+    insta::assert_snapshot!(edge("canary = \"last\""), @"`/etc/holdfast/attestor.toml`: `group` has a `canary` that is no group of this configuration");
+    insta::assert_snapshot!(edge("brake = 2"), @"`/etc/holdfast/attestor.toml`: `group` has a `canary-hold`, `canary-hosts` or `brake`, and no `canary`");
+    insta::assert_snapshot!(edge("canary = \"first\"\ncanary-hold = \"2161h\""), @"`/etc/holdfast/attestor.toml`: `group` has a `canary-hold` that is longer than 90 days");
+    insta::assert_snapshot!(with("[group.a]\ncanary = \"b\"\n[group.b]\ncanary = \"c\"\n[group.c]"), @"`/etc/holdfast/attestor.toml`: `group` has a `canary` that has canaries of its own");
+    for wrong in ["0", "-1", "\"0%\"", "\"101%\"", "\"2\"", "1.5"] {
+        let said = edge(&format!("canary = \"first\"\nbrake = {wrong}"));
+        assert!(said.contains("a number of hosts from 1 on"), "{said}");
+    }
+    assert!(edge("canary = \"first\"\ncanary-hosts = 0").contains("nonzero"));
+}
+
 /// The overlap of two generations of keys hangs on it: nothing that is signed may outlive it.
 #[test]
 fn the_longest_life_is_that_of_any_group() {

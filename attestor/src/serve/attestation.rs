@@ -20,7 +20,7 @@ use tonic::{Request, Response, Status};
 
 use super::answer::{connection, failed, refused};
 use super::channel::Connection;
-use super::{Shared, now};
+use super::{Shared, now, rollout};
 use crate::group::HostPolicy;
 use crate::random;
 use crate::registry::{
@@ -89,7 +89,9 @@ impl<S: Store> Service for Attestation<S> {
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
         let now = now();
         let nonce = self.consume(&evidence, id, now).await?;
-        let mut host = self.registered(id, connection.remote).await?;
+        let host = self.registered(id, connection.remote).await?;
+        let host = rollout::before(&self.0.store, host, &evidence).await;
+        let mut host = host.map_err(failed)?;
         let policy = self.policy(&host, connection.remote)?;
         // Where there is evidence of a value, the counter has been there, whether or not the host attested since.
         let mirrored = self.0.store.counted_up_to(&host).await.map_err(failed)?;
@@ -178,6 +180,7 @@ impl<S: Store> Attestation<S> {
             learned,
             events,
             update,
+            showing,
             ima,
         } = verified;
         let signed = self
@@ -197,6 +200,7 @@ impl<S: Store> Attestation<S> {
             learned,
             events,
             update,
+            rollout: host.rollout.as_ref().map(|offer| (offer.rollout, showing)),
             ima,
             verdict: Verdict {
                 at: now,
@@ -215,6 +219,7 @@ impl<S: Store> Attestation<S> {
             },
         };
         self.0.store.accept(&acceptance).await.map_err(failed)?;
+        rollout::after(&self.0.store, host, showing).await;
         tracing::info!(
             host = %host.id,
             serial = signed.svid.serial,
@@ -252,6 +257,9 @@ impl<S: Store> Attestation<S> {
             detail = refusal.detail,
             "attestation refused"
         );
+        rollout::refused(&self.0.store, host, &appraisal, refusal)
+            .await
+            .map_err(failed)?;
         let verdict = Verdict {
             at: now,
             host: Some(host.id),

@@ -13,6 +13,7 @@ mod host;
 mod listener;
 mod mirror;
 mod peer;
+mod rollout;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -227,6 +228,13 @@ impl<S: Store> Server<S> {
             let (shared, stop) = (Arc::clone(&shared), stop.clone());
             async move {
                 watch::follow(shared, stop).await;
+                Ok(())
+            }
+        });
+        tasks.spawn({
+            let (shared, stop) = (Arc::clone(&shared), stop.clone());
+            async move {
+                rollout::look_after(shared, stop).await;
                 Ok(())
             }
         });

@@ -69,6 +69,7 @@ impl Scene {
             reattest: None,
             reference: ReferencePcrs::default(),
             ahead: ReferencePcrs::default(),
+            rollout: None,
             events: EventsKept::No,
             ima: None,
         };

@@ -6,6 +6,7 @@
 mod eks;
 mod mirror;
 mod reference;
+mod rollout;
 pub mod sql;
 mod waiting;
 
@@ -24,11 +25,13 @@ use crate::registry::{
     EnrolledHost, Host, ImaState, IssuedSvid, NonceStanding, Observed, Revision, Standing,
     TokenHash, TokenRecord, Verdict,
 };
+use crate::rollout::{RolloutId, Showing};
 use crate::verify_host::Update;
 
 pub use eks::{EkStore, Listed};
 pub use mirror::MirrorStore;
 pub use reference::{Approval, ReferenceStore};
+pub use rollout::{RolloutStore, Starting, Turn};
 pub use waiting::{Waiting, WaitingStore};
 
 /// Why the store could not answer.
@@ -127,6 +130,8 @@ pub struct Acceptance {
     pub events: Option<BootEvents>,
     /// Whether the values that were accepted ahead become the reference.
     pub update: Update,
+    /// The rollout under way that the host is in, and how its evidence stands to that.
+    pub rollout: Option<(RolloutId, Showing)>,
     /// How far its measurement list was verified; what is kept stays where this is absent.
     pub ima: Option<ImaState>,
     /// The appraisal.
@@ -168,7 +173,7 @@ pub enum Ordered {
 
 /// The registry's home. Every answer is durable before it is given.
 pub trait Store:
-    EkStore + MirrorStore + ReferenceStore + WaitingStore + Clone + Send + Sync + 'static
+    EkStore + MirrorStore + ReferenceStore + RolloutStore + WaitingStore + Clone + Send + Sync + 'static
 {
     /// Remembers a nonce that a host is given.
     ///

@@ -34,6 +34,7 @@ use serde::Deserialize;
 use crate::csr::Csr;
 use crate::reference::Boot;
 use crate::registry::{Host, ImaState, NonceStanding, Observed};
+use crate::rollout::Showing;
 use appraiser::Appraiser;
 pub use banks::{Required, UnquotedBanks};
 pub(crate) use ima::wanted as ima_wanted;
@@ -205,6 +206,8 @@ pub struct Verified {
     pub events: Option<BootEvents>,
     /// Whether it shows an update that was accepted ahead of time.
     pub update: Update,
+    /// How it stands to the rollout that its host is in.
+    pub showing: Showing,
     /// How far its measurement list was replayed, where one is asked for.
     pub ima: Option<ImaState>,
 }
@@ -310,6 +313,7 @@ fn judge(
         learned: held.learned,
         events: held.events,
         update: held.update,
+        showing: held.showing,
         ima,
     })
 }

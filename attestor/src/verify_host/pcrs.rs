@@ -14,6 +14,7 @@ use super::systemd_log::Logs;
 use super::{Appraiser, EvidencePolicy, Learning, Refusal, Unexplained, Update};
 use crate::reference::Boot;
 use crate::registry::{EventsKept, Host, ReferencePcrs};
+use crate::rollout::{Leave, Showing};
 
 /// The signed selection is the required one, and exactly its values were supplied.
 pub(super) fn selection(
@@ -78,6 +79,8 @@ pub(super) struct Held {
     pub(super) events: Option<BootEvents>,
     /// Whether an update was seen.
     pub(super) update: Update,
+    /// How it stands to its host's rollout.
+    pub(super) showing: Showing,
 }
 
 /// The values are the reference ones, where they must be.
@@ -88,13 +91,23 @@ pub(super) fn reference(
     host: &Host,
     policy: &EvidencePolicy,
 ) -> Result<Held, Refusal> {
-    let updated = is_updated(supplied, &host.ahead);
-    let expected = |alg, index| {
-        if updated && host.ahead.iter().any(|(changed, _)| changed == index) {
-            // An update is told in one bank. What it gives in the others is not their reference from before.
-            return host.ahead.0.value(alg, index);
+    let showing = showing(appraiser, supplied, logs, host)?;
+    let offered = host.rollout.as_ref().map(|offer| &offer.values);
+    let ahead = match showing {
+        Showing::Taken => offered,
+        Showing::Other | Showing::Kept => {
+            Some(&host.ahead).filter(|ahead| is_updated(supplied, ahead))
         }
-        host.reference.0.value(alg, index)
+    };
+    let updated = ahead.is_some();
+    let expected = |alg, index| {
+        match ahead {
+            // An update is told in one bank. What it gives in the others is not their reference from before.
+            Some(ahead) if ahead.iter().any(|(changed, _)| changed == index) => {
+                ahead.0.value(alg, index)
+            }
+            Some(_) | None => host.reference.0.value(alg, index),
+        }
     };
     // What other banks, which have a reference, say of a PCR that has none in its own.
     let elsewhere = |index: PcrIndex| {
@@ -132,10 +145,7 @@ pub(super) fn reference(
             (Some(expected), _) => drifted.add(index, expected, value),
         }
     }
-    let proposed = |mut refusal: Refusal| {
-        refusal.proposal = Some(Box::new(boot(supplied, logs)));
-        refusal
-    };
+    let proposed = |refusal| proposed(refusal, supplied, logs);
     if !blocked.is_empty() {
         return Err(proposed(appraiser.refused(Check::PcrReference, blocked)));
     }
@@ -169,6 +179,7 @@ pub(super) fn reference(
             learned: PcrValues::new(),
             events,
             update: Update::Seen(values),
+            showing,
         });
     }
     let events = (news && !drifts).then(|| boot(supplied, logs).events);
@@ -176,6 +187,7 @@ pub(super) fn reference(
         learned,
         events: events.flatten(),
         update: Update::Unseen,
+        showing,
     })
 }
 
@@ -232,6 +244,38 @@ impl fmt::Display for Changes {
         }
         Ok(())
     }
+
+/// How evidence stands to its host's rollout. Values that the host may not show yet are a refusal, whether or not the PCRs
+/// block: an update comes in its turn.
+fn showing(
+    appraiser: &mut Appraiser,
+    supplied: &PcrValues,
+    logs: &Logs<'_>,
+    host: &Host,
+) -> Result<Showing, Refusal> {
+    let Some(offer) = &host.rollout else {
+        return Ok(Showing::Other);
+    };
+    if !is_updated(supplied, &offer.values) {
+        return Ok(Showing::Other);
+    }
+    // What an operator has let this one host have it has.
+    if is_updated(&host.reference.0, &offer.values) || is_updated(supplied, &host.ahead) {
+        return Ok(Showing::Kept);
+    }
+    let why = match offer.leave {
+        Leave::Given => return Ok(Showing::Taken),
+        Leave::NotYet => "it is ahead of its rollout: its canaries have to run the update first",
+        Leave::Braked => "it is ahead of its rollout, which was stopped by failures",
+    };
+    let detail = format!("{why} (`rollout show {}`)", offer.rollout);
+    let refusal = appraiser.refused(Check::PcrReference, detail);
+    Err(proposed(refusal, supplied, logs))
+}
+
+fn proposed(mut refusal: Refusal, supplied: &PcrValues, logs: &Logs<'_>) -> Refusal {
+    refusal.proposal = Some(Box::new(boot(supplied, logs)));
+    refusal
 }
 
 /// An update is seen when all of its values are: one that comes in part is none.

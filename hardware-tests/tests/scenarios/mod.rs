@@ -21,6 +21,7 @@ mod recorded;
 mod recovered;
 mod reference;
 mod revoked;
+mod rollout;
 mod rotated;
 mod sealed;
 mod vaulted;

@@ -3,14 +3,13 @@
 //! Every write counts the row's revision up, so that an answer made from an older reading fails.
 
 use holdfast_proof::tpm::{NvPublic, Public};
-use holdfast_protocol::Timestamp;
 use holdfast_protocol::id::HostId;
 use sqlx::any::AnyRow;
 use sqlx::{Any, Transaction};
 
 use super::reference::{self, Held};
-use super::row::{bytes, json, optional_text, plain, text, time, to_json, word};
-use super::{SqlStore, StoreError, log};
+use super::row::{bytes, json, optional_text, plain, text, to_json, when, word};
+use super::{SqlStore, StoreError, log, rollout};
 use crate::registry::{EnrolledHost, Host, ImaState, Revision, Standing, Verdict};
 use crate::store::{Acceptance, Found, Given};
 
@@ -31,7 +30,9 @@ pub(super) async fn one(store: &SqlStore, id: HostId) -> Result<Option<Host>, St
         .await?;
     let Some(row) = row else { return Ok(None) };
     let held = reference::held(&mut tx, id).await?;
-    read(&row, held).map(Some)
+    let mut host = read(&row, held)?;
+    host.rollout = rollout::offer(&mut tx, id, host.group.as_ref()).await?;
+    Ok(Some(host))
 }
 
 pub(super) async fn given(store: &SqlStore, id: HostId) -> Result<Option<Given>, StoreError> {
@@ -57,7 +58,9 @@ pub(super) async fn all(store: &SqlStore) -> Result<Vec<Host>, StoreError> {
     let mut hosts = Vec::with_capacity(rows.len());
     for row in &rows {
         let held = reference::held(&mut tx, text(row, "id")?).await?;
-        hosts.push(read(row, held)?);
+        let mut host = read(row, held)?;
+        host.rollout = rollout::offer(&mut tx, host.id, host.group.as_ref()).await?;
+        hosts.push(host);
     }
     Ok(hosts)
 }
@@ -78,6 +81,7 @@ pub(super) async fn accept(store: &SqlStore, acceptance: &Acceptance) -> Result<
         return Err(StoreError::Conflict);
     }
     reference::accept(&mut tx, acceptance).await?;
+    rollout::accept(&mut tx, acceptance).await?;
     log::verdict(&mut tx, &acceptance.verdict).await?;
     log::svid(&mut tx, &acceptance.svid).await?;
     Ok(tx.commit().await?)
@@ -149,6 +153,7 @@ fn read(row: &AnyRow, held: Held) -> Result<Host, StoreError> {
         last: json(row, "last")?,
         reference: held.reference,
         ahead: held.ahead,
+        rollout: None,
         events: held.events,
         ima: match plain::<Option<&str>>(row, "ima")? {
             None => None,
@@ -170,9 +175,4 @@ fn standing(row: &AnyRow) -> Result<Standing, StoreError> {
         },
         None => Standing::Active,
     })
-}
-
-fn when(row: &AnyRow, column: &'static str) -> Result<Option<Timestamp>, StoreError> {
-    let at: Option<i64> = plain(row, column)?;
-    at.map(|_| time(row, column)).transpose()
 }

@@ -13,6 +13,7 @@ mod mirror;
 mod news;
 mod orders;
 mod reference;
+mod rollout;
 mod row;
 #[cfg(test)]
 mod tests;

@@ -16,9 +16,9 @@ use crate::reference::{Boot, ProposalId, References};
 use crate::registry::{EventsKept, ReferencePcrs, Verdict};
 use crate::store::{Acceptance, Approval, Found, ReferenceStore};
 use crate::verify_host::Update;
+pub(super) use rows::value;
 use rows::{
-    Role, Tx, corrupt, date, drop_set, drop_values, kept, put_set, put_values, rename, value,
-    values,
+    Role, Tx, corrupt, date, drop_set, drop_values, kept, put_set, put_values, rename, values,
 };
 
 /// What evidence of a host is judged by.

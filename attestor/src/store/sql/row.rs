@@ -35,6 +35,12 @@ pub(super) fn time(row: &AnyRow, column: &'static str) -> Result<Timestamp, Stor
         .map_err(|_| StoreError::Corrupt { field: column })
 }
 
+/// A column of time, or nothing.
+pub(super) fn when(row: &AnyRow, column: &'static str) -> Result<Option<Timestamp>, StoreError> {
+    let at: Option<i64> = plain(row, column)?;
+    at.map(|_| time(row, column)).transpose()
+}
+
 /// A text column that has one of our types.
 pub(super) fn text<T: FromStr>(row: &AnyRow, column: &'static str) -> Result<T, StoreError> {
     let text: &str = plain(row, column)?;

@@ -11,6 +11,7 @@ mod waiting;
 
 mod orders;
 mod reference;
+mod rollout;
 
 use std::time::Duration;
 
@@ -30,6 +31,12 @@ use self::reference::{
     a_proposal_is_approved_as_it_was_seen_and_rolled_back, a_rejected_boot_is_not_proposed_again,
     an_update_becomes_the_reference_with_the_acceptance_that_saw_it,
     one_proposal_is_kept_of_each_host,
+};
+use self::rollout::{
+    a_braked_rollout_gives_the_update_to_nobody_new_until_it_is_resumed,
+    a_host_that_left_its_group_is_of_no_rollout,
+    a_rollout_gives_the_update_in_turn_and_ends_when_all_have_it,
+    an_older_registry_learns_of_rollouts_and_keeps_its_hosts, one_replica_decides,
 };
 use self::waiting::{
     a_host_waits_once_under_its_last_name, a_revoked_host_does_not_wait,
@@ -92,6 +99,11 @@ promises!(
     an_update_becomes_the_reference_with_the_acceptance_that_saw_it,
     one_proposal_is_kept_of_each_host,
     a_host_is_in_one_group_and_what_was_judged_before_is_stale,
+    a_rollout_gives_the_update_in_turn_and_ends_when_all_have_it,
+    a_braked_rollout_gives_the_update_to_nobody_new_until_it_is_resumed,
+    a_host_that_left_its_group_is_of_no_rollout,
+    one_replica_decides,
+    an_older_registry_learns_of_rollouts_and_keeps_its_hosts,
 );
 
 async fn with_host(store: &SqlStore, id: u8) -> (SoftwareTpm, HostId) {
@@ -168,6 +180,7 @@ fn acceptance(host: &Host, audit_counter: u64, learned: PcrValues) -> Acceptance
         learned,
         events: None,
         update: Update::Unseen,
+        rollout: None,
         ima: None,
         verdict: verdict(host.id, Outcome::Accepted),
         svid: svid(host.id),

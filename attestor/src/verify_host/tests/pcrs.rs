@@ -1,10 +1,13 @@
 //! PCRs and their references: what is noted, what is learned, what is proposed to an operator.
 
+use std::num::NonZeroU32;
+
 use holdfast_proof::tpm::PcrValues;
 use holdfast_protocol::evidence::Check;
 
 use super::{check_of, noted};
 use crate::registry::{EventsKept, ReferencePcrs};
+use crate::rollout::{Leave, Offer, Part, RolloutId, Showing};
 use crate::software_tpm::{Scene, digest, pcr};
 use crate::verify_host::{Learning, Refusal, Unexplained, Update};
 
@@ -115,6 +118,59 @@ fn an_update_that_was_accepted_ahead_counts_once_all_of_it_is_seen() {
     assert!(other.insert(pcr(4), digest(98)));
     scene.host.ahead = ReferencePcrs(other);
     assert_eq!(refusal(&scene).check, Check::PcrReference);
+}
+
+#[test]
+fn an_update_of_a_rollout_is_taken_in_its_turn_alone() {
+    let mut scene = Scene::new();
+    let now = scene.tpm.pcrs.clone();
+    let values = |four| {
+        let mut values = PcrValues::new();
+        assert!(values.insert(pcr(4), four));
+        ReferencePcrs(values)
+    };
+    let four = now.iter().find(|(index, _)| *index == pcr(4)).unwrap().1;
+    let offer = |leave, four| Offer {
+        rollout: RolloutId(NonZeroU32::MIN),
+        part: Part::General,
+        values: values(four),
+        leave,
+        shown: None,
+        refused: None,
+    };
+    // PCR 4 blocks nobody here, and still nobody is ahead of its turn.
+    assert!(!scene.policy.blocking.contains(&pcr(4)));
+    scene.host.reference = ReferencePcrs(drifted(&scene, 4));
+    let old = scene.host.reference.clone();
+    for (leave, why) in [(Leave::NotYet, "canaries"), (Leave::Braked, "stopped")] {
+        scene.host.rollout = Some(offer(leave, four.clone()));
+        let refusal = refusal(&scene);
+        assert_eq!(refusal.check, Check::PcrReference);
+        let detail = refusal.detail;
+        assert!(
+            detail.contains("ahead of its rollout") && detail.contains(why),
+            "{detail}"
+        );
+        assert!(refusal.proposal.is_some());
+    }
+    let verified = |scene: &Scene| scene.verify(&scene.sign(scene.parts())).1.unwrap();
+    scene.host.rollout = Some(offer(Leave::Given, four.clone()));
+    let taken = verified(&scene);
+    assert_eq!(taken.showing, Showing::Taken);
+    assert_eq!(taken.update, Update::Seen(now.clone()));
+    // Who is held to it already keeps it, whatever became of the rollout; and what was accepted for it alone it may show.
+    scene.host.rollout = Some(offer(Leave::Braked, four.clone()));
+    scene.host.reference = ReferencePcrs(now.clone());
+    assert_eq!(verified(&scene).showing, Showing::Kept);
+    scene.host.reference = old;
+    scene.host.ahead = values(four.clone());
+    let kept = verified(&scene);
+    assert_eq!(kept.showing, Showing::Kept);
+    assert_eq!(kept.update, Update::Seen(now));
+    // Another boot is none of the rollout's.
+    scene.host.ahead = ReferencePcrs::default();
+    scene.host.rollout = Some(offer(Leave::NotYet, digest(99)));
+    assert_eq!(verified(&scene).showing, Showing::Other);
 }
 
 #[test]

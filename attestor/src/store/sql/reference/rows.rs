@@ -188,7 +188,7 @@ pub(super) async fn values(
     Ok(values)
 }
 
-pub(super) fn value(row: &AnyRow) -> Result<(PcrIndex, Digest), StoreError> {
+pub(in crate::store::sql) fn value(row: &AnyRow) -> Result<(PcrIndex, Digest), StoreError> {
     let bank = u16::try_from(plain::<i64>(row, "bank")?)
         .ok()
         .and_then(HashAlg::from_id)
