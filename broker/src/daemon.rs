@@ -12,6 +12,7 @@ use anyhow::Context;
 use holdfast_attest_host::{AttestHost, Host};
 use holdfast_authorize_calls::task::Authorizer;
 use holdfast_issue_credentials::bridge::Upstream;
+use holdfast_issue_credentials::spares::Spares;
 use holdfast_issue_credentials::vault::Vaults;
 use holdfast_issue_credentials::{Authority, Issuer};
 use holdfast_launch_agents::profile::Profile;
@@ -124,11 +125,13 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
     let leave = Arc::new(NodeLeave(attest_host.node()));
     let calls = Calls::new(tpm.grade, Arc::clone(&record), approvers.clone(), leave)?;
     let live = Live::default();
+    let spares = Spares::new(config.sessions.plan()?);
     let (warden, acting) = WardenTask::new(
         attest_host.node(),
         Charges {
             sessions: launcher.as_ref().map(|launcher| launcher.sessions.clone()),
             live: live.clone(),
+            spares: spares.clone(),
             vaults: vaults.clone(),
             authorizer: calls.authorizer.clone(),
             tpm: tpm.provisioned.clone(),
@@ -146,7 +149,7 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
                 &record,
                 launcher,
                 (authorizer, vaults),
-                (live, acting),
+                (live, spares.clone(), acting),
             )
         })
         .transpose()?;
@@ -154,6 +157,7 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
     let answers = Answers {
         record: Arc::clone(&record),
         sessions: ground.as_ref().map(|(ground, _)| ground.sessions.clone()),
+        spares,
         attest_host,
         audit: log,
         mirror,
@@ -276,7 +280,7 @@ fn sessions(
     record: &Arc<dyn Record>,
     launcher: Launcher,
     (authorizer, vaults): (Authorizer, Vaults),
-    (live, acting): (Live, watch::Receiver<Acting>),
+    (live, spares, acting): (Live, Spares, watch::Receiver<Acting>),
 ) -> anyhow::Result<(Ground, SessionParts)> {
     let Launcher {
         sessions, watcher, ..
@@ -295,6 +299,7 @@ fn sessions(
             Arc::clone(&authority) as Arc<dyn Authority>,
             Arc::new(RecordSvids(Arc::clone(record))),
         ),
+        spares,
         attest_host: attest_host.clone(),
         live,
         acting,
@@ -341,6 +346,11 @@ impl SessionParts {
         let (tell, ended) = mpsc::channel(16);
         tasks.spawn(endings.pass_on(ended));
         tasks.spawn(watcher.run(tell, stop.clone()));
+        tasks.spawn(ground.spares.clone().keep(
+            ground.issuer.clone(),
+            authority.certificate(),
+            stop.clone(),
+        ));
         tasks.spawn(authority.follow(stop.clone()));
         tasks.spawn(sealed::serve(listener, ground, stop.clone()));
         Ok(())

@@ -240,6 +240,18 @@ pub struct Status {
     pub audit: AuditHead,
     /// How much of the log the attestor has.
     pub mirror: Mirror,
+    /// How many sessions can start while the attestor is away; empty where none are kept ready.
+    #[serde(default)]
+    pub spares: Vec<SparesOf>,
+}
+
+/// The names that were signed ahead for sessions of one kind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SparesOf {
+    /// The kind.
+    pub kind: AgentKind,
+    /// How many are ready.
+    pub ready: usize,
 }
 
 /// How much of the audit log the attestor has taken and cosigned.

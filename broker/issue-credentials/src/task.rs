@@ -4,7 +4,7 @@
 //! task per session signs and records ([`Session::run`]). This module must never give out what the
 //! core does not.
 
-mod issuer;
+pub(crate) mod issuer;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -71,9 +71,12 @@ enum Done {
 }
 
 impl Session {
-    fn new(issuer: Issuer, identity: SessionIdentity) -> Self {
+    fn new(
+        issuer: Issuer,
+        identity: SessionIdentity,
+        credentials: Credentials<X509Svid, Arc<JwtSvid>>,
+    ) -> Self {
         let bundle = issuer.bundle().borrow().clone();
-        let credentials = Credentials::new();
         Self {
             shared: Arc::new(Shared {
                 identity,
@@ -297,7 +300,7 @@ fn settled<C>(answer: Answer<C>) -> Option<Result<(C, Generation), Refusal>> {
     }
 }
 
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     // A clock before 1970 is refused by everything that has an end.
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
     Timestamp::from_millis(0) + since_epoch.unwrap_or(Duration::MAX)

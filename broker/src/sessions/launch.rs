@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use holdfast_authorize_calls::world::{Remote, World};
 use holdfast_issue_credentials::bridge;
+use holdfast_issue_credentials::spares::{Footing, Spare, Taken};
 use holdfast_issue_credentials::{SessionIdentity, SessionListener};
 use holdfast_launch_agents::assemble::{AssembleError, Provided, Wanted, assemble};
 use holdfast_launch_agents::environment::{InvalidVariable, VariableName};
@@ -30,6 +31,7 @@ use holdfast_protocol::management::NodeState;
 use holdfast_protocol::run::{RunRequest, RunStdio};
 
 use super::Ground;
+use super::authority::footing;
 use super::folder::{Folder, INSIDE};
 use super::grants::{self, Given, give};
 use super::homes::NoHome;
@@ -44,6 +46,10 @@ pub const BRIDGE: NonZeroU16 = NonZeroU16::MIN.saturating_add(3127);
 
 /// What git runs inside to be given a credential.
 const CREDENTIAL_HELPER: &str = "/opt/holdfast/libexec/holdfast-hook credential git";
+
+/// What the human is told where a session has to do without an SVID for now.
+const NO_SPARE: &str = "the attestor does not answer, and none of the names that it signed ahead is left: this session \
+                        has no SVID until it answers";
 
 /// No session was made.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +109,10 @@ pub struct Made {
     pub facts: Facts,
     /// Its name.
     pub identity: SessionIdentity,
+    /// Its name, if that was signed ahead.
+    pub spare: Option<Spare>,
+    /// Where the host stood when it got that name.
+    pub footing: Footing,
     /// The folder with its socket.
     pub folder: Folder,
     /// Its socket.
@@ -121,26 +131,23 @@ pub async fn make(
     connection: OwnedFd,
     human: u32,
 ) -> Result<Made, RunError> {
-    let node = attested(ground)?;
+    attested(ground)?;
     may_begin(ground).await?;
     let profile = profile(&ground.profiles, &request)?;
-    let session = SessionId::from_random(random_bits().map_err(RunError::Host)?);
-    let identity = SessionIdentity {
-        session,
-        spiffe_id: SpiffeId::session(
-            node.trust_domain(),
-            node.host_id()
-                .ok_or_else(|| RunError::NotAttested(format!("`{node}` is no host's name")))?,
-            &profile.kind,
-            session,
-        ),
-    };
     let Descriptors {
         program,
         trees,
         stdio,
     } = sort(&request, descriptors)?;
     let stored = admit(ground, program).await?;
+    // As late as can be: a name that was signed ahead is gone with the attempt.
+    let Named {
+        identity,
+        spare,
+        footing,
+        note,
+    } = name(ground, profile)?;
+    let session = identity.session;
     let facts = Facts {
         kind: profile.kind.clone(),
         human,
@@ -150,7 +157,8 @@ pub async fn make(
     let (folder, listener) = Folder::make(&ground.sockets, session).map_err(RunError::Host)?;
     let (repository, remotes) = repository(&trees).await?;
     let kind = &profile.kind;
-    let given = give(&ground.vaults, session, HumanUid(human), kind, &remotes).await;
+    let mut given = give(&ground.vaults, session, HumanUid(human), kind, &remotes).await;
+    given.notes.extend(note);
     let mut environment = own_variables(&identity)?;
     for (name, value) in bridge::environment(&given.granted, BRIDGE, CREDENTIAL_HELPER) {
         environment.push((VariableName::try_from(name)?, value));
@@ -218,6 +226,8 @@ pub async fn make(
         prepared,
         facts,
         identity,
+        spare,
+        footing,
         folder,
         listener,
         known: Arc::new(known),
@@ -254,15 +264,54 @@ async fn may_begin(ground: &Ground) -> Result<(), RunError> {
     }
 }
 
-/// The node's name, if this host may act.
-pub fn attested(ground: &Ground) -> Result<SpiffeId, RunError> {
+/// A session's name.
+struct Named {
+    identity: SessionIdentity,
+    spare: Option<Spare>,
+    footing: Footing,
+    note: Option<String>,
+}
+
+/// Names a session: with a name that was signed ahead, where there is one.
+fn name(ground: &Ground, profile: &Profile) -> Result<Named, RunError> {
+    let footing = attested(ground)?;
+    let (spare, note) = match ground.spares.take(&profile.kind, &footing) {
+        Taken::Spare(spare) => (Some(spare), None),
+        Taken::None => (None, None),
+        Taken::Offline => (None, Some(NO_SPARE.to_owned())),
+    };
+    let identity = match &spare {
+        Some(spare) => spare.identity().clone(),
+        None => {
+            let session = SessionId::from_random(random_bits().map_err(RunError::Host)?);
+            let Footing {
+                trust_domain, host, ..
+            } = &footing;
+            SessionIdentity {
+                session,
+                spiffe_id: SpiffeId::session(trust_domain, *host, &profile.kind, session),
+            }
+        }
+    };
+    Ok(Named {
+        identity,
+        spare,
+        footing,
+        note,
+    })
+}
+
+/// Where this host stands, if it may act.
+pub fn attested(ground: &Ground) -> Result<Footing, RunError> {
     let node = ground.attest_host.node();
     let node = node.borrow();
     if let (Some(hold), NodeState::Attested(_)) = (node.hold(now()), &node.state) {
         return Err(RunError::NotAttested(hold.to_string()));
     }
     match &node.state {
-        NodeState::Attested(node) => Ok(node.spiffe_id.clone()),
+        NodeState::Attested(status) => footing(&node).ok_or_else(|| {
+            RunError::NotAttested(format!("`{}` is no host's name", status.spiffe_id))
+        }),
         NodeState::NotAttested { why, .. } => Err(RunError::NotAttested(why.clone())),
         NodeState::NotEnrolled => Err(RunError::NotAttested("it is not enrolled".to_owned())),
     }

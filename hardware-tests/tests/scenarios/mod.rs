@@ -13,6 +13,7 @@ mod main_job;
 mod managed;
 mod measured;
 mod mirrored;
+mod offline;
 mod receipts;
 mod recorded;
 mod recovered;
