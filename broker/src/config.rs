@@ -9,6 +9,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use holdfast_issue_credentials::spares::{InvalidPlan, Plan};
+use holdfast_launch_agents::profile::Profile;
 use holdfast_protocol::approval::PinOnX11;
 use holdfast_protocol::id::AgentKind;
 use holdfast_tpm::EndorsementKey;
@@ -269,6 +270,14 @@ impl Config {
                 ));
             }
         }
+        let profiles = Profile::built_in().unwrap_or_default();
+        let known = |kind: &AgentKind| profiles.iter().any(|profile| profile.kind == *kind);
+        if !config.sessions.spare_kinds.iter().all(known) {
+            return Err(value(
+                "sessions.spare-kinds",
+                "names a kind of agent that has no profile",
+            ));
+        }
         if config.audit.counter_per_day > 288 {
             return Err(value(
                 "audit.counter-per-day",
@@ -372,6 +381,7 @@ mod tests {
         insta::assert_snapshot!(parse("state = \"here\"").unwrap_err(), @"`/etc/holdfast/holdfastd.toml`: `state` has to be an absolute path");
         insta::assert_snapshot!(parse("[sessions]\nspares = 17").unwrap_err(), @"`/etc/holdfast/holdfastd.toml`: `sessions.spares` may be 16 at most");
         insta::assert_snapshot!(parse("[sessions]\nspare-kinds = [\"a\", \"b\", \"c\", \"d\", \"e\"]").unwrap_err(), @"`/etc/holdfast/holdfastd.toml`: `sessions.spare-kinds` may name 4 kinds of agents at most");
+        insta::assert_snapshot!(parse("[sessions]\nspare-kinds = [\"emacs\"]").unwrap_err(), @"`/etc/holdfast/holdfastd.toml`: `sessions.spare-kinds` names a kind of agent that has no profile");
         insta::assert_snapshot!(parse("[audit]\ncounter-per-day = 9999").unwrap_err(), @"`/etc/holdfast/holdfastd.toml`: `audit.counter-per-day` may be 288 at most: beyond that a TPM wears out within five years");
         insta::assert_snapshot!(parse("[tpm]\nek = \"rsa\"").unwrap_err(), @r#"
         `/etc/holdfast/holdfastd.toml` is not a configuration of holdfastd:

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use holdfast_authorize_calls::world::{Remote, World};
 use holdfast_issue_credentials::bridge;
-use holdfast_issue_credentials::spares::{Footing, Spare, Taken};
+use holdfast_issue_credentials::spares::{Footing, Spare};
 use holdfast_issue_credentials::{SessionIdentity, SessionListener};
 use holdfast_launch_agents::assemble::{AssembleError, Provided, Wanted, assemble};
 use holdfast_launch_agents::environment::{InvalidVariable, VariableName};
@@ -26,7 +26,6 @@ use holdfast_launch_agents::{
 };
 use holdfast_protocol::call::{Caller, HumanUid};
 use holdfast_protocol::grade::Level;
-use holdfast_protocol::id::{SessionId, SpiffeId};
 use holdfast_protocol::management::NodeState;
 use holdfast_protocol::run::{RunRequest, RunStdio};
 
@@ -36,9 +35,10 @@ use super::folder::{Folder, INSIDE};
 use super::grants::{self, Given, give};
 use super::homes::NoHome;
 use super::known::Known;
+use super::named::{Named, name};
 use super::repository::Repository;
 use super::socket::WishError;
-use crate::ambient::{now, random_bits};
+use crate::ambient::now;
 use crate::warden::Acting;
 
 /// The bridge's port on a session's own loopback.
@@ -46,10 +46,6 @@ pub const BRIDGE: NonZeroU16 = NonZeroU16::MIN.saturating_add(3127);
 
 /// What git runs inside to be given a credential.
 const CREDENTIAL_HELPER: &str = "/opt/holdfast/libexec/holdfast-hook credential git";
-
-/// What the human is told where a session has to do without an SVID for now.
-const NO_SPARE: &str = "the attestor does not answer, and none of the names that it signed ahead is left: this session \
-                        has no SVID until it answers";
 
 /// No session was made.
 #[derive(Debug, thiserror::Error)]
@@ -146,7 +142,7 @@ pub async fn make(
         spare,
         footing,
         note,
-    } = name(ground, profile)?;
+    } = name(ground, &profile.kind)?;
     let session = identity.session;
     let facts = Facts {
         kind: profile.kind.clone(),
@@ -262,43 +258,6 @@ async fn may_begin(ground: &Ground) -> Result<(), RunError> {
         Ok(Err(_)) => Err(RunError::Stopping),
         Err(_) => Err(RunError::NotAttested("it may do nothing".to_owned())),
     }
-}
-
-/// A session's name.
-struct Named {
-    identity: SessionIdentity,
-    spare: Option<Spare>,
-    footing: Footing,
-    note: Option<String>,
-}
-
-/// Names a session: with a name that was signed ahead, where there is one.
-fn name(ground: &Ground, profile: &Profile) -> Result<Named, RunError> {
-    let footing = attested(ground)?;
-    let (spare, note) = match ground.spares.take(&profile.kind, &footing) {
-        Taken::Spare(spare) => (Some(spare), None),
-        Taken::None => (None, None),
-        Taken::Offline => (None, Some(NO_SPARE.to_owned())),
-    };
-    let identity = match &spare {
-        Some(spare) => spare.identity().clone(),
-        None => {
-            let session = SessionId::from_random(random_bits().map_err(RunError::Host)?);
-            let Footing {
-                trust_domain, host, ..
-            } = &footing;
-            SessionIdentity {
-                session,
-                spiffe_id: SpiffeId::session(trust_domain, *host, &profile.kind, session),
-            }
-        }
-    };
-    Ok(Named {
-        identity,
-        spare,
-        footing,
-        note,
-    })
 }
 
 /// Where this host stands, if it may act.

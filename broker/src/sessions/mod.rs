@@ -13,6 +13,7 @@ mod homes;
 mod known;
 mod launch;
 mod live;
+mod named;
 mod own;
 mod peers;
 mod recorder;
