@@ -3,11 +3,15 @@
 //! `holdfastd.toml` beside this crate is its reference, and a test keeps the two alike. It must
 //! never hold a secret: hierarchy authorizations are named as files.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
+use holdfast_issue_credentials::spares::{InvalidPlan, Plan};
+use holdfast_launch_agents::profile::Profile;
 use holdfast_protocol::approval::PinOnX11;
+use holdfast_protocol::id::AgentKind;
 use holdfast_tpm::EndorsementKey;
 use serde::Deserialize;
 
@@ -28,6 +32,8 @@ pub struct Config {
     pub attest: AttestConfig,
     /// Its launcher.
     pub launcher: LauncherConfig,
+    /// Its sessions.
+    pub sessions: SessionsConfig,
     /// Its management socket.
     pub management: ManagementConfig,
     /// How humans approve.
@@ -112,6 +118,26 @@ impl Default for AttestConfig {
 pub struct LauncherConfig {
     /// The launcher's socket.
     pub socket: PathBuf,
+}
+
+/// Which sessions can start while the attestor is away.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct SessionsConfig {
+    /// How many names of each kind are signed ahead.
+    pub spares: usize,
+    /// Of which kinds, besides those that were launched lately.
+    pub spare_kinds: BTreeSet<AgentKind>,
+}
+
+impl SessionsConfig {
+    /// As job 3 takes it.
+    ///
+    /// # Errors
+    /// [`InvalidPlan`] if it is more than there may be.
+    pub fn plan(&self) -> Result<Plan, InvalidPlan> {
+        Plan::new(self.spares, self.spare_kinds.iter().cloned())
+    }
 }
 
 /// Who may manage.
@@ -234,6 +260,26 @@ impl Config {
         if relative(&config.tpm.systemd_log) {
             return Err(value("tpm.systemd-log", "has to be an absolute path"));
         }
+        match config.sessions.plan() {
+            Ok(_) => {}
+            Err(InvalidPlan::Each) => {
+                return Err(value("sessions.spares", "may be 16 at most"));
+            }
+            Err(InvalidPlan::Kinds) => {
+                return Err(value(
+                    "sessions.spare-kinds",
+                    "may name 4 kinds of agents at most",
+                ));
+            }
+        }
+        let profiles = Profile::built_in().unwrap_or_default();
+        let known = |kind: &AgentKind| profiles.iter().any(|profile| profile.kind == *kind);
+        if !config.sessions.spare_kinds.iter().all(known) {
+            return Err(value(
+                "sessions.spare-kinds",
+                "names a kind of agent that has no profile",
+            ));
+        }
         if config.audit.counter_per_day > 288 {
             return Err(value(
                 "audit.counter-per-day",
@@ -252,6 +298,7 @@ impl Default for Config {
             tpm: TpmConfig::default(),
             attest: AttestConfig::default(),
             launcher: LauncherConfig::default(),
+            sessions: SessionsConfig::default(),
             management: ManagementConfig::default(),
             approvals: ApprovalsConfig::default(),
             audit: AuditConfig::default(),
@@ -277,6 +324,17 @@ impl Default for LauncherConfig {
     fn default() -> Self {
         Self {
             socket: PathBuf::from("/run/holdfast-launcher/launcher.sock"),
+        }
+    }
+}
+
+impl Default for SessionsConfig {
+    fn default() -> Self {
+        // The names of the profiles that come with Holdfast are kinds; a test reads them.
+        let kinds = ["claude", "shell"].into_iter();
+        Self {
+            spares: 4,
+            spare_kinds: kinds.filter_map(|kind| kind.parse().ok()).collect(),
         }
     }
 }
@@ -324,6 +382,9 @@ mod tests {
         unknown field `devise`, expected one of `device`, `ek`, `ima-list`, `systemd-log`, `owner-auth-file`, `endorsement-auth-file`
         "#);
         insta::assert_snapshot!(parse("state = \"here\"").unwrap_err(), @"`/etc/holdfast/holdfastd.toml`: `state` has to be an absolute path");
+        insta::assert_snapshot!(parse("[sessions]\nspares = 17").unwrap_err(), @"`/etc/holdfast/holdfastd.toml`: `sessions.spares` may be 16 at most");
+        insta::assert_snapshot!(parse("[sessions]\nspare-kinds = [\"a\", \"b\", \"c\", \"d\", \"e\"]").unwrap_err(), @"`/etc/holdfast/holdfastd.toml`: `sessions.spare-kinds` may name 4 kinds of agents at most");
+        insta::assert_snapshot!(parse("[sessions]\nspare-kinds = [\"emacs\"]").unwrap_err(), @"`/etc/holdfast/holdfastd.toml`: `sessions.spare-kinds` names a kind of agent that has no profile");
         insta::assert_snapshot!(parse("[audit]\ncounter-per-day = 9999").unwrap_err(), @"`/etc/holdfast/holdfastd.toml`: `audit.counter-per-day` may be 288 at most: beyond that a TPM wears out within five years");
         insta::assert_snapshot!(parse("[tpm]\nek = \"rsa\"").unwrap_err(), @r#"
         `/etc/holdfast/holdfastd.toml` is not a configuration of holdfastd:

@@ -12,6 +12,7 @@ use anyhow::Context;
 use holdfast_attest_host::{AttestHost, Host, Kept};
 use holdfast_authorize_calls::task::Authorizer;
 use holdfast_issue_credentials::bridge::Upstream;
+use holdfast_issue_credentials::spares::Spares;
 use holdfast_issue_credentials::vault::Vaults;
 use holdfast_issue_credentials::{Authority, Issuer};
 use holdfast_launch_agents::profile::Profile;
@@ -151,11 +152,13 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
         clock.clone(),
     )?;
     let live = Live::default();
+    let spares = Spares::new(config.sessions.plan()?, clock.clone());
     let (warden, acting) = WardenTask::new(
         attest_host.node(),
         Charges {
             sessions: launcher.as_ref().map(|launcher| launcher.sessions.clone()),
             live: live.clone(),
+            spares: spares.clone(),
             vaults: vaults.clone(),
             authorizer: calls.authorizer.clone(),
             tpm: tpm.provisioned.clone(),
@@ -174,7 +177,7 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
                 (&record, &clock),
                 launcher,
                 (authorizer, vaults),
-                (live, acting),
+                (live, spares.clone(), acting),
             )
         })
         .transpose()?;
@@ -182,6 +185,7 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
     let answers = Answers {
         record: Arc::clone(&record),
         sessions: ground.as_ref().map(|(ground, _)| ground.sessions.clone()),
+        spares,
         attest_host,
         audit: log,
         mirror,
@@ -320,7 +324,7 @@ fn sessions(
     (record, clock): (&Arc<dyn Record>, &Clock),
     launcher: Launcher,
     (authorizer, vaults): (Authorizer, Vaults),
-    (live, acting): (Live, watch::Receiver<Acting>),
+    (live, spares, acting): (Live, Spares, watch::Receiver<Acting>),
 ) -> anyhow::Result<(Ground, SessionParts)> {
     let Launcher {
         sessions, watcher, ..
@@ -340,6 +344,7 @@ fn sessions(
             Arc::new(RecordSvids(Arc::clone(record))),
             clock.clone(),
         ),
+        spares,
         attest_host: attest_host.clone(),
         live,
         acting,
@@ -387,6 +392,11 @@ impl SessionParts {
         let (tell, ended) = mpsc::channel(16);
         tasks.spawn(endings.pass_on(ended));
         tasks.spawn(watcher.run(tell, stop.clone()));
+        tasks.spawn(ground.spares.clone().keep(
+            ground.issuer.clone(),
+            authority.certificate(),
+            stop.clone(),
+        ));
         tasks.spawn(authority.follow(stop.clone()));
         tasks.spawn(sealed::serve(listener, ground, stop.clone()));
         Ok(())

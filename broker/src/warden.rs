@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use holdfast_attest_host::{Hold, Node};
 use holdfast_authorize_calls::task::Authorizer;
+use holdfast_issue_credentials::spares::Spares;
 use holdfast_issue_credentials::vault::{Outstanding, Vaults};
 use holdfast_launch_agents::state::Phase;
 use holdfast_launch_agents::task::Sessions;
@@ -69,6 +70,8 @@ pub struct Charges {
     pub sessions: Option<Sessions>,
     /// Job 3: the sessions' identities.
     pub live: Live,
+    /// Job 3: the names that were signed ahead.
+    pub spares: Spares,
     /// Job 3: the humans' secrets.
     pub vaults: Vaults,
     /// Job 4.
@@ -103,6 +106,7 @@ impl WardenTask {
     /// A host that may not act yet; says from then on whether it may.
     pub fn new(node: watch::Receiver<Node>, charges: Charges) -> (Self, watch::Receiver<Acting>) {
         charges.live.suspend();
+        charges.spares.withhold();
         let outstanding = charges.vaults.withhold();
         let (acting, seen) = watch::channel(Acting::No);
         let task = Self {
@@ -148,11 +152,17 @@ impl WardenTask {
     }
 
     async fn act(&mut self, act: Act) {
-        let Charges { live, vaults, .. } = &self.charges;
+        let Charges {
+            live,
+            spares,
+            vaults,
+            ..
+        } = &self.charges;
         match act {
             Act::Withhold => {
                 self.acting.send_replace(Acting::No);
                 live.suspend();
+                spares.withhold();
                 self.outstanding = vaults.withhold();
             }
             Act::ForgetKeys => vaults.forget_keys(),
@@ -173,6 +183,7 @@ impl WardenTask {
             Act::GiveLeave => {
                 vaults.give_leave();
                 live.restore();
+                spares.give_leave();
                 self.acting.send_replace(Acting::Yes);
             }
             Act::Thaw(sessions) => self.thaw(sessions).await,

@@ -11,7 +11,7 @@ use holdfast_protocol::approval::{Question, Quoted, Waits};
 use holdfast_protocol::grade::Grade;
 use holdfast_protocol::management::{
     AuditHead, AuditRecord, AuditReport, Mirror, NodeState, NodeStatus, RunBy, SessionPhase,
-    SessionStatus, Status,
+    SessionStatus, SparesOf, Status,
 };
 use serde_json::Value;
 
@@ -54,10 +54,11 @@ pub fn status(status: &Status) -> String {
         Grade::Contained => "\n            CONTAINED: no root, no session identity beyond L1",
     };
     format!(
-        "holdfastd   {}\ngrade       {}{warning}\ntpm         {}\nidentity    {node}\n{}\n{}{}",
+        "holdfastd   {}\ngrade       {}{warning}\ntpm         {}\nidentity    {node}\n{}{}\n{}{}",
         status.version,
         status.grade,
         status.tpm,
+        spares(&status.spares),
         head(&status.audit),
         mirror(&status.mirror),
         clock::line(status.clock.as_ref())
@@ -70,6 +71,21 @@ fn self_attested(node: &NodeStatus) -> &'static str {
         RunBy::Team => "",
         RunBy::Owner => " (SELF-ATTESTED: it is run by this host's owner)",
     }
+}
+
+/// How many sessions can start without the attestor: a line, where any are kept ready.
+fn spares(spares: &[SparesOf]) -> String {
+    if spares.is_empty() {
+        return String::new();
+    }
+    let counts = spares.iter();
+    let counts: Vec<_> = counts
+        .map(|spares| format!("{} {}", spares.ready, spares.kind))
+        .collect();
+    format!(
+        "offline     {} can start while the attestor is away\n",
+        counts.join(", ")
+    )
 }
 
 /// How much of the log is safe with the attestor.
@@ -360,6 +376,16 @@ mod tests {
                 now: Timestamp::from_secs(1_799_990_000),
                 system: Timestamp::from_secs(77),
             }),
+            spares: vec![
+                SparesOf {
+                    kind: "claude".parse().unwrap(),
+                    ready: 4,
+                },
+                SparesOf {
+                    kind: "shell".parse().unwrap(),
+                    ready: 0,
+                },
+            ],
         }));
     }
 

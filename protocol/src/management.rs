@@ -244,6 +244,18 @@ pub struct Status {
     /// What time the broker goes by; absent from one that knows the system's alone.
     #[serde(default)]
     pub clock: Option<ClockStatus>,
+    /// How many sessions can start while the attestor is away; empty where none are kept ready.
+    #[serde(default)]
+    pub spares: Vec<SparesOf>,
+}
+
+/// The names that were signed ahead for sessions of one kind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SparesOf {
+    /// The kind.
+    pub kind: AgentKind,
+    /// How many are ready.
+    pub ready: usize,
 }
 
 /// How much of the audit log the attestor has taken and cosigned.

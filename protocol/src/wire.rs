@@ -32,6 +32,9 @@ pub const MAX_SYSTEMD_LOG: usize = 1 << 20;
 /// The most bytes of a measurement list in one attestation: some 20,000 entries.
 pub const MAX_IMA_LIST: usize = 2 << 20;
 
+/// The most X.509-SVIDs that are signed by one request.
+pub const MAX_SVIDS: usize = 16;
+
 /// A peer's message is not what it should be.
 #[derive(Debug, thiserror::Error)]
 pub enum WireError {

@@ -10,10 +10,10 @@ use holdfast_protocol::Timestamp;
 use holdfast_protocol::orders::Instance;
 use holdfast_protocol::wire::attestor::host_server::Host as Service;
 use holdfast_protocol::wire::attestor::{
-    Bundle, FetchBundleRequest, JwtSvid, SignJwtSvidRequest, SignX509SvidRequest, WatchRequest,
-    X509Svid,
+    Bundle, FetchBundleRequest, JwtSvid, SignJwtSvidRequest, SignX509SvidRequest,
+    SignX509SvidsRequest, WatchRequest, X509Svid, X509Svids,
 };
-use holdfast_protocol::wire::{MAX_STRUCTURE, bounded};
+use holdfast_protocol::wire::{MAX_STRUCTURE, MAX_SVIDS, WireError, bounded};
 use holdfast_protocol::words::with_causes;
 use tonic::{Request, Response, Status};
 
@@ -40,35 +40,34 @@ impl<S: Store> Service for HostService<S> {
         request: Request<SignX509SvidRequest>,
     ) -> Result<Response<X509Svid>, Status> {
         let now = now();
-        let Caller { peer, host } = self.0.caller(request.extensions(), now).await?;
-        let SignX509SvidRequest { spiffe_id, csr } = request.into_inner();
-        let agent = self.agent(&peer, &spiffe_id)?;
-        let csr = bounded("csr", csr, MAX_STRUCTURE)
-            .map_err(|error| Status::invalid_argument(error.to_string()))?;
-        let csr =
-            Csr::parse(&csr).map_err(|error| Status::invalid_argument(with_causes(&error)))?;
-        let policies = &self.0.settings.policies;
-        // A group of which nothing is said any more attests no longer; until then its host has its time.
-        let policy = policies.of(host.group.as_ref()).unwrap_or(&policies.rest);
-        let ttl = within(policy.x509_ttl, &peer, now);
-        let signed = self
-            .0
-            .authority
-            .sign_agent(&agent, &csr, ttl, now)
-            .map_err(failed)?;
-        self.record(&IssuedSvid {
-            host: peer.id,
-            spiffe_id: signed.svid.spiffe_id,
-            kind: SvidKind::X509 {
-                serial: signed.svid.serial,
-            },
-            issued_at: now,
-            expires_at: signed.svid.not_after,
-        })
-        .await?;
-        Ok(Response::new(X509Svid {
-            chain: signed.chain,
-        }))
+        let caller = self.0.caller(request.extensions(), now).await?;
+        let (svid, issued) = self.x509(&caller, request.into_inner(), now)?;
+        self.record(&[issued]).await?;
+        Ok(Response::new(svid))
+    }
+
+    async fn sign_x509_svids(
+        &self,
+        request: Request<SignX509SvidsRequest>,
+    ) -> Result<Response<X509Svids>, Status> {
+        let now = now();
+        let caller = self.0.caller(request.extensions(), now).await?;
+        let SignX509SvidsRequest { requests } = request.into_inner();
+        if requests.len() > MAX_SVIDS {
+            let error = WireError::TooLarge {
+                field: "requests",
+                size: requests.len(),
+                limit: MAX_SVIDS,
+            };
+            return Err(Status::invalid_argument(error.to_string()));
+        }
+        let signed = requests
+            .into_iter()
+            .map(|request| self.x509(&caller, request, now));
+        let (svids, issued): (Vec<_>, Vec<_>) =
+            signed.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+        self.record(&issued).await?;
+        Ok(Response::new(X509Svids { svids }))
     }
 
     async fn sign_jwt_svid(
@@ -90,7 +89,7 @@ impl<S: Store> Service for HostService<S> {
             .authority
             .sign_jwt(&agent, &audience, ttl, now)
             .map_err(failed)?;
-        self.record(&IssuedSvid {
+        self.record(&[IssuedSvid {
             host: peer.id,
             spiffe_id: agent.id().clone(),
             kind: SvidKind::Jwt {
@@ -98,7 +97,7 @@ impl<S: Store> Service for HostService<S> {
             },
             issued_at: now,
             expires_at: signed.expires_at,
-        })
+        }])
         .await?;
         Ok(Response::new(JwtSvid {
             token: signed.token,
@@ -146,14 +145,53 @@ impl<S: Store> HostService<S> {
         })
     }
 
-    async fn record(&self, svid: &IssuedSvid) -> Result<(), Status> {
-        self.0.store.record_svid(svid).await.map_err(failed)?;
-        tracing::info!(
-            host = %svid.host,
-            spiffe_id = %svid.spiffe_id,
-            until = rfc3339(svid.expires_at),
-            "svid signed"
-        );
+    /// Signs what a host asks for; it must not leave before it is recorded.
+    fn x509(
+        &self,
+        Caller { peer, host }: &Caller,
+        request: SignX509SvidRequest,
+        now: Timestamp,
+    ) -> Result<(X509Svid, IssuedSvid), Status> {
+        let SignX509SvidRequest { spiffe_id, csr } = request;
+        let agent = self.agent(peer, &spiffe_id)?;
+        let csr = bounded("csr", csr, MAX_STRUCTURE)
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let csr =
+            Csr::parse(&csr).map_err(|error| Status::invalid_argument(with_causes(&error)))?;
+        let policies = &self.0.settings.policies;
+        // A group of which nothing is said any more attests no longer; until then its host has its time.
+        let policy = policies.of(host.group.as_ref()).unwrap_or(&policies.rest);
+        let ttl = within(policy.x509_ttl, peer, now);
+        let signed = self
+            .0
+            .authority
+            .sign_agent(&agent, &csr, ttl, now)
+            .map_err(failed)?;
+        let issued = IssuedSvid {
+            host: peer.id,
+            spiffe_id: signed.svid.spiffe_id,
+            kind: SvidKind::X509 {
+                serial: signed.svid.serial,
+            },
+            issued_at: now,
+            expires_at: signed.svid.not_after,
+        };
+        let svid = X509Svid {
+            chain: signed.chain,
+        };
+        Ok((svid, issued))
+    }
+
+    async fn record(&self, svids: &[IssuedSvid]) -> Result<(), Status> {
+        self.0.store.record_svids(svids).await.map_err(failed)?;
+        for svid in svids {
+            tracing::info!(
+                host = %svid.host,
+                spiffe_id = %svid.spiffe_id,
+                until = rfc3339(svid.expires_at),
+                "svid signed"
+            );
+        }
         Ok(())
     }
 }

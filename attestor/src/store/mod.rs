@@ -370,10 +370,12 @@ pub trait Store:
         limit: u32,
     ) -> impl Future<Output = Result<Vec<Verdict>, StoreError>> + Send;
 
-    /// Writes down that an SVID was signed, before it leaves.
+    /// Writes down that SVIDs were signed, before they leave: all of them or none.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] if the host may have none any more; others if it could not be made durable.
-    fn record_svid(&self, svid: &IssuedSvid)
-    -> impl Future<Output = Result<(), StoreError>> + Send;
+    fn record_svids(
+        &self,
+        svids: &[IssuedSvid],
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }

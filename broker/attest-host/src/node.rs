@@ -49,6 +49,12 @@ impl Node {
         self.standing.hold(now)
     }
 
+    /// How often it was stopped, or enrolled anew, since the broker started: what was made before another count is over,
+    /// though the host may act again.
+    pub fn stops(&self) -> u64 {
+        self.standing.stops()
+    }
+
     /// When it may act no more if nothing happens.
     pub fn ends(&self) -> Option<Timestamp> {
         self.standing.ends()

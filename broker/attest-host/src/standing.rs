@@ -178,6 +178,11 @@ impl Standing {
         }
     }
 
+    /// How often it was stopped, or enrolled anew, since the broker started.
+    pub fn stops(&self) -> u64 {
+        self.stopped
+    }
+
     /// When the host may act no more if nothing happens.
     pub fn ends(&self) -> Option<Timestamp> {
         self.proven_until

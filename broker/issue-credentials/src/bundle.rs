@@ -3,7 +3,7 @@
 //! Parsed once, into what X.509 clients get, what JWT clients get, and the keys that judge a
 //! JWT-SVID. This module must never pass on a key of another use.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use prost::bytes::Bytes;
 use serde::Deserialize;
@@ -21,6 +21,7 @@ const MAX_BYTES: usize = 256 * 1024;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bundle {
     x509: Bytes,
+    authorities: BTreeSet<Vec<u8>>,
     jwks: Bytes,
     jwt_keys: BTreeMap<String, (JwtKey, Option<Algorithm>)>,
 }
@@ -91,6 +92,7 @@ impl Bundle {
         }
         Ok(Self {
             x509: x509_authorities.concat().into(),
+            authorities: x509_authorities.iter().cloned().collect(),
             jwks: json!({ "keys": kept }).to_string().into(),
             jwt_keys,
         })
@@ -104,6 +106,11 @@ impl Bundle {
     /// The JWT authorities as a JWK set that holds nothing else; `None` while no bundle is known.
     pub fn jwks(&self) -> Option<Bytes> {
         (!self.jwks.is_empty()).then(|| self.jwks.clone())
+    }
+
+    /// Whether every X.509 authority of an earlier bundle is still in this one: whatever any of them signed still counts.
+    pub(crate) fn still_has_all_of(&self, earlier: &Self) -> bool {
+        self.authorities.is_superset(&earlier.authorities)
     }
 
     /// The key of that name, and the one algorithm that its JWK restricts it to, if it does.
@@ -178,6 +185,16 @@ mod tests {
         ] {
             assert!(set(bad.clone()).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_authority_that_left_is_missed() {
+        let bundle = |authorities: &[Vec<u8>]| Bundle::read(authorities, r#"{"keys":[]}"#).unwrap();
+        let (old, both) = (bundle(&[vec![1]]), bundle(&[vec![2], vec![1]]));
+        let new = bundle(&[vec![2]]);
+        assert!(both.still_has_all_of(&old) && both.still_has_all_of(&new));
+        assert!(old.still_has_all_of(&Bundle::unknown()));
+        assert!(!new.still_has_all_of(&both) && !Bundle::unknown().still_has_all_of(&old));
     }
 
     #[test]

@@ -5,6 +5,8 @@
 //! [`SessionSocket`] serves them, and hands hook frames on. Signing and recording are handed in
 //! ([`Authority`], [`Recorder`]), and so is the judgement of who may connect ([`PeerCheck`]).
 //!
+//! So that sessions start while the authority is away, a few names are signed ahead ([`spares`]).
+//!
 //! Long-lived secrets stay in the [`vault`]; a session is granted their use ([`grant`]) under leases
 //! of the TPM, and the [`bridge`] puts them in where requests leave the host.
 //!
@@ -22,6 +24,7 @@ mod jwt;
 mod material;
 mod session_socket;
 mod sources;
+pub mod spares;
 mod state;
 mod task;
 pub mod vault;

@@ -28,6 +28,18 @@ pub trait Authority: Send + Sync + 'static {
     /// [`AuthorityError`]; by whose fault is told by its variant.
     async fn sign_x509(&self, id: &SpiffeId, csr: &[u8]) -> Result<Vec<Vec<u8>>, AuthorityError>;
 
+    /// Signs several X.509-SVIDs at once, [`MAX_SVIDS`] at most: a name and its request each. Gives a chain for each, in
+    /// their order; all of them or none.
+    ///
+    /// [`MAX_SVIDS`]: holdfast_protocol::wire::MAX_SVIDS
+    ///
+    /// # Errors
+    /// [`AuthorityError`]; by whose fault is told by its variant.
+    async fn sign_several_x509(
+        &self,
+        requests: &[(SpiffeId, Vec<u8>)],
+    ) -> Result<Vec<Vec<Vec<u8>>>, AuthorityError>;
+
     /// Signs a JWT-SVID (JWT-SVID §2, §3), JWS compact serialization, ES256, with `kid`.
     ///
     /// # Errors

@@ -8,7 +8,7 @@
 //! [`poll`]: Credentials::poll
 
 mod slot;
-mod work;
+pub(crate) mod work;
 
 use std::collections::BTreeMap;
 
@@ -39,7 +39,12 @@ pub enum Refusal {
     /// The session has ended or was revoked, or the authority does not grant the identity.
     #[error("no identity issued")]
     NoIdentity,
-    /// The authority or the audit log does not answer; asking again later may help.
+    /// The authority was not reached, and nothing that was signed before is left. Only it signs.
+    #[error(
+        "the attestor cannot be reached, and only it signs SVIDs (a JWT-SVID never ahead): ask again later"
+    )]
+    Offline,
+    /// The audit log does not answer, or the authority wrongly; asking again later may help.
     #[error("the identity cannot be issued at present")]
     Unavailable,
     /// The session wants more at a time than it may.
@@ -107,6 +112,17 @@ impl<X: Clone, J: Clone> Credentials<X, J> {
     pub(crate) fn new() -> Self {
         Self::Open {
             x509: Slot::new(Keep::Always),
+            jwts: BTreeMap::new(),
+        }
+    }
+
+    /// A new session's whose X.509-SVID was signed before, at `signed_at`: like any other it is recorded before it is given
+    /// out, and replaced at half of its life.
+    pub(crate) fn signed_ahead(x509: Signed<X>, signed_at: Timestamp) -> Self {
+        let mut slot = Slot::new(Keep::Always);
+        slot.signed(Ok(x509), signed_at);
+        Self::Open {
+            x509: slot,
             jwts: BTreeMap::new(),
         }
     }

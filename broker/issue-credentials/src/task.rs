@@ -4,7 +4,7 @@
 //! task per session signs and records ([`Session::run`]). This module must never give out what the
 //! core does not.
 
-mod issuer;
+pub(crate) mod issuer;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,9 +71,12 @@ enum Done {
 }
 
 impl Session {
-    fn new(issuer: Issuer, identity: SessionIdentity) -> Self {
+    fn new(
+        issuer: Issuer,
+        identity: SessionIdentity,
+        credentials: Credentials<X509Svid, Arc<JwtSvid>>,
+    ) -> Self {
         let bundle = issuer.bundle().borrow().clone();
-        let credentials = Credentials::new();
         Self {
             shared: Arc::new(Shared {
                 identity,

@@ -2,7 +2,7 @@
 //!
 //! The socket that a connection came from says whose it is; nothing in a request does. Protobuf
 //! stops here. This module must never answer without the security header, and never tell a client
-//! more than the specification's codes.
+//! more than the specification's codes and whether to ask again.
 
 mod admission;
 pub mod api;
@@ -151,7 +151,7 @@ impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
         let code = match refusal {
             Refusal::NoIdentity => Code::PermissionDenied,
-            Refusal::Unavailable | Refusal::Busy => Code::Unavailable,
+            Refusal::Offline | Refusal::Unavailable | Refusal::Busy => Code::Unavailable,
         };
         Status::new(code, refusal.to_string())
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use holdfast_attest_host::{AttestHost, AttestHostError, AttestorUrl, Trust};
 use holdfast_authorize_calls::task::Authorizer;
+use holdfast_issue_credentials::spares::Spares;
 use holdfast_issue_credentials::vault::Vaults;
 use holdfast_launch_agents::task::Sessions;
 use holdfast_protocol::audit::What;
@@ -15,7 +16,8 @@ use holdfast_protocol::clock::Clock;
 use holdfast_protocol::grade::Grade;
 use holdfast_protocol::id::SessionId;
 use holdfast_protocol::management::{
-    AuditRecord, EnrollRequest, Failure, FailureKind, Request, Response, SessionAct, Status,
+    AuditRecord, EnrollRequest, Failure, FailureKind, Request, Response, SessionAct, SparesOf,
+    Status,
 };
 use holdfast_protocol::record::Record;
 use holdfast_protocol::words::with_causes;
@@ -44,6 +46,8 @@ pub struct Answers {
     pub record: Arc<dyn Record>,
     /// Job 2, where there is a launcher.
     pub sessions: Option<Sessions>,
+    /// The names that were signed ahead.
+    pub spares: Spares,
     /// Job 4.
     pub authorizer: Authorizer,
     /// The humans' approval keys.
@@ -124,7 +128,17 @@ impl Answers {
             audit: self.audit.head(),
             mirror: self.mirror.borrow().clone(),
             clock: Some(self.clock.status()),
+            spares: self.spares(),
         }))
+    }
+
+    /// None where nobody makes sessions.
+    fn spares(&self) -> Vec<SparesOf> {
+        let ready = self.sessions.as_ref().map(|_| self.spares.ready());
+        let ready = ready.unwrap_or_default().into_iter();
+        ready
+            .map(|(kind, ready)| SparesOf { kind, ready })
+            .collect()
     }
 
     fn list_sessions(&self) -> Result<Response, Failure> {

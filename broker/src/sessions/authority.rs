@@ -4,25 +4,31 @@
 //! changed. It must never hold a signing key, nor ask for a name outside this host's own.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use holdfast_attest_host::{AttestHost, Connection, Pin, connect};
+use holdfast_attest_host::{AttestHost, Connection, Node, Pin, connect};
+use holdfast_issue_credentials::spares::{Footing, NodeCertificate};
 use holdfast_issue_credentials::{Audiences, Authority, AuthorityError, Bundle};
 use holdfast_protocol::clock::Clock;
 use holdfast_protocol::id::SpiffeId;
 use holdfast_protocol::management::NodeState;
 use holdfast_protocol::wire::attestor::host_client::HostClient;
 use holdfast_protocol::wire::attestor::{
-    FetchBundleRequest, SignJwtSvidRequest, SignX509SvidRequest,
+    FetchBundleRequest, SignJwtSvidRequest, SignX509SvidRequest, SignX509SvidsRequest,
 };
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use zeroize::Zeroizing;
 
+/// How long after a bundle that was not to be had it is asked for again.
+const AGAIN: Duration = Duration::from_secs(10);
+
 /// The attestor behind this host's node SVID.
 pub struct NodeAuthority {
     attest_host: AttestHost,
     clock: Clock,
+    node: watch::Sender<Option<NodeCertificate>>,
     bundle: watch::Sender<Arc<Bundle>>,
     open: Mutex<Option<Open>>,
 }
@@ -39,27 +45,43 @@ impl NodeAuthority {
         Self {
             attest_host,
             clock,
+            node: watch::Sender::new(None),
             bundle: watch::Sender::new(Arc::new(Bundle::unknown())),
             open: Mutex::new(None),
         }
     }
 
-    /// Fetches the bundle whenever the node SVID changes, until `stop`.
+    /// The node SVID under which names are signed, while there is one.
+    pub fn certificate(&self) -> watch::Receiver<Option<NodeCertificate>> {
+        self.node.subscribe()
+    }
+
+    /// Fetches the bundle whenever the node SVID changes, and again if it was not to be had, until `stop`.
     pub async fn follow(self: Arc<Self>, stop: CancellationToken) {
         let mut node = self.attest_host.node();
         node.mark_changed();
+        let mut wanted = Duration::MAX;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 changed = node.changed() => if changed.is_err() {
                     return;
-                }
+                },
+                () = tokio::time::sleep(wanted) => {}
             }
-            if node.borrow_and_update().svid.is_none() {
+            wanted = Duration::MAX;
+            let certificate = certificate(&node.borrow_and_update());
+            let bare = certificate.is_none();
+            self.node.send_replace(certificate);
+            if bare {
                 continue;
             }
             if let Err(error) = self.refresh().await {
                 tracing::warn!(%error, "the trust domain's bundle could not be fetched");
+                // Whoever is refused is told anew with the next node SVID.
+                if let AuthorityError::Unreachable(_) = error {
+                    wanted = AGAIN;
+                }
             }
         }
     }
@@ -120,7 +142,10 @@ impl NodeAuthority {
             Err(status)
                 if matches!(
                     status.code(),
-                    tonic::Code::PermissionDenied | tonic::Code::InvalidArgument
+                    tonic::Code::PermissionDenied
+                        | tonic::Code::InvalidArgument
+                        // An attestor of before; the connection is as good as it was.
+                        | tonic::Code::Unimplemented
                 ) =>
             {
                 Err(AuthorityError::Refused(status.message().to_owned()))
@@ -144,6 +169,22 @@ impl Authority for NodeAuthority {
         Ok(self.settle(answer).await?.chain)
     }
 
+    async fn sign_several_x509(
+        &self,
+        requests: &[(SpiffeId, Vec<u8>)],
+    ) -> Result<Vec<Vec<Vec<u8>>>, AuthorityError> {
+        let requests = requests.iter().map(|(id, csr)| SignX509SvidRequest {
+            spiffe_id: id.to_string(),
+            csr: csr.clone(),
+        });
+        let request = SignX509SvidsRequest {
+            requests: requests.collect(),
+        };
+        let answer = self.client().await?.sign_x509_svids(request).await;
+        let svids = self.settle(answer).await?.svids;
+        Ok(svids.into_iter().map(|svid| svid.chain).collect())
+    }
+
     async fn sign_jwt(
         &self,
         id: &SpiffeId,
@@ -160,6 +201,25 @@ impl Authority for NodeAuthority {
     fn bundle(&self) -> watch::Receiver<Arc<Bundle>> {
         self.bundle.subscribe()
     }
+}
+
+/// Where the host stands, by its name and by how often it was stopped.
+pub fn footing(node: &Node) -> Option<Footing> {
+    let NodeState::Attested(status) = &node.state else {
+        return None;
+    };
+    Some(Footing {
+        trust_domain: status.spiffe_id.trust_domain().clone(),
+        host: status.spiffe_id.host_id()?,
+        stops: node.stops(),
+    })
+}
+
+fn certificate(node: &Node) -> Option<NodeCertificate> {
+    Some(NodeCertificate {
+        footing: footing(node)?,
+        serial: node.svid.as_ref()?.svid.serial.clone(),
+    })
 }
 
 fn unreachable(why: &'static str) -> AuthorityError {

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use holdfast_authorize_calls::world::{Remote, World};
 use holdfast_issue_credentials::bridge;
+use holdfast_issue_credentials::spares::{Footing, Spare};
 use holdfast_issue_credentials::{SessionIdentity, SessionListener};
 use holdfast_launch_agents::assemble::{AssembleError, Provided, Wanted, assemble};
 use holdfast_launch_agents::environment::{InvalidVariable, VariableName};
@@ -25,18 +26,18 @@ use holdfast_launch_agents::{
 };
 use holdfast_protocol::call::{Caller, HumanUid};
 use holdfast_protocol::grade::Level;
-use holdfast_protocol::id::{SessionId, SpiffeId};
 use holdfast_protocol::management::NodeState;
 use holdfast_protocol::run::{RunRequest, RunStdio};
 
 use super::Ground;
+use super::authority::footing;
 use super::folder::{Folder, INSIDE};
 use super::grants::{self, Given, give};
 use super::homes::NoHome;
 use super::known::Known;
+use super::named::{Named, name};
 use super::repository::Repository;
 use super::socket::WishError;
-use crate::ambient::random_bits;
 use crate::warden::Acting;
 
 /// The bridge's port on a session's own loopback.
@@ -103,6 +104,10 @@ pub struct Made {
     pub facts: Facts,
     /// Its name.
     pub identity: SessionIdentity,
+    /// Its name, if that was signed ahead.
+    pub spare: Option<Spare>,
+    /// Where the host stood when it got that name.
+    pub footing: Footing,
     /// The folder with its socket.
     pub folder: Folder,
     /// Its socket.
@@ -121,26 +126,23 @@ pub async fn make(
     connection: OwnedFd,
     human: u32,
 ) -> Result<Made, RunError> {
-    let node = attested(ground)?;
+    attested(ground)?;
     may_begin(ground).await?;
     let profile = profile(&ground.profiles, &request)?;
-    let session = SessionId::from_random(random_bits().map_err(RunError::Host)?);
-    let identity = SessionIdentity {
-        session,
-        spiffe_id: SpiffeId::session(
-            node.trust_domain(),
-            node.host_id()
-                .ok_or_else(|| RunError::NotAttested(format!("`{node}` is no host's name")))?,
-            &profile.kind,
-            session,
-        ),
-    };
     let Descriptors {
         program,
         trees,
         stdio,
     } = sort(&request, descriptors)?;
     let stored = admit(ground, program).await?;
+    // As late as can be: a name that was signed ahead is gone with the attempt.
+    let Named {
+        identity,
+        spare,
+        footing,
+        note,
+    } = name(ground, &profile.kind)?;
+    let session = identity.session;
     let facts = Facts {
         kind: profile.kind.clone(),
         human,
@@ -150,7 +152,8 @@ pub async fn make(
     let (folder, listener) = Folder::make(&ground.sockets, session).map_err(RunError::Host)?;
     let (repository, remotes) = repository(&trees).await?;
     let kind = &profile.kind;
-    let given = give(&ground.vaults, session, HumanUid(human), kind, &remotes).await;
+    let mut given = give(&ground.vaults, session, HumanUid(human), kind, &remotes).await;
+    given.notes.extend(note);
     let mut environment = own_variables(&identity)?;
     for (name, value) in bridge::environment(&given.granted, BRIDGE, CREDENTIAL_HELPER) {
         environment.push((VariableName::try_from(name)?, value));
@@ -218,6 +221,8 @@ pub async fn make(
         prepared,
         facts,
         identity,
+        spare,
+        footing,
         folder,
         listener,
         known: Arc::new(known),
@@ -254,15 +259,17 @@ async fn may_begin(ground: &Ground) -> Result<(), RunError> {
     }
 }
 
-/// The node's name, if this host may act.
-pub fn attested(ground: &Ground) -> Result<SpiffeId, RunError> {
+/// Where this host stands, if it may act.
+pub fn attested(ground: &Ground) -> Result<Footing, RunError> {
     let node = ground.attest_host.node();
     let node = node.borrow();
     if let (Some(hold), NodeState::Attested(_)) = (node.hold(ground.clock.now()), &node.state) {
         return Err(RunError::NotAttested(hold.to_string()));
     }
     match &node.state {
-        NodeState::Attested(node) => Ok(node.spiffe_id.clone()),
+        NodeState::Attested(status) => footing(&node).ok_or_else(|| {
+            RunError::NotAttested(format!("`{}` is no host's name", status.spiffe_id))
+        }),
         NodeState::NotAttested { why, .. } => Err(RunError::NotAttested(why.clone())),
         NodeState::NotEnrolled => Err(RunError::NotAttested("it is not enrolled".to_owned())),
     }

@@ -13,6 +13,7 @@ mod homes;
 mod known;
 mod launch;
 mod live;
+mod named;
 mod own;
 mod peers;
 mod recorder;
@@ -28,6 +29,7 @@ use holdfast_attest_host::AttestHost;
 use holdfast_authorize_calls::task::Authorizer;
 use holdfast_issue_credentials::Issuer;
 use holdfast_issue_credentials::bridge::Upstream;
+use holdfast_issue_credentials::spares::Spares;
 use holdfast_issue_credentials::vault::Vaults;
 use holdfast_launch_agents::profile::Profile;
 use holdfast_launch_agents::store::Store;
@@ -60,6 +62,8 @@ pub struct Ground {
     pub profiles: Vec<Profile>,
     /// Job 3.
     pub issuer: Issuer,
+    /// Job 3: the names that were signed ahead.
+    pub spares: Spares,
     /// Job 1: the name that sessions' names lie below.
     pub attest_host: AttestHost,
     /// The identities of the sessions that live.

@@ -141,6 +141,8 @@ async fn live(
         prepared,
         facts,
         identity,
+        spare,
+        footing,
         folder,
         listener,
         known,
@@ -158,12 +160,19 @@ async fn live(
         .await?;
     let mut ended = ground.endings.of(session);
     // Whatever stopped the host before this line was not told of the session.
-    attested(ground)?;
+    if attested(ground)? != footing {
+        return Err(RunError::NotAttested(
+            "it was stopped while the session was made".to_owned(),
+        ));
+    }
     let begun = prepared.begin()?;
     let way_out = listening(begun.bridge).map_err(RunError::Host);
     tracing::info!(%session, kind = %facts.kind, human = facts.human, "a session began");
 
-    let credentials = ground.issuer.session(identity.clone());
+    let credentials = match spare {
+        Some(spare) => ground.issuer.session_with(spare),
+        None => ground.issuer.session(identity.clone()),
+    };
     let place = ground.live.enter(credentials.clone());
     let served = CancellationToken::new();
     let mut socket = JoinSet::new();

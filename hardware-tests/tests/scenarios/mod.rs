@@ -16,6 +16,7 @@ mod main_job;
 mod managed;
 mod measured;
 mod mirrored;
+mod offline;
 mod receipts;
 mod recorded;
 mod recovered;

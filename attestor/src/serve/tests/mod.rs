@@ -17,8 +17,10 @@ use holdfast_proof::svid::Svid;
 use holdfast_protocol::Timestamp;
 use holdfast_protocol::id::HostId;
 use holdfast_protocol::token::JoinToken;
+use holdfast_protocol::wire::MAX_SVIDS;
 use holdfast_protocol::wire::attestor::{
     BeginAttestation, BeginEnrollment, FetchBundleRequest, SignJwtSvidRequest, SignX509SvidRequest,
+    SignX509SvidsRequest,
 };
 use tonic::Code;
 
@@ -269,6 +271,11 @@ async fn nobody_without_a_node_svid_gets_a_name() {
             .map(|_| ()),
         client
             .host
+            .sign_x509_svids(SignX509SvidsRequest::default())
+            .await
+            .map(|_| ()),
+        client
+            .host
             .sign_jwt_svid(SignJwtSvidRequest::default())
             .await
             .map(|_| ()),
@@ -308,6 +315,56 @@ async fn a_host_gets_no_name_of_another() {
         let refused = node.host.sign_jwt_svid(request).await.unwrap_err();
         assert_eq!(refused.code(), Code::PermissionDenied, "{name}");
     }
+    fixture.stop().await;
+}
+
+#[tokio::test]
+async fn several_names_are_signed_at_once_or_none_of_them() {
+    let fixture = Fixture::start(Explain::Reason).await;
+    let (host, identity) = fixture.node().await;
+    let mut node = fixture.connect(Some(&identity)).await;
+    let ask = |name: String| SignX509SvidRequest {
+        spiffe_id: name,
+        csr: key_with_request().1,
+    };
+    let own = |number: usize| format!("spiffe://example.org/host/{host}/agent/claude/{number}");
+    let requests: Vec<_> = (0..MAX_SVIDS).map(|number| ask(own(number))).collect();
+    let request = SignX509SvidsRequest {
+        requests: requests.clone(),
+    };
+    let signed = node.host.sign_x509_svids(request).await.unwrap();
+    for (number, svid) in signed.into_inner().svids.iter().enumerate() {
+        let leaf = Svid::parse(&svid.chain[0]).unwrap();
+        assert_eq!(leaf.spiffe_id.to_string(), own(number));
+    }
+    // The host's own is one more.
+    assert_eq!(fixture.store.issued_svids().await, MAX_SVIDS + 1);
+
+    // One that is not the host's own, one that is no request, one too many: nothing is signed.
+    let other = ask("spiffe://example.org/attestor".to_owned());
+    let broken = SignX509SvidRequest {
+        csr: vec![0x30],
+        ..ask(own(1))
+    };
+    for (more, code) in [
+        (vec![ask(own(0)), other], Code::PermissionDenied),
+        (vec![ask(own(0)), broken], Code::InvalidArgument),
+        (
+            [requests, vec![ask(own(99))]].concat(),
+            Code::InvalidArgument,
+        ),
+    ] {
+        let request = SignX509SvidsRequest { requests: more };
+        let refused = node.host.sign_x509_svids(request).await.unwrap_err();
+        assert_eq!(refused.code(), code, "{refused:?}");
+    }
+    assert_eq!(fixture.store.issued_svids().await, MAX_SVIDS + 1);
+    fixture.store.ban(host, "lost", now()).await.unwrap();
+    let request = SignX509SvidsRequest {
+        requests: vec![ask(own(0))],
+    };
+    let refused = node.host.sign_x509_svids(request).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
     fixture.stop().await;
 }
 

@@ -233,9 +233,11 @@ impl Store for SqlStore {
         log::verdicts(self, host, limit).await
     }
 
-    async fn record_svid(&self, svid: &IssuedSvid) -> Result<(), StoreError> {
+    async fn record_svids(&self, svids: &[IssuedSvid]) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
-        log::svid(&mut tx, svid).await?;
+        for svid in svids {
+            log::svid(&mut tx, svid).await?;
+        }
         Ok(tx.commit().await?)
     }
 }

@@ -531,18 +531,23 @@ async fn the_verdict_log_is_bounded_and_newest_first(engine: Engine<'_>) {
 async fn svids_are_remembered_for_a_while_after_their_end(engine: Engine<'_>) {
     let Fixture { store, .. } = &Fixture::new(engine).await;
     let (_, id) = with_host(store, 1).await;
-    store.record_svid(&svid(id)).await.unwrap();
+    store.record_svids(&[svid(id)]).await.unwrap();
     let later = IssuedSvid {
         issued_at: NOW + 91 * 24 * 60 * MINUTE,
         expires_at: NOW + 91 * 24 * 61 * MINUTE,
         ..svid(id)
     };
-    store.record_svid(&later).await.unwrap();
-    let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM svid")
-        .fetch_one(&store.pool)
-        .await
-        .unwrap();
-    assert_eq!(kept, 1);
+    store.record_svids(&[later]).await.unwrap();
+    assert_eq!(store.issued_svids().await, 1);
+}
+
+impl SqlStore {
+    /// How many SVIDs it remembers.
+    pub(crate) async fn issued_svids(&self) -> usize {
+        let count = sqlx::query_scalar("SELECT count(*) FROM svid");
+        let count: i64 = count.fetch_one(&self.pool).await.unwrap();
+        usize::try_from(count).unwrap()
+    }
 }
 
 async fn a_value_that_we_did_not_write_is_corrupt_and_no_default(engine: Engine<'_>) {

@@ -70,6 +70,38 @@ fn nothing_is_given_out_before_its_record() {
 }
 
 #[test]
+fn what_was_signed_ahead_is_recorded_first_and_replaced_at_half_of_its_life() {
+    let ahead = || Core::signed_ahead(signed(7, at(3600)), at(0));
+    let mut core = ahead();
+    assert_eq!(core.poll(at(60)).0, []);
+    assert_eq!(core.ask_x509(at(60)).0, Answer::Pending);
+    let record = Effect::Record {
+        wanted: Wanted::X509,
+        generation: 1,
+        not_after: at(3600),
+    };
+    assert_eq!(core.poll(at(60)).0, [record.clone()]);
+    core.recorded(&Wanted::X509, 1, Ok(()), at(60));
+    assert_eq!(core.ask_x509(at(60)).0, Answer::Ready(7, 1));
+
+    // Taken late, it serves until the authority has answered, and to its end if that does not.
+    let mut core = ahead();
+    assert_eq!(core.poll(at(1800)).0, [Effect::Sign(Wanted::X509)]);
+    core.ask_x509(at(1800));
+    assert_eq!(core.poll(at(1800)).0, [record]);
+    core.recorded(&Wanted::X509, 1, Ok(()), at(1800));
+    core.signed_x509(Err(Refusal::Offline), at(1800));
+    assert_eq!(core.ask_x509(at(3599)).0, Answer::Ready(7, 1));
+    assert_eq!(core.ask_x509(at(3600)).0, Answer::Pending);
+
+    // It goes with its session's identity, and does not come back.
+    let mut core = ahead();
+    core.suspend();
+    core.restore();
+    assert_eq!(core.poll(at(60)).0, [Effect::Sign(Wanted::X509)]);
+}
+
+#[test]
 fn a_suspended_session_has_nothing_until_it_is_restored_and_then_nothing_old() {
     let mut core = Core::new();
     let mut next = 0;

@@ -17,7 +17,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// One piece of work.
 #[derive(Debug)]
-pub(super) struct Work {
+pub(crate) struct Work {
     phase: Phase,
     failures: u32,
 }
@@ -34,22 +34,22 @@ enum Phase {
 }
 
 impl Work {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             phase: Phase::Idle,
             failures: 0,
         }
     }
 
-    pub(super) fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         self.phase = Phase::Busy;
     }
 
-    pub(super) fn succeeded(&mut self) {
+    pub(crate) fn succeeded(&mut self) {
         *self = Self::new();
     }
 
-    pub(super) fn failed(&mut self, why: Refusal, now: Timestamp) {
+    pub(crate) fn failed(&mut self, why: Refusal, now: Timestamp) {
         let doubled =
             FIRST_PAUSE.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX));
         self.failures = self.failures.saturating_add(1);
@@ -60,23 +60,23 @@ impl Work {
         };
     }
 
-    pub(super) fn is_busy(&self) -> bool {
+    pub(crate) fn is_busy(&self) -> bool {
         matches!(self.phase, Phase::Busy)
     }
 
-    pub(super) fn may_start(&self, now: Timestamp) -> bool {
+    pub(crate) fn may_start(&self, now: Timestamp) -> bool {
         !self.is_busy() && self.pause(now).is_none()
     }
 
     /// Why there is a pause, while there is. A clock that was set back does not lengthen it.
-    pub(super) fn pause(&self, now: Timestamp) -> Option<Refusal> {
+    pub(crate) fn pause(&self, now: Timestamp) -> Option<Refusal> {
         match self.phase {
             Phase::Paused { why, since, pause } if since <= now && now < since + pause => Some(why),
             Phase::Idle | Phase::Busy | Phase::Paused { .. } => None,
         }
     }
 
-    pub(super) fn paused_until(&self) -> Option<Timestamp> {
+    pub(crate) fn paused_until(&self) -> Option<Timestamp> {
         match self.phase {
             Phase::Paused { since, pause, .. } => Some(since + pause),
             Phase::Idle | Phase::Busy => None,

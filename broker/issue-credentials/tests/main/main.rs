@@ -11,5 +11,6 @@ mod bridge;
 mod handed_on;
 mod python_client;
 mod session_socket;
+mod spares;
 mod support;
 mod workload_api;

@@ -31,7 +31,7 @@ async fn a_banned_host_gets_nothing_until_it_is_unbanned_and_a_revocation_outwei
         .accept(&acceptance(&before, 9, PcrValues::new()))
         .await;
     assert!(matches!(accepted, Err(StoreError::Conflict)));
-    let signed = store.record_svid(&svid(id)).await;
+    let signed = store.record_svids(&[svid(id), svid(id)]).await;
     assert!(matches!(signed, Err(StoreError::Conflict)));
     // Enrolling anew is no way around it.
     let again = store
@@ -47,7 +47,7 @@ async fn a_banned_host_gets_nothing_until_it_is_unbanned_and_a_revocation_outwei
 
     assert_eq!(store.unban(id).await.unwrap(), Found::Changed);
     assert_eq!(host(store, id).await.standing, Standing::Active);
-    store.record_svid(&svid(id)).await.unwrap();
+    store.record_svids(&[svid(id)]).await.unwrap();
     store.ban(id, "lost", NOW).await.unwrap();
     store.revoke(id, "stolen", NOW).await.unwrap();
     store.unban(id).await.unwrap();

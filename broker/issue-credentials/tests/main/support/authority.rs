@@ -164,6 +164,17 @@ impl Authority for SoftwareAuthority {
         Ok(vec![certificate.unwrap().der().to_vec()])
     }
 
+    async fn sign_several_x509(
+        &self,
+        requests: &[(SpiffeId, Vec<u8>)],
+    ) -> Result<Vec<Vec<Vec<u8>>>, AuthorityError> {
+        let mut chains = Vec::new();
+        for (id, csr) in requests {
+            chains.push(self.sign_x509(id, csr).await?);
+        }
+        Ok(chains)
+    }
+
     async fn sign_jwt(
         &self,
         id: &SpiffeId,

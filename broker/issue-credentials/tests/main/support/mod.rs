@@ -147,6 +147,16 @@ impl Served {
         };
         let issuer = Issuer::new(authority.clone(), memory.clone(), clock());
         let session = issuer.session(identity);
+        Self::of(authority, memory, session, door)
+    }
+
+    /// Serves this session.
+    pub fn of(
+        authority: Arc<SoftwareAuthority>,
+        memory: Arc<Memory>,
+        session: Session,
+        door: Door,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("session.sock");
         let stop = CancellationToken::new();
