@@ -31,8 +31,8 @@ use crate::mirror_audit::Limits;
 use crate::registry::EkFingerprint;
 use crate::store::sql::Home;
 use crate::verify_host::{
-    EventLogPolicy, EvidencePolicy, Learning, Required, SecureBootPolicy, SystemdLogPolicy, Unexplained,
-    UnquotedBanks,
+    EventLogPolicy, EvidencePolicy, Learning, Required, SecureBootPolicy, SystemdLogPolicy,
+    Unexplained, UnquotedBanks,
 };
 pub use bundle::{BundleEndpointConfig, Shown};
 pub use canary::Brake;

@@ -12,7 +12,8 @@ use holdfast_proof::tpm::{HashAlg, PcrIndex, PcrSelection};
 use super::load::parse;
 use super::{Config, ConfigError, REFERENCE};
 use crate::verify_host::{
-    EventLogPolicy, Learning, Required, SecureBootPolicy, SystemdLogPolicy, Unexplained, UnquotedBanks,
+    EventLogPolicy, Learning, Required, SecureBootPolicy, SystemdLogPolicy, Unexplained,
+    UnquotedBanks,
 };
 
 fn load(text: &str) -> Result<Config, ConfigError> {

@@ -28,7 +28,9 @@ use crate::registry::{
 };
 use crate::rfc3339;
 use crate::store::{Acceptance, Store};
-use crate::verify_host::{Expectation, Refusal, Required, SystemdLogPolicy, Verified, ima_wanted, verify};
+use crate::verify_host::{
+    Expectation, Refusal, Required, SystemdLogPolicy, Verified, ima_wanted, verify,
+};
 
 /// How long a host has to answer: a slow TPM takes seconds, a person is not involved.
 const NONCE_TTL: Duration = Duration::from_secs(120);

@@ -244,6 +244,7 @@ impl fmt::Display for Changes {
         }
         Ok(())
     }
+}
 
 /// How evidence stands to its host's rollout. Values that the host may not show yet are a refusal, whether or not the PCRs
 /// block: an update comes in its turn.

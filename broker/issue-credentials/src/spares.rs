@@ -185,6 +185,7 @@ impl Spares {
                 .collect()
         });
         let now = self.clock.now();
-        self.pool.send_modify(|pool| pool.signed(order, signed, now));
+        self.pool
+            .send_modify(|pool| pool.signed(order, signed, now));
     }
 }

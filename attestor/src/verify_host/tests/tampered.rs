@@ -96,7 +96,10 @@ fn each_is_refused_by_the_check_that_should() {
 /// could write it so, or nothing is read from the difference.
 #[test]
 fn another_spelling_of_the_same_is_accepted() {
-    for row in [keys::SAME, pcrs::SAME, banks::SAME, systemd_log::SAME].into_iter().flatten() {
+    for row in [keys::SAME, pcrs::SAME, banks::SAME, systemd_log::SAME]
+        .into_iter()
+        .flatten()
+    {
         let (scene, evidence) = stage(&row.tamper);
         let (_, result) = scene.verify(&evidence);
         assert!(result.is_ok(), "{}: {result:?}", row.name);

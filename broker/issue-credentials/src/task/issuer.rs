@@ -139,7 +139,7 @@ impl Issuer {
         if chains.len() != fresh.len() {
             return Err(Failure::Material(MaterialError::NotAsked));
         }
-        let signed_at = now();
+        let signed_at = self.now();
         let spares = fresh
             .into_iter()
             .zip(&chains)
