@@ -1,7 +1,7 @@
 //! A measurement list: what a host claims that its kernel measured. The same in one piece and in two, and bounded.
 #![no_main]
 
-use holdfast_proof::ima::{AllowList, List, Policy, Prefix, Replay};
+use holdfast_proof::ima::{AllowList, Known, List, Policy, Prefix, Replay};
 use holdfast_proof::tpm::{Digest, HashAlg, PcrIndex, PcrValues};
 use libfuzzer_sys::fuzz_target;
 
@@ -42,7 +42,7 @@ fuzz_target!(|data: &[u8]| {
         let again = state.replay(list(behind, state.entries()), &unreachable, &none);
         assert_eq!(again, Ok(Prefix::NotReached { replay: whole }));
     }
-    if let Ok(findings) = Policy::default().judge(list(data, 0), starts.len(), &unreachable) {
+    if let Ok(findings) = Policy::default().judge(list(data, 0), starts.len(), &Known::default(), &unreachable) {
         assert_eq!(findings.judged, starts.len() as u64);
         assert!(findings.first.len() <= 16);
     }

@@ -21,7 +21,7 @@ pub use glob::PathPattern;
 pub use judge::{Finding, Findings, Justified, Policy, Unjustified};
 pub use key::{InvalidKey, SignatureRefused, SigningKeys};
 pub use list::{Entry, List, MalformedList};
-pub use replay::{Extension, Prefix, Replay, ReplayRefused};
+pub use replay::{Extension, Known, Prefix, Replay, ReplayRefused};
 pub use template::{DigestKind, FileDigest, Measured};
 
 use crate::tpm::PcrIndex;

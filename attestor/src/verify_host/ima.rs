@@ -5,13 +5,13 @@
 
 use std::collections::BTreeSet;
 
-use holdfast_proof::ima::{self, Finding, Findings, List, Prefix, Replay};
+use holdfast_proof::ima::{self, Finding, Findings, Known, List, Prefix, Replay};
 use holdfast_proof::tpm::{HashAlg, PcrValues};
 use holdfast_protocol::evidence::{Check, Evidence, ImaEnd, ImaList};
 use holdfast_protocol::wire::attestor::ImaWanted;
 
 use super::structure::Parsed;
-use super::{Appraiser, EvidencePolicy, ImaPolicy, Measurable, Refusal, Required};
+use super::{Appraiser, EvidencePolicy, ImaPolicy, Refusal, Required};
 use crate::registry::ImaState;
 
 /// How many findings stand in an appraisal, in words; the others are counted.
@@ -23,6 +23,8 @@ pub(super) struct Replayed<'e> {
     list: &'e ImaList,
     /// How many of the list's entries are to be judged.
     entries: usize,
+    /// Those of them that need no judging.
+    known: Known,
     state: ImaState,
 }
 
@@ -113,7 +115,11 @@ pub(super) fn replay<'e>(
             unmeasured(appraiser, &policy.ima, empty)?;
             Ok(None)
         }
-        Ok(Prefix::Proven { replay, entries }) => {
+        Ok(Prefix::Proven {
+            replay,
+            entries,
+            known,
+        }) => {
             let padded: Vec<HashAlg> = replay.padded().collect();
             let how = if padded.is_empty() {
                 String::new()
@@ -132,6 +138,7 @@ pub(super) fn replay<'e>(
             Ok(Some(Replayed {
                 list,
                 entries,
+                known,
                 state,
             }))
         }
@@ -143,6 +150,7 @@ pub(super) fn replay<'e>(
             Ok(Some(Replayed {
                 list,
                 entries: usize::MAX,
+                known: Known::default(),
                 state,
             }))
         }
@@ -188,6 +196,7 @@ pub(super) fn policy(
     let Some(Replayed {
         list,
         entries,
+        known,
         state,
     }) = replayed
     else {
@@ -198,7 +207,7 @@ pub(super) fn policy(
         ImaPolicy::Record(measurable) => (measurable, false),
         ImaPolicy::Enforce(measurable) => (measurable, true),
     };
-    let findings = match judge(measurable, list, entries, parsed) {
+    let findings = match measurable.judge(read(list), entries, &known, &parsed.pcrs) {
         Ok(findings) => findings,
         Err(error) => return Err(appraiser.refused(Check::ImaPolicy, error)),
     };
@@ -244,15 +253,6 @@ pub(super) fn policy(
         appraiser.noted(Check::ImaReplay, behind);
     }
     Ok(Some(state))
-}
-
-fn judge(
-    measurable: &Measurable,
-    list: &ImaList,
-    entries: usize,
-    parsed: &Parsed,
-) -> Result<Findings, ima::MalformedList> {
-    measurable.judge(read(list), entries, &parsed.pcrs)
 }
 
 fn read(list: &ImaList) -> List<'_> {

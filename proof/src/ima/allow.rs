@@ -7,7 +7,7 @@ use std::fmt;
 
 use super::DigestKind;
 use super::glob::PathPattern;
-use super::known;
+use super::known::{self, Hashes};
 use super::list::Entry;
 use super::template::{self, FileDigest};
 use crate::tpm::{Digest, HashAlg};
@@ -43,8 +43,8 @@ struct Index {
     shift: u32,
     /// Where the entries begin whose digests begin so; one more than there are beginnings.
     starts: Vec<u32>,
-    /// For each entry the SHA-256 over its template data.
-    hashes: Vec<[u8; 32]>,
+    /// For each entry the hashes over its template data.
+    hashes: Vec<Hashes>,
 }
 
 impl fmt::Debug for Index {
@@ -138,9 +138,9 @@ impl AllowList {
             starts.push(u32::try_from(from).unwrap_or(u32::MAX));
         }
         let hashes = self.listed.iter().map(|listed| {
-            let entry = self.entry(listed).and_then(|(digest, path)| {
-                Some(known::hash(&Digest::new(listed.alg, digest)?, path))
-            });
+            let entry = self
+                .entry(listed)
+                .and_then(|(digest, path)| Hashes::over(&Digest::new(listed.alg, digest)?, path));
             entry.unwrap_or_default()
         });
         Index {
@@ -174,9 +174,9 @@ impl AllowList {
             })
     }
 
-    /// The hash of a bank over an entry's template data, where these are what a listed file has, byte for byte.
-    pub(super) fn template_hash(&self, bank: HashAlg, entry: &Entry<'_>) -> Option<&[u8; 32]> {
-        if bank != HashAlg::Sha256 || self.listed.is_empty() {
+    /// The hashes over an entry's template data, where these are what a listed file has, byte for byte.
+    pub(super) fn hashes(&self, entry: &Entry<'_>) -> Option<&Hashes> {
+        if self.listed.is_empty() {
             return None;
         }
         let (digest, path) = known::read(entry.data()?)?;

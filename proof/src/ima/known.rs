@@ -3,22 +3,44 @@
 //! It only ever spares hashing: data that differ in one byte from those of a listed file are hashed as they come.
 
 use super::template;
-use crate::hash::sha256_of;
 use crate::tpm::{Digest, HashAlg};
+
+/// The template whose data these are.
+pub(super) const TEMPLATE: &[u8] = b"ima-ng";
 
 /// `sha256:` and its zero, behind their length and that of the digest.
 const PREFIX: &[u8; 12] = b"\x28\0\0\0sha256:\0";
 
-/// SHA-256 over the template data (`ima-ng`) of a file with this SHA-256; zeros for other digests, which are not looked for.
-pub(super) fn hash(digest: &Digest, path: &[u8]) -> [u8; 32] {
-    let Ok(length) = u32::try_from(path.len() + 1) else {
-        return [0; 32];
-    };
-    if digest.alg() != HashAlg::Sha256 {
-        return [0; 32];
+/// The hashes over the template data of a listed file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Hashes {
+    sha1: [u8; 20],
+    sha256: [u8; 32],
+}
+
+impl Hashes {
+    /// Of a file with this digest; none of one that has another than SHA-256, which is not looked for.
+    pub(super) fn over(digest: &Digest, path: &[u8]) -> Option<Self> {
+        if digest.alg() != HashAlg::Sha256 {
+            return None;
+        }
+        let length = u32::try_from(path.len() + 1).ok()?;
+        let parts = [PREFIX, digest.as_bytes(), &length.to_le_bytes(), path, &[0]];
+        let data = parts.concat();
+        Some(Self {
+            sha1: HashAlg::Sha1.digest(&data).as_bytes().try_into().ok()?,
+            sha256: HashAlg::Sha256.digest(&data).as_bytes().try_into().ok()?,
+        })
     }
-    let parts = [PREFIX, digest.as_bytes(), &length.to_le_bytes(), path, &[0]];
-    *sha256_of(&parts).as_bytes()
+
+    /// That of an algorithm, if it was made.
+    pub(super) fn of(&self, alg: HashAlg) -> Option<&[u8]> {
+        match alg {
+            HashAlg::Sha1 => Some(&self.sha1),
+            HashAlg::Sha256 => Some(&self.sha256),
+            HashAlg::Sha384 | HashAlg::Sha512 => None,
+        }
+    }
 }
 
 /// The SHA-256 and the path of template data, if they are of that form and have nothing else.

@@ -2,16 +2,13 @@
 //!
 //! The list is read after the quote, so it may have more entries than the quote covers: the prefix that gives exactly
 //! the quoted value is proven, and nothing behind it. A state is small and goes on where it ended.
-//!
-//! A quote proves the data of each entry by what its bank was extended with. So the template hashes that stand in the
-//! list prove nothing, and are looked at only to say what is wrong with a list that does not fit. No hash is ever taken
-//! from the list, but that it is zero.
 
 use aws_lc_rs::digest::{Context, digest};
 use serde::{Deserialize, Serialize};
 
 use super::PCR;
 use super::allow::AllowList;
+use super::known::Hashes;
 use super::list::{Entry, List, MalformedList};
 use crate::tpm::{Digest, HashAlg, PcrValues};
 
@@ -85,12 +82,25 @@ pub enum Prefix {
         replay: Replay,
         /// How many of the entries that were read.
         entries: usize,
+        /// Which of them are known.
+        known: Known,
     },
     /// The list ended without giving the quoted value.
     NotReached {
         /// The state at the list's end, unproven.
         replay: Replay,
     },
+}
+
+/// Which entries of a list have, byte for byte, the data of a listed file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known(Vec<bool>);
+
+impl Known {
+    /// Whether the entry is one, counted from the first that was read.
+    pub(super) fn has(&self, read: usize) -> bool {
+        self.0.get(read).is_some_and(|known| *known)
+    }
 }
 
 impl Replay {
@@ -136,7 +146,7 @@ impl Replay {
             .map(|running| running.bank)
     }
 
-    /// Replays `list` from here on until it gives the quoted PCR 10 of every bank. `known` spares hashing what it lists, and
+    /// Replays `list` from here on until it gives the quoted PCR 10 of every bank. `allow` spares hashing what it lists, and
     /// changes no outcome.
     ///
     /// # Errors
@@ -145,23 +155,16 @@ impl Replay {
         &self,
         list: List<'_>,
         quoted: &PcrValues,
-        known: &AllowList,
+        allow: &AllowList,
     ) -> Result<Prefix, ReplayRefused> {
-        let wanted = self.wanted(quoted)?;
         // Nearly every kernel extends a bank with its own hash. Other ways cost twice as much, and come only where that one
         // does not lead to the quote.
-        if let Some(own) = self.own() {
-            let wanted = own.wanted(quoted)?;
-            let (prefix, _) = own.advance(list.clone(), &wanted, known)?;
-            if matches!(prefix, Prefix::Proven { .. }) {
-                return Ok(prefix);
-            }
+        if let Some(own) = self.own()
+            && let proven @ Prefix::Proven { .. } = own.advance(list.clone(), quoted, allow)?
+        {
+            return Ok(proven);
         }
-        let (prefix, wrong) = self.advance(list, &wanted, known)?;
-        match (&prefix, wrong) {
-            (Prefix::NotReached { .. }, Some(wrong)) => Err(wrong),
-            _ => Ok(prefix),
-        }
+        self.advance(list, quoted, allow)
     }
 
     /// The state in which each bank has its own hash alone, if it may have that and another.
@@ -176,31 +179,37 @@ impl Replay {
         (fewer && state.banks().eq(self.banks())).then_some(state)
     }
 
-    /// Goes on entry by entry until the quote is reached. Where it is not, the first entry whose template hash is not that
-    /// of its data is told as well.
+    /// Goes on entry by entry until the quote is reached.
     fn advance(
         &self,
         list: List<'_>,
-        wanted: &[&Digest],
-        known: &AllowList,
-    ) -> Result<(Prefix, Option<ReplayRefused>), ReplayRefused> {
+        quoted: &PcrValues,
+        allow: &AllowList,
+    ) -> Result<Prefix, ReplayRefused> {
+        let wanted = self.wanted(quoted)?;
         let mut state = self.clone();
-        if let Some(replay) = state.reached(wanted) {
-            return Ok((Prefix::Proven { replay, entries: 0 }, None));
+        let mut known = Known::default();
+        if let Some(replay) = state.reached(&wanted) {
+            return Ok(Prefix::Proven {
+                replay,
+                entries: 0,
+                known,
+            });
         }
-        for (read, entry) in list.clone().enumerate() {
-            state.extend(&entry?, known)?;
-            if let Some(replay) = state.reached(wanted) {
-                let entries = read + 1;
-                return Ok((Prefix::Proven { replay, entries }, None));
+        for (read, entry) in list.enumerate() {
+            let entry = entry?;
+            let listed = allow.hashes(&entry);
+            known.0.push(listed.is_some());
+            state.extend(&entry, listed)?;
+            if let Some(replay) = state.reached(&wanted) {
+                return Ok(Prefix::Proven {
+                    replay,
+                    entries: read + 1,
+                    known,
+                });
             }
         }
-        let wrong = list.map_while(Result::ok).find(|entry| !is_hashed(entry));
-        let wrong = wrong.map(|entry| ReplayRefused::TemplateHash {
-            index: entry.index(),
-            offset: entry.offset(),
-        });
-        Ok((Prefix::NotReached { replay: state }, wrong))
+        Ok(Prefix::NotReached { replay: state })
     }
 
     fn wanted<'q>(&self, quoted: &'q PcrValues) -> Result<Vec<&'q Digest>, ReplayRefused> {
@@ -236,16 +245,22 @@ impl Replay {
             })
     }
 
-    fn extend(&mut self, entry: &Entry<'_>, known: &AllowList) -> Result<(), ReplayRefused> {
+    fn extend(&mut self, entry: &Entry<'_>, known: Option<&Hashes>) -> Result<(), ReplayRefused> {
+        let (index, offset) = (entry.index(), entry.offset());
         if entry.pcr() != u32::from(PCR) {
-            return Err(ReplayRefused::OtherPcr {
-                index: entry.index(),
-                offset: entry.offset(),
-                pcr: entry.pcr(),
-            });
+            let pcr = entry.pcr();
+            return Err(ReplayRefused::OtherPcr { index, offset, pcr });
         }
+        let over_data = |alg| match known.and_then(|known| known.of(alg)) {
+            Some(known) => Hash::Known(known),
+            None => Hash::Made(hash(alg, entry)),
+        };
+        let (alg, listed) = entry.template_hash();
         let violation = entry.is_violation();
-        let mut sha1 = None;
+        let hash = over_data(alg);
+        if !violation && hash.as_ref() != listed {
+            return Err(ReplayRefused::TemplateHash { index, offset });
+        }
         for running in &mut self.banks {
             let bank = running.bank;
             let value = &mut running.value;
@@ -253,15 +268,13 @@ impl Replay {
             // after the first entry.
             match running.extension {
                 _ if violation => value.extend_from_slice(first(&ONES, bank.digest_len())),
-                Extension::Own => match known.template_hash(bank, entry) {
-                    Some(hash) => value.extend_from_slice(hash),
-                    None => value.extend_from_slice(hash(bank, entry).as_ref()),
-                },
+                Extension::Own if bank == alg => value.extend_from_slice(hash.as_ref()),
+                Extension::Own => value.extend_from_slice(over_data(bank).as_ref()),
                 Extension::PaddedSha1 => {
-                    let sha1 = sha1.get_or_insert_with(|| hash(HashAlg::Sha1, entry));
-                    let sha1 = sha1.as_ref();
-                    value.extend_from_slice(sha1);
-                    let padding = bank.digest_len().saturating_sub(sha1.len());
+                    let sha1 = over_data(HashAlg::Sha1);
+                    let sha1 = if alg == HashAlg::Sha1 { &hash } else { &sha1 };
+                    value.extend_from_slice(sha1.as_ref());
+                    let padding = bank.digest_len().saturating_sub(sha1.as_ref().len());
                     value.extend_from_slice(first(&ZEROS, padding));
                 }
             }
@@ -274,10 +287,21 @@ impl Replay {
     }
 }
 
-/// Whether an entry's template hash is that of its data, or is none.
-fn is_hashed(entry: &Entry<'_>) -> bool {
-    let (alg, listed) = entry.template_hash();
-    entry.is_violation() || hash(alg, entry).as_ref() == listed
+/// A hash over an entry's data.
+enum Hash<'k> {
+    /// As it stands with the allow list.
+    Known(&'k [u8]),
+    /// As it was made here.
+    Made(aws_lc_rs::digest::Digest),
+}
+
+impl AsRef<[u8]> for Hash<'_> {
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Self::Known(bytes) => bytes,
+            Self::Made(digest) => digest.as_ref(),
+        }
+    }
 }
 
 fn hash(alg: HashAlg, entry: &Entry<'_>) -> aws_lc_rs::digest::Digest {

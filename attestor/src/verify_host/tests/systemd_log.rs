@@ -32,7 +32,7 @@ pub(super) fn firmware() -> Vec<u8> {
 
 /// A host that measured these, and good evidence of it.
 pub(super) fn measured(scene: &mut Scene, firmware: &[u8], log: &Log) -> Parts {
-    scene.policy.required = PcrSelection::of(HashAlg::Sha256, QUOTED.map(pcr));
+    scene.policy.required = Required::Banks(PcrSelection::of(HashAlg::Sha256, QUOTED.map(pcr)));
     let replayed = event_log::replay(firmware).unwrap().values;
     let mut pcrs = PcrValues::new();
     for index in QUOTED {

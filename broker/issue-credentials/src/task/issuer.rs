@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
-use super::{Session, SessionIdentity, now};
+use super::{Session, SessionIdentity};
 use crate::audiences::Audiences;
 use crate::bundle::Bundle;
 use crate::material::{FreshKey, JwtSvid, MaterialError, X509Svid};

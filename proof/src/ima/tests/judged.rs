@@ -3,13 +3,18 @@
 use proptest::prelude::*;
 
 use super::builder::{MeasuredList, sha256};
-use crate::ima::{AllowList, Finding, Findings, List, PathPattern, Policy};
+use crate::ima::{AllowList, Finding, Findings, Known, List, PathPattern, Policy};
 use crate::tpm::{HashAlg, PcrValues};
 
 fn judge(policy: &Policy, list: &MeasuredList) -> Findings {
     let read = List::new(&list.bytes, HashAlg::Sha1, 0);
     policy
-        .judge(read, list.starts.len(), &PcrValues::new())
+        .judge(
+            read,
+            list.starts.len(),
+            &Known::default(),
+            &PcrValues::new(),
+        )
         .unwrap()
 }
 

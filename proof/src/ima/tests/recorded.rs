@@ -1,6 +1,8 @@
 //! The list that a Debian kernel wrote and the PCRs that its TPM had: `testdata/README.md` says how.
 
-use crate::ima::{AllowList, Finding, List, PathPattern, Policy, Prefix, Replay, SigningKeys};
+use crate::ima::{
+    AllowList, Finding, Known, List, PathPattern, Policy, Prefix, Replay, SigningKeys,
+};
 use crate::tpm::{Digest, HashAlg, PcrIndex, PcrValues};
 
 const LIST: &[u8] = include_bytes!("../../../testdata/ima/debian-6.1.bin");
@@ -37,7 +39,9 @@ fn it_replays_to_each_bank_as_the_kernel_extended_it() {
         let outcome = Replay::start([bank])
             .replay(list(), &pcrs(), &AllowList::default())
             .unwrap();
-        let Prefix::Proven { replay, entries } = outcome else {
+        let Prefix::Proven {
+            replay, entries, ..
+        } = outcome else {
             panic!("{bank:?} was not reached");
         };
         assert_eq!((entries, replay.entries()), (30, 30));
@@ -99,7 +103,9 @@ fn signed_files_pass_and_the_others_are_named() {
         exclude: vec![PathPattern::new("/mnt/tool*").unwrap()],
         keys: keys(),
     };
-    let findings = policy.judge(list(), 30, &pcrs()).unwrap();
+    let findings = policy
+        .judge(list(), 30, &Known::default(), &pcrs())
+        .unwrap();
     assert_eq!(
         (findings.judged, findings.signed, findings.excluded),
         (30, 2, 10)
@@ -119,14 +125,16 @@ fn a_boot_aggregate_of_another_boot_is_found() {
         };
         assert!(other.insert(index, value));
     }
-    let findings = Policy::default().judge(list(), 1, &other).unwrap();
+    let findings = Policy::default()
+        .judge(list(), 1, &Known::default(), &other)
+        .unwrap();
     assert_eq!(
         findings.first[0].why,
         "not the hash of the quoted pcrs 0 to 9"
     );
     assert_eq!(
         Policy::default()
-            .judge(list(), 1, &pcrs())
+            .judge(list(), 1, &Known::default(), &pcrs())
             .unwrap()
             .unjustified,
         0

@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::builder::MeasuredList;
+use super::builder::{MeasuredList, sha256};
 use crate::ima::{
-    AllowList, List, MalformedList, PathPattern, Policy, Prefix, Replay, ReplayRefused,
+    AllowList, Known, List, MalformedList, PathPattern, Policy, Prefix, Replay, ReplayRefused,
 };
 use crate::tpm::{Digest, HashAlg, PcrIndex, PcrValues};
 
@@ -44,6 +44,7 @@ fn a_longer_list_is_proven_up_to_the_quote() {
     let Prefix::Proven {
         replay: state,
         entries,
+        ..
     } = replay(&start(), &longer.bytes, quoted_at.pcr).unwrap()
     else {
         panic!("not reached");
@@ -128,6 +129,7 @@ fn tampering_is_never_proven() {
             let judged = all.judge(
                 List::new(&changed, HashAlg::Sha1, 0),
                 entries,
+                &Known::default(),
                 &quoted(list.pcr),
             );
             let found = judged.map_or(1, |judged| judged.unjustified + judged.violations);
@@ -211,27 +213,15 @@ fn what_is_wrong_is_named_by_entry_and_place() {
         refused(&huge),
         ReplayRefused::Malformed(MalformedList::TooLong { index: 3, .. })
     ));
-    let mut data = list.bytes.clone();
-    data[list.starts[4] - 1] ^= 1;
+    let mut hash = list.bytes.clone();
+    hash[at + 4] ^= 1;
     assert_eq!(
-        refused(&data),
+        refused(&hash),
         ReplayRefused::TemplateHash {
             index: 3,
             offset: at
         }
     );
-    // The quote proves the data. What the list says their hash is proves nothing, unless it claims a violation.
-    let mut hash = list.bytes.clone();
-    hash[at + 4] ^= 1;
-    assert!(matches!(
-        replay(&start(), &hash, list.pcr),
-        Ok(Prefix::Proven { entries: 6, .. })
-    ));
-    hash[at + 4..at + 24].fill(0);
-    assert!(matches!(
-        replay(&start(), &hash, list.pcr),
-        Ok(Prefix::NotReached { .. })
-    ));
     let mut pcr = list.bytes.clone();
     pcr[at] = 11;
     assert_eq!(
@@ -374,7 +364,7 @@ proptest! {
             let begin = list.starts.get(from).copied().unwrap_or(list.bytes.len());
             // The list is always read to its end: later entries count for nothing.
             let outcome = replay(&state, &list.bytes[begin..], values[end]).unwrap();
-            let Prefix::Proven { replay, entries } = outcome else { panic!("not reached") };
+            let Prefix::Proven { replay, entries, .. } = outcome else { panic!("not reached") };
             prop_assert_eq!(entries, end - from);
             let text = serde_json::to_string(&replay).unwrap();
             state = serde_json::from_str(&text).unwrap();
@@ -384,47 +374,68 @@ proptest! {
     }
 }
 
-#[test]
-fn what_is_listed_is_replayed_without_hashing_and_to_the_same_end() {
-    let mut known = AllowList::default();
+/// The files a, b and c of /usr/bin, and nothing else.
+fn listing() -> Policy {
+    let mut allow = AllowList::default();
     let lines = ["a", "b", "c"].map(|name| {
-        let digest = data_encoding::HEXLOWER.encode(&super::builder::sha256(name.as_bytes()));
+        let digest = data_encoding::HEXLOWER.encode(&sha256(name.as_bytes()));
         format!("{digest}  /usr/bin/{name}\n")
     });
-    known.add(&lines.concat()).unwrap();
-    known.finish();
-    let list = sample()
+    allow.add(&lines.concat()).unwrap();
+    allow.finish();
+    Policy {
+        allow,
+        ..Policy::default()
+    }
+}
+
+#[test]
+fn what_is_listed_is_known_without_hashing_and_comes_to_the_same() {
+    let policy = listing();
+    // The same data under another name are read otherwise: as a signature that is missing, as nothing that is known.
+    let mut list = sample()
         .file("/usr/bin/b", b"b")
         .file("/usr/bin/b", b"other");
-    let entries: Vec<_> = List::new(&list.bytes, HashAlg::Sha1, 0)
-        .map(Result::unwrap)
-        .collect();
-    let hashes = entries
-        .iter()
-        .map(|entry| known.template_hash(HashAlg::Sha256, entry).copied());
-    let spared: Vec<_> = hashes.collect();
-    for (spared, extension) in spared.iter().zip(&list.extensions) {
-        assert!(spared.is_none_or(|hash| hash == *extension));
+    for name in ["ima-sig", "own"] {
+        let digest = super::builder::digest_field(&sha256(b"a"));
+        list.push(name, &[digest, super::builder::text("/usr/bin/a")]);
     }
-    // A signed entry carries more than the file, so it is hashed.
-    let which: Vec<_> = (0..8).filter(|at| spared[*at].is_some()).collect();
-    assert_eq!(which, [1, 5, 6]);
-    let replayed = |bytes: &[u8]| {
-        start().replay(
-            List::new(bytes, HashAlg::Sha1, 0),
-            &quoted(list.pcr),
-            &known,
-        )
+    for entry in List::new(&list.bytes, HashAlg::Sha1, 0).map(Result::unwrap) {
+        let hashes = policy.allow.hashes(&entry);
+        let listed = entry.template_hash().1;
+        assert!(hashes.is_none_or(|hashes| hashes.of(HashAlg::Sha1) == Some(listed)));
+    }
+    let outcome = |bytes: &[u8], allow: &AllowList| {
+        let read = List::new(bytes, HashAlg::Sha1, 0);
+        let prefix = start().replay(read.clone(), &quoted(list.pcr), allow)?;
+        Ok::<_, ReplayRefused>(match prefix {
+            Prefix::Proven {
+                replay,
+                entries,
+                known,
+            } => Some((
+                replay,
+                policy.judge(read, entries, &known, &PcrValues::new()),
+            )),
+            Prefix::NotReached { .. } => None,
+        })
     };
-    assert_eq!(
-        replayed(&list.bytes),
-        replay(&start(), &list.bytes, list.pcr)
-    );
-    for at in [list.starts[2] - 1, list.starts[2] - 5, list.starts[6] - 20] {
-        let mut tampered = list.bytes.clone();
-        tampered[at] ^= 1;
-        let refused = replay(&start(), &tampered, list.pcr);
-        assert!(!matches!(refused, Ok(Prefix::Proven { .. })));
-        assert_eq!(replayed(&tampered), refused);
+    let none = AllowList::default();
+    assert!(matches!(outcome(&list.bytes, &policy.allow), Ok(Some(_))));
+    for at in 0..list.bytes.len() {
+        for bit in [0, 1, 0x80] {
+            let mut changed = list.bytes.clone();
+            changed[at] ^= bit;
+            let known = outcome(&changed, &policy.allow);
+            assert_eq!(known, outcome(&changed, &none), "byte {at}");
+        }
     }
+    let Ok(Prefix::Proven { known, .. }) =
+        start().replay(List::new(&list.bytes, HashAlg::Sha1, 0), &quoted(list.pcr), &policy.allow)
+    else {
+        panic!("not reached");
+    };
+    // A signed entry carries more than the file.
+    let which: Vec<_> = (0..10).filter(|at| known.has(*at)).collect();
+    assert_eq!(which, [1, 5, 6, 8, 9]);
 }
