@@ -15,8 +15,8 @@ use super::update::{Update, predicted};
 use super::{Problem, state};
 use crate::config::{Config, GroupConfig};
 use crate::group::GroupName;
-use crate::registry::{Host, Standing};
-use crate::rollout::{Part, Plan, Planned, RolloutId, heard_until};
+use crate::registry::{Host, Outcome, Standing};
+use crate::rollout::{Counted, Part, Plan, Planned, RolloutId, heard_until};
 use crate::serve::now;
 use crate::store::sql::SqlStore;
 use crate::store::{Found, ReferenceStore, RolloutStore, Starting, Store};
@@ -174,12 +174,19 @@ async fn planned(
     }
     // All or none: a rollout whose values fit only some would refuse the others.
     let values = predicted(&kept, update).map_err(|problem| problem.of_host(host.id))?;
+    // What is wrong with it already is not the update's.
+    let newest = registry.verdicts(host.id, 1).await?;
+    let counted = match newest.first().map(|verdict| verdict.outcome) {
+        Some(Outcome::Refused) => Counted::Pardoned,
+        Some(Outcome::Accepted) | None => Counted::Yes,
+    };
     let svid_end = host.last.at + config.x509_ttl(host.group.as_ref());
     Ok(Some(Planned {
         host: host.id,
         part,
         values,
         heard_until: heard_until(svid_end),
+        counted,
     }))
 }
 

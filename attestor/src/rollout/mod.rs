@@ -131,7 +131,7 @@ pub enum Presence {
 pub enum Counted {
     /// It does.
     Yes,
-    /// An operator knew of it when they resumed the rollout.
+    /// It was there before the rollout began, or an operator knew of it when they resumed that.
     Pardoned,
 }
 
@@ -207,6 +207,8 @@ pub struct Planned {
     pub values: PcrValues,
     /// From when on it is silent, unless it is verified before.
     pub heard_until: Timestamp,
+    /// Whether a failure counts: not of a host that is refused already, until it is verified.
+    pub counted: Counted,
 }
 
 /// Whether a host may show an update that it has not shown yet.

@@ -98,9 +98,13 @@ impl Member {
         let unbroken = self.refused.is_none() && now < self.heard_until;
         self.heard_until = self.heard_until.max(heard_until);
         match showing {
-            // Only an update that is shown mends a refusal; silence is over.
-            Showing::Other if self.refused.is_some() => {}
-            Showing::Other => self.counted = Counted::Yes,
+            Showing::Other => {
+                // It runs something else, by an operator's leave. That mends its silence, and no refusal.
+                self.shown = None;
+                if self.refused.is_none() {
+                    self.counted = Counted::Yes;
+                }
+            }
             Showing::Kept | Showing::Taken => {
                 let since = self.shown.filter(|_| unbroken);
                 let since = since.map_or(now, |shown| shown.since);

@@ -151,8 +151,8 @@ fn silence_is_a_failure_of_those_alone_that_were_heard_when_it_was_their_turn() 
     let now = after(400);
     assert_eq!(rollout.condition(&rollout.members[1], now), Condition::Held);
     rollout.show(0, after(500));
-    rollout.show(0, after(1100));
-    assert_eq!(rollout.stage, Stage::General { since: after(1100) });
+    rollout.show(0, after(1050));
+    assert_eq!(rollout.stage, Stage::General { since: after(1050) });
     let now = after(1200);
     assert_eq!(
         rollout.condition(&rollout.members[1], now),
@@ -166,7 +166,7 @@ fn silence_is_a_failure_of_those_alone_that_were_heard_when_it_was_their_turn() 
     rollout.members[1].verified(Showing::Other, after(1300), now);
     rollout.members[0].heard_until = after(9000);
     let at = after(1300);
-    let general = Some(after(1100));
+    let general = Some(after(1050));
     assert_eq!(rollout.settle(at), Stage::Braked { at, general });
 }
 
@@ -237,8 +237,12 @@ impl Model {
         log.map(|(_, at, event)| (*at, *event))
     }
 
+    /// Whether it was verified on the update last.
     fn has_shown(&self, host: usize) -> bool {
-        self.of(host).any(|(_, event)| event == Event::Shown)
+        let mut verified = self.of(host).filter(|(_, event)| *event != Event::Refused);
+        verified
+            .next_back()
+            .is_some_and(|(_, event)| event == Event::Shown)
     }
 
     fn heard_until(&self, host: usize) -> Timestamp {
@@ -271,7 +275,7 @@ impl Model {
         self.known[host].is_some()
     }
 
-    /// How long a canary was verified on the update without a refusal or a silence between.
+    /// How long a canary was verified on the update, with no refusal, silence or other boot between.
     fn has_run_for(&self, host: usize) -> Duration {
         let mut since = None;
         let mut last = None;
@@ -288,8 +292,7 @@ impl Model {
                     since = since.or(Some(at));
                     last = Some(at);
                 }
-                Event::Refused => (since, last) = (None, None),
-                Event::Other => {}
+                Event::Refused | Event::Other => (since, last) = (None, None),
             }
         }
         since

@@ -221,7 +221,7 @@ fn told(rollout: &Rollout, member: &Member, now: Timestamp) -> String {
     };
     match member.counted {
         Counted::Pardoned if condition.is_failure() => {
-            format!("{words} (known when it was resumed)")
+            format!("{words} (known before: it does not count)")
         }
         Counted::Pardoned | Counted::Yes => words,
     }

@@ -37,6 +37,7 @@ use self::rollout::{
     a_host_that_left_its_group_is_of_no_rollout,
     a_rollout_gives_the_update_in_turn_and_ends_when_all_have_it,
     an_older_registry_learns_of_rollouts_and_keeps_its_hosts, one_replica_decides,
+    what_was_wrong_with_a_host_before_does_not_brake,
 };
 use self::waiting::{
     a_host_waits_once_under_its_last_name, a_revoked_host_does_not_wait,
@@ -103,6 +104,7 @@ promises!(
     a_braked_rollout_gives_the_update_to_nobody_new_until_it_is_resumed,
     a_host_that_left_its_group_is_of_no_rollout,
     one_replica_decides,
+    what_was_wrong_with_a_host_before_does_not_brake,
     an_older_registry_learns_of_rollouts_and_keeps_its_hosts,
 );
 

@@ -200,12 +200,13 @@ pub(super) async fn put_planned(
     .await?;
     for planned in &plan.members {
         sqlx::query(
-            "INSERT INTO rollout_host (rollout, host, part, heard_until) VALUES ($1, $2, $3, $4)",
+            "INSERT INTO rollout_host (rollout, host, part, heard_until, pardoned) VALUES ($1, $2, $3, $4, $5)",
         )
         .bind(number(id))
         .bind(planned.host.to_string())
         .bind(to_word("part", &planned.part)?)
         .bind(millis(planned.heard_until))
+        .bind(i64::from(planned.counted == Counted::Pardoned))
         .execute(&mut **tx)
         .await?;
         for (index, value) in planned.values.iter() {

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use super::*;
 use crate::registry::Judged;
 use crate::rollout::{
-    Condition, Leave, Part, Plan, Planned, Rollout, RolloutId, Rules, Showing, Stage,
+    Condition, Counted, Leave, Part, Plan, Planned, Rollout, RolloutId, Rules, Showing, Stage,
 };
 use crate::store::{ReferenceStore, RolloutStore, Starting};
 
@@ -118,6 +118,7 @@ fn plan(canary: HostId, hosts: &[HostId]) -> Plan {
         part,
         values: update(),
         heard_until: NOW + HOLD,
+        counted: Counted::Yes,
     };
     let general = hosts.iter().map(|host| member(*host, Part::General));
     Plan {
@@ -261,6 +262,29 @@ pub(super) async fn a_braked_rollout_gives_the_update_to_nobody_new_until_it_is_
     assert_eq!(fleet.rollout().await.stage, Stage::Cancelled { at });
     assert_eq!(fleet.leave(hosts[1]).await, None);
     assert_eq!(host(store, hosts[0]).await.reference.0, update());
+}
+
+pub(super) async fn what_was_wrong_with_a_host_before_does_not_brake(engine: Engine<'_>) {
+    let Fixture { store, _folder, .. } = Fixture::new(engine).await;
+    let (_, canary) = with_host(&store, 1).await;
+    let group = "edge-canary".parse().unwrap();
+    store.set_group(canary, Some(&group)).await.unwrap();
+    let mut plan = plan(canary, &[]);
+    plan.members[0].counted = Counted::Pardoned;
+    let started = store.start_rollout(&plan, NOW).await.unwrap();
+    let Starting::Started(id) = started else {
+        panic!("{started:?}");
+    };
+    let refused = || store.refused_in_rollout(id, canary, "pcr-reference", NOW + MINUTE);
+    assert!(refused().await.unwrap().is_none());
+    // Once it has run the update what becomes of it counts.
+    let read = host(&store, canary).await;
+    let mut shown = acceptance(&read, 9, PcrValues::new());
+    shown.rollout = Some((id, Showing::Taken));
+    shown.update = Update::Seen(update());
+    store.accept(&shown).await.unwrap();
+    let turn = refused().await.unwrap().unwrap();
+    assert!(matches!(turn.rollout.stage, Stage::Braked { .. }));
 }
 
 pub(super) async fn a_host_that_left_its_group_is_of_no_rollout(engine: Engine<'_>) {
