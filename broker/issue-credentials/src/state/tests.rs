@@ -75,12 +75,12 @@ fn what_was_signed_ahead_is_recorded_first_and_replaced_at_half_of_its_life() {
     let mut core = ahead();
     assert_eq!(core.poll(at(60)).0, []);
     assert_eq!(core.ask_x509(at(60)).0, Answer::Pending);
-    let record = Effect::Record {
+    let record = || Effect::Record {
         wanted: Wanted::X509,
         generation: 1,
         not_after: at(3600),
     };
-    assert_eq!(core.poll(at(60)).0, [record.clone()]);
+    assert_eq!(core.poll(at(60)).0, [record()]);
     core.recorded(&Wanted::X509, 1, Ok(()), at(60));
     assert_eq!(core.ask_x509(at(60)).0, Answer::Ready(7, 1));
 
@@ -88,7 +88,7 @@ fn what_was_signed_ahead_is_recorded_first_and_replaced_at_half_of_its_life() {
     let mut core = ahead();
     assert_eq!(core.poll(at(1800)).0, [Effect::Sign(Wanted::X509)]);
     core.ask_x509(at(1800));
-    assert_eq!(core.poll(at(1800)).0, [record]);
+    assert_eq!(core.poll(at(1800)).0, [record()]);
     core.recorded(&Wanted::X509, 1, Ok(()), at(1800));
     core.signed_x509(Err(Refusal::Offline), at(1800));
     assert_eq!(core.ask_x509(at(3599)).0, Answer::Ready(7, 1));
