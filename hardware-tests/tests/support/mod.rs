@@ -7,7 +7,7 @@ mod prover;
 mod spiffe;
 mod straight;
 
-pub use chip::{BANKS, Chip, in_every_bank, pcr, pcrs};
+pub use chip::{Chip, in_every_bank, pcr, pcrs};
 pub use handed::{Handed, secured, session_with_accomplice};
 pub use node::Node;
 pub use prover::{Draft, Prover, active, join, measure, request, request_by, signed};
