@@ -1,7 +1,8 @@
 //! Which PCR banks the TPM keeps, with its own signature: it is asked in an audit session, whose digest the AK signs.
 //!
-//! The banks change only with a reset of the TPM, so that the session does not have to be exclusive. Nothing in it is secret:
-//! it is unsalted, because its key has no part in the digest.
+//! The banks change only with a reset of the TPM, so that the session does not have to be exclusive. It then authorizes
+//! its own signing, and ends with that. Its key has no part in the digest: it is salted only where the endorsement hierarchy
+//! has an authorization to protect.
 
 use holdfast_proof::audit::{PCRS_COUNT, banks_digest};
 use holdfast_proof::tpm::{ActiveBanks, Attested};
@@ -12,7 +13,7 @@ use tss_esapi::interface_types::session_handles::AuthSession;
 use tss_esapi::structures::{CapabilityData, SignatureScheme};
 
 use crate::config::Hierarchy;
-use crate::engine::{Engine, Session, active_banks, data};
+use crate::engine::{Audit, Engine, Session, active_banks, blame, data};
 use crate::error::{At as _, ResponseCode, TpmError};
 use crate::evidence::Attestation;
 use crate::property::OTHER_ANSWER;
@@ -28,17 +29,21 @@ pub struct ProvenBanks {
 }
 
 impl Engine {
-    /// Proves which banks are active; `None` where the TPM has no TPM2_GetSessionAuditDigest. 4 commands, and one more where
-    /// the endorsement hierarchy has an authorization.
+    /// Proves which banks are active; `None` where the TPM has no TPM2_GetSessionAuditDigest. 3 commands.
     pub(crate) fn prove_banks(
         &mut self,
         state: &TpmState,
         ak: KeyHandle,
         extra_data: &Sha256Digest,
     ) -> Result<Option<ProvenBanks>, TpmError> {
-        let proven = self.with_hmac_session(None, |engine, session| {
+        let salt = if self.hierarchy_auth(Hierarchy::Endorsement).is_empty() {
+            None
+        } else {
+            Some(self.srk(state)?)
+        };
+        let proven = self.with_hmac_session(salt, |engine, session| {
             let banks = engine.banks_audited(session)?;
-            let audited = engine.session_digest(state, ak, session, extra_data)?;
+            let audited = engine.session_digest(ak, session, extra_data)?;
             // What nobody could verify is not worth sending; it would be the software stack that told other bytes than it got.
             match audited.statement.attested() {
                 Attested::SessionAudit(info)
@@ -65,7 +70,7 @@ impl Engine {
     }
 
     fn banks_audited(&mut self, session: &Session) -> Result<ActiveBanks, TpmError> {
-        self.audit(session)?;
+        self.audit(session, Audit::On)?;
         let (answer, _) = self
             .context
             .execute_with_session(Some(session.auth()), |context| {
@@ -80,30 +85,29 @@ impl Engine {
 
     fn session_digest(
         &mut self,
-        state: &TpmState,
         ak: KeyHandle,
-        session: &Session,
+        session: &mut Session,
         extra_data: &Sha256Digest,
     ) -> Result<Attestation, TpmError> {
         const COMMAND: &str = "TPM2_GetSessionAuditDigest";
         let qualifying = data(extra_data)?;
+        self.audit(session, Audit::Off)?;
+        self.end_with_next(session)?;
         let audited = SessionHandle::from(session.auth());
-        let endorsement = Hierarchy::Endorsement;
-        let salt = if self.hierarchy_auth(endorsement).is_empty() {
-            None
-        } else {
-            Some(self.srk(state)?)
-        };
-        let ak_auth = Some(AuthSession::Password);
-        let answer = self.with_hierarchy_and(endorsement, ak_auth, salt, COMMAND, |engine| {
-            engine.context.get_session_audit_digest(
-                ObjectHandle::Endorsement,
-                ak,
-                audited,
-                qualifying,
-                SignatureScheme::Null,
-            )
-        })?;
+        let sessions = (Some(session.auth()), Some(AuthSession::Password), None);
+        let answer = self
+            .context
+            .execute_with_sessions(sessions, |context| {
+                context.get_session_audit_digest(
+                    ObjectHandle::Endorsement,
+                    ak,
+                    audited,
+                    qualifying,
+                    SignatureScheme::Null,
+                )
+            })
+            .at(COMMAND)
+            .map_err(|error| blame(error, Hierarchy::Endorsement))?;
         Attestation::new(answer, COMMAND)
     }
 }

@@ -69,8 +69,7 @@ pub struct Evidence {
 
 impl Provisioned {
     /// Makes the evidence for `node_key`, which has signed its certificate request before, because `extra_data` covers that.
-    /// 7 commands and one for every 8 PCRs; again for quote and values, up to twice, if PCRs changed in between. One more
-    /// where the endorsement hierarchy has an authorization.
+    /// 6 commands and one for every 8 PCRs; again for quote and values, up to twice, if PCRs changed in between.
     ///
     /// # Errors
     /// As the TPM refuses; [`TpmError::Unsupported`] if a selected bank is not there or the PCRs do not hold still;

@@ -32,6 +32,8 @@ pub enum EkKind {
 pub enum Banks {
     /// Every one that it knows: as a TPM is that no tool has touched.
     All,
+    /// SHA-1 alone, as the oldest firmware has it.
+    Sha1,
     /// SHA-256 alone, as virtual machines and many boards have it.
     Sha256,
     /// SHA-384 alone.
@@ -49,11 +51,20 @@ impl Banks {
     fn on(self) -> &'static [&'static str] {
         match self {
             Self::All => &Self::ALL,
+            Self::Sha1 => &["sha1"],
             Self::Sha256 => &["sha256"],
             Self::Sha384 => &["sha384"],
             Self::Sha1AndSha256 => &["sha1", "sha256"],
             Self::Sha256AndSha384 => &["sha256", "sha384"],
         }
+    }
+
+    /// What `swtpm_setup` takes; as it is without a word, all are on.
+    fn choice(self) -> String {
+        if self == Self::All {
+            return "-".to_owned();
+        }
+        self.on().join(",")
     }
 
     /// The allocation that `tpm2_pcrallocate` takes.
@@ -94,11 +105,7 @@ pub(super) fn rsa_state(state: &Path, authority: &EkAuthority, bits: &str, banks
             OsStr::new("--rsa-keysize"),
             OsStr::new(bits),
             OsStr::new("--pcr-banks"),
-            OsStr::new(&match banks {
-                // As it is without a word.
-                Banks::All => "-".to_owned(),
-                some => some.on().join(","),
-            }),
+            OsStr::new(&banks.choice()),
             OsStr::new("--config"),
             authority.setup_conf().as_os_str(),
         ],

@@ -61,11 +61,7 @@ async fn every_active_bank_is_quoted_whichever_they_are() {
 async fn a_tpm_with_sha1_alone_is_refused_with_what_to_do() {
     let scratch = Scratch::new();
     let attestor = Attestor::start(&scratch);
-    let tpm = Swtpm::bare();
-    let off = "sha1:all+sha256:none+sha384:none+sha512:none";
-    let mut tpm = tpm;
-    tpm.tools().run("pcrallocate", [off]);
-    tpm.restart();
+    let tpm = Swtpm::keeping(Banks::Sha1);
     let prover = Prover::enrolled(&tpm, &attestor).await;
     let refused = prover.attest().await.unwrap_err();
     assert_eq!(refused.message(), "evidence refused: pcr-banks");

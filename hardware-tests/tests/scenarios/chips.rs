@@ -43,7 +43,7 @@ fn a_host_with_any_kind_of_ek_and_bank_joins_attests_and_keeps_secrets() {
         assert_eq!(hosts(&world)[0]["ek_trust"], "certificate", "{kind:?}");
         world.proxy.reset();
         world.broker.holdfast(&["status", "--renew"]).success();
-        let (commands, counts) = (world.proxy.total(), world.proxy.counts());
+        let (commands, counts) = (to_attest(&world), world.proxy.counts());
         println!("{kind:?}, {banks:?}: {commands} commands to attest: {counts:?}");
         assert!(commands <= 16, "{counts:?}");
 
@@ -84,6 +84,13 @@ fn a_quote_over_a_bank_that_the_tpm_lacks_is_said_to_be_impossible() {
     assert!(refused.stderr.contains("next: "), "{refused:#?}");
 }
 
+/// The commands of the one attestation that passed. It signs once, its request; every other signature is a TLS handshake's,
+/// of the stream of orders or the mirror, which may fall into the same time: load, sign, flush.
+fn to_attest(world: &World) -> u64 {
+    let handshakes = world.proxy.count("Sign").saturating_sub(1);
+    world.proxy.total() - 3 * handshakes
+}
+
 /// Chips that take some 70 ms for a signature, and the slowest with published figures.
 const SLOW: [DelayProfile; 3] = [
     DelayProfile::Slb9670,
@@ -99,8 +106,8 @@ fn a_slow_chip_attests_in_16_commands_and_2_seconds() {
         world.proxy.reset();
         world.broker.holdfast(&["status", "--renew"]).success();
         // What the chip takes, not what this machine took beside it.
-        let (commands, time) = (world.proxy.total(), world.proxy.time());
-        println!("{chip:?}: {commands} commands, {time:?}");
+        let (commands, time) = (to_attest(&world), world.proxy.time());
+        println!("{chip:?}: {commands} commands, {time:?} with handshakes");
         assert!(commands <= 16, "{:?}", world.proxy.counts());
         assert!(time.as_millis() <= 2_000, "{chip:?}: {time:?}");
     }

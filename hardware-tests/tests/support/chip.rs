@@ -46,17 +46,15 @@ impl Chip {
     }
 }
 
-/// Every bank that a software TPM has unless somebody turned one off.
-pub const BANKS: [HashAlg; 4] = [
-    HashAlg::Sha1,
-    HashAlg::Sha256,
-    HashAlg::Sha384,
-    HashAlg::Sha512,
-];
-
-/// What is extended into every bank when this is measured.
+/// What is extended when this is measured, in every bank that a software TPM has unless somebody turned one off.
 pub fn in_every_bank(measured: &[u8]) -> [Digest; 4] {
-    BANKS.map(|bank| bank.digest(measured))
+    [
+        HashAlg::Sha1,
+        HashAlg::Sha256,
+        HashAlg::Sha384,
+        HashAlg::Sha512,
+    ]
+    .map(|bank| bank.digest(measured))
 }
 
 /// The SHA-256 bank of these PCRs.

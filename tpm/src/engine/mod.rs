@@ -26,7 +26,7 @@ pub(crate) use convert::{
     active_banks, attestation, clock_info, data, digest, pcr_selection, pcr_values, policy_operand,
     public, sha256, signature, to_signature,
 };
-pub(crate) use session::{Cipher, Session};
+pub(crate) use session::{Audit, Cipher, Session, blame};
 
 /// The place of the open TPM on its thread: opened again where its connection broke.
 pub(crate) struct Slot {

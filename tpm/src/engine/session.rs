@@ -29,6 +29,15 @@ pub(crate) enum Cipher {
     Response,
 }
 
+/// Whether the TPM keeps a digest of the next commands in a session and their answers.
+#[derive(Clone, Copy)]
+pub(crate) enum Audit {
+    /// It does.
+    On,
+    /// It leaves the digest as it is.
+    Off,
+}
+
 enum End {
     /// By TPM2_FlushContext.
     Flush,
@@ -86,11 +95,14 @@ impl Engine {
             .at("ESYS_TRSess_SetAttributes")
     }
 
-    /// Lets the TPM keep a digest of the next commands in the session and their answers.
-    pub(crate) fn audit(&mut self, session: &Session) -> Result<(), TpmError> {
-        let (audit, mask) = SessionAttributesBuilder::new().with_audit(true).build();
+    /// Has the next commands in the session audited, or not.
+    pub(crate) fn audit(&mut self, session: &Session, audit: Audit) -> Result<(), TpmError> {
+        let (attributes, _) = SessionAttributesBuilder::new()
+            .with_audit(matches!(audit, Audit::On))
+            .build();
+        let (_, mask) = SessionAttributesBuilder::new().with_audit(true).build();
         self.context
-            .tr_sess_set_attributes(session.auth, audit, mask)
+            .tr_sess_set_attributes(session.auth, attributes, mask)
             .at("ESYS_TRSess_SetAttributes")
     }
 
@@ -116,21 +128,9 @@ impl Engine {
         name: &'static str,
         command: impl FnOnce(&mut Self) -> tss_esapi::Result<T>,
     ) -> Result<T, TpmError> {
-        self.with_hierarchy_and(hierarchy, None, salt, name, command)
-    }
-
-    /// As [`Engine::with_hierarchy`], for a command that needs a second authorization behind the hierarchy's.
-    pub(crate) fn with_hierarchy_and<T>(
-        &mut self,
-        hierarchy: Hierarchy,
-        second: Option<AuthSession>,
-        salt: Option<KeyHandle>,
-        name: &'static str,
-        command: impl FnOnce(&mut Self) -> tss_esapi::Result<T>,
-    ) -> Result<T, TpmError> {
         if self.hierarchy_auth(hierarchy).is_empty() {
             self.context
-                .set_sessions((Some(AuthSession::Password), second, None));
+                .set_sessions((Some(AuthSession::Password), None, None));
             let result = command(self);
             self.context.clear_sessions();
             return result.at(name).map_err(|error| blame(error, hierarchy));
@@ -139,7 +139,7 @@ impl Engine {
             engine.end_with_next(session)?;
             engine
                 .context
-                .set_sessions((Some(session.auth), second, None));
+                .set_sessions((Some(session.auth), None, None));
             let result = command(engine);
             engine.context.clear_sessions();
             result.at(name).map_err(|error| blame(error, hierarchy))
@@ -192,7 +192,8 @@ impl Engine {
     }
 }
 
-fn blame(error: TpmError, hierarchy: Hierarchy) -> TpmError {
+/// Names the hierarchy whose authorization a command was refused for.
+pub(crate) fn blame(error: TpmError, hierarchy: Hierarchy) -> TpmError {
     error.blame(|_, rc| {
         rc.is_auth_failure()
             .then_some(TpmError::HierarchyAuth { hierarchy, rc })

@@ -13,7 +13,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
-use crate::support::{Conduct, Door, Memory, Served, SoftwareAuthority, TRUST_DOMAIN, secured};
+use crate::support::{
+    Conduct, Door, Memory, Served, SoftwareAuthority, TRUST_DOMAIN, clock, secured,
+};
 
 struct Host {
     authority: Arc<SoftwareAuthority>,
@@ -29,8 +31,8 @@ impl Host {
     async fn start() -> Self {
         let authority = SoftwareAuthority::new(TRUST_DOMAIN);
         let memory = Arc::new(Memory::default());
-        let issuer = Issuer::new(authority.clone(), memory.clone());
-        let spares = Spares::new(Plan::new(2, [kind()]).unwrap());
+        let issuer = Issuer::new(authority.clone(), memory.clone(), clock());
+        let spares = Spares::new(Plan::new(2, [kind()]).unwrap(), clock());
         let (node, certificate) = watch::channel(Some(certificate("a")));
         let mut keeping = JoinSet::new();
         let stop = CancellationToken::new();

@@ -41,7 +41,8 @@ fn it_replays_to_each_bank_as_the_kernel_extended_it() {
             .unwrap();
         let Prefix::Proven {
             replay, entries, ..
-        } = outcome else {
+        } = outcome
+        else {
             panic!("{bank:?} was not reached");
         };
         assert_eq!((entries, replay.entries()), (30, 30));

@@ -430,9 +430,11 @@ fn what_is_listed_is_known_without_hashing_and_comes_to_the_same() {
             assert_eq!(known, outcome(&changed, &none), "byte {at}");
         }
     }
-    let Ok(Prefix::Proven { known, .. }) =
-        start().replay(List::new(&list.bytes, HashAlg::Sha1, 0), &quoted(list.pcr), &policy.allow)
-    else {
+    let Ok(Prefix::Proven { known, .. }) = start().replay(
+        List::new(&list.bytes, HashAlg::Sha1, 0),
+        &quoted(list.pcr),
+        &policy.allow,
+    ) else {
         panic!("not reached");
     };
     // A signed entry carries more than the file.
