@@ -232,7 +232,11 @@ impl Rollout {
             },
             Stage::Canary if self.held(now) >= self.needed(now) => Stage::General { since: now },
             Stage::General { .. } if self.is_everywhere(now) => Stage::Done { at: now },
-            same => same,
+            Stage::Canary
+            | Stage::General { .. }
+            | Stage::Braked { .. }
+            | Stage::Done { .. }
+            | Stage::Cancelled { .. } => self.stage,
         }
     }
 

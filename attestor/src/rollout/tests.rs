@@ -246,8 +246,16 @@ impl Model {
     }
 
     fn heard_until(&self, host: usize) -> Timestamp {
-        let heard = self.of(host).filter(|(_, event)| *event != Event::Refused);
-        heard.last().map_or(START, |(at, _)| at) + TTL
+        let mut heard = self.of(host).filter(|(_, event)| *event != Event::Refused);
+        heard.next_back().map_or(START, |(at, _)| at) + TTL
+    }
+
+    /// Whether it was refused, and not verified on the update since.
+    fn is_refused(&self, host: usize) -> bool {
+        let mut decisive = self.of(host).filter(|(_, event)| *event != Event::Other);
+        decisive
+            .next_back()
+            .is_some_and(|(_, event)| event == Event::Refused)
     }
 
     fn is_failed(&self, host: usize, now: Timestamp) -> bool {
@@ -259,11 +267,7 @@ impl Model {
         if self.gone[host] || (given.is_none() && !self.has_shown(host)) {
             return false;
         }
-        let decisive = self.of(host).filter(|(_, event)| *event != Event::Other);
-        if decisive
-            .last()
-            .is_some_and(|(_, event)| event == Event::Refused)
-        {
+        if self.is_refused(host) {
             return true;
         }
         let until = self.heard_until(host);
@@ -282,7 +286,7 @@ impl Model {
         let mut until = START + TTL;
         for (at, event) in self.of(host) {
             if at >= until {
-                (since, last) = (None, None);
+                since = None;
             }
             if event != Event::Refused {
                 until = at + TTL;
@@ -306,10 +310,7 @@ impl Model {
     }
 
     fn heard(&mut self, host: usize, now: Timestamp, event: Event) {
-        let decisive = self.of(host).filter(|(_, event)| *event != Event::Other);
-        let refused = decisive
-            .last()
-            .is_some_and(|(_, event)| event == Event::Refused);
+        let refused = self.is_refused(host);
         self.log.push((host, now, event));
         match event {
             Event::Shown => self.known[host] = None,
@@ -393,7 +394,7 @@ proptest! {
                         !model.is_failed(*host, now) && !model.gone[*host] && model.has_run_for(*host) >= HOLD
                     });
                     let left = (0..CANARIES).filter(|host| {
-                        !model.gone[*host] && !(model.is_failed(*host, now) && model.is_known(*host))
+                        !(model.gone[*host] || model.is_failed(*host, now) && model.is_known(*host))
                     });
                     prop_assert!(held.count() >= left.count().min(needed as usize).max(1));
                     prop_assert!(now >= START + HOLD && since == now && !reached);
