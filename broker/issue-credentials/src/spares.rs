@@ -129,9 +129,9 @@ impl Spares {
                     self.pool.send_modify(|pool| pool.certified(certificate));
                 }
                 Ok(()) = bundle.changed() => {
-                    let now = bundle.borrow_and_update().clone();
+                    let vouches = bundle.borrow_and_update().clone();
                     self.pool.send_modify(|pool| {
-                        pool.keep_if(|spare| now.still_has_all_of(&spare.bundle));
+                        pool.keep_if(|spare| vouches.still_has_all_of(&spare.bundle));
                     });
                 }
                 Ok(()) = changes.changed() => {}
