@@ -111,14 +111,20 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
         .and_then(|launcher| launcher.event_log.clone())
         .filter(|_| tpm.grade == Grade::Hardware);
     let systemd_log = match &config.tpm.systemd_log {
-        Some(path) => Some(declared_systemd_log(path, record.as_ref()).await?),
+        Some(path) => {
+            let event = |path| What::SystemdLogDeclared { path };
+            Some(declared(path, record.as_ref(), event).await?)
+        }
         None => launcher
             .as_ref()
             .and_then(|launcher| launcher.systemd_log.clone())
             .filter(|_| tpm.grade == Grade::Hardware),
     };
     let ima_list = match &config.tpm.ima_list {
-        Some(path) => Some(declared_ima_list(path, record.as_ref()).await?),
+        Some(path) => {
+            let event = |path| What::ImaListDeclared { path };
+            Some(declared(path, record.as_ref(), event).await?)
+        }
         None => launcher
             .as_ref()
             .and_then(|launcher| launcher.ima_list.clone())
@@ -270,29 +276,20 @@ struct Launcher {
     systemd_log: Option<Arc<File>>,
 }
 
-/// Opens the measurement list that the configuration names, and records that it did.
-async fn declared_ima_list(path: &Path, record: &dyn Record) -> anyhow::Result<Arc<File>> {
+/// Opens what the configuration names in place of this machine's own, and records that it did.
+async fn declared(
+    path: &Path,
+    record: &dyn Record,
+    event: fn(String) -> What,
+) -> anyhow::Result<Arc<File>> {
     let file = File::open(path)
-        .with_context(|| format!("the measurement list `{}` cannot be read", path.display()))?;
+        .with_context(|| format!("what was measured cannot be read from `{}`", path.display()))?;
     let path = path.display().to_string();
     tracing::warn!(
         path,
-        "the measurement list is not this kernel's, by configuration"
+        "what was measured is not this machine's, by configuration"
     );
-    record.record(What::ImaListDeclared { path }).await?;
-    Ok(Arc::new(file))
-}
-
-/// Opens the log of a systemd that the configuration names, and records that it did.
-async fn declared_systemd_log(path: &Path, record: &dyn Record) -> anyhow::Result<Arc<File>> {
-    let file = File::open(path)
-        .with_context(|| format!("the systemd log `{}` cannot be read", path.display()))?;
-    let path = path.display().to_string();
-    tracing::warn!(
-        path,
-        "the systemd log is not this system's, by configuration"
-    );
-    record.record(What::SystemdLogDeclared { path }).await?;
+    record.record(event(path)).await?;
     Ok(Arc::new(file))
 }
 

@@ -1,19 +1,15 @@
 //! What differs between boots, in words; and what is said of what no event explains.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-#[allow(dead_code, reason = "what only the tests of `proof` make")]
-#[path = "../../../proof/src/systemd_log/tests/builder.rs"]
-mod builder;
-
 use std::collections::BTreeSet;
 
-use builder::Log;
 use holdfast_proof::event_log::{BootEvents, replay};
 use holdfast_proof::systemd_log;
 use holdfast_proof::tpm::{HashAlg, PcrIndex, PcrValues};
 
 use super::*;
 use crate::software_tpm::firmware::{event, event_log, variable};
+use crate::software_tpm::systemd::Log;
 use crate::software_tpm::{digest, pcr};
 
 const VARIABLE: u32 = 0x8000_0001;

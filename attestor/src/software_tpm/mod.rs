@@ -6,6 +6,9 @@
 mod credential;
 pub(crate) mod firmware;
 mod scene;
+#[allow(dead_code, reason = "what only the tests of `proof` make")]
+#[path = "../../../proof/src/systemd_log/tests/builder.rs"]
+pub(crate) mod systemd;
 
 use aws_lc_rs::agreement::{self, ECDH_P256};
 use aws_lc_rs::rand::SystemRandom;

@@ -2,7 +2,7 @@
 //!
 //! Only a log whose replay was quoted is asked anything. It is compared for the PCRs 0 to 7 alone: boot loaders, kernels
 //! and systemd go on with the others after the firmware. Of what came after, into PCRs 0 to 7 goes one text that is known,
-//! systemd's separator, and only where systemd's log has it.
+//! systemd's separator, and only where systemd's log has it or is not asked for.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ pub(super) fn replay(
     appraiser: &mut Appraiser,
     log: &[u8],
     quoted: &PcrValues,
-    systemd: &[Record],
+    systemd: Option<&[Record]>,
     policy: EventLogPolicy,
 ) -> Result<Option<Replayed>, Refusal> {
     if log.is_empty() {
@@ -92,7 +92,7 @@ pub(super) fn replay(
 enum Left {
     /// Nothing.
     Quoted,
-    /// systemd's separator, as systemd's log says.
+    /// systemd's separator, as systemd's log says where it is asked for.
     Separated,
     /// systemd's separator, and no log says so.
     Unshown,
@@ -101,7 +101,7 @@ enum Left {
 }
 
 impl Left {
-    fn of(firmware: &Digest, index: PcrIndex, quoted: &Digest, systemd: &[Record]) -> Self {
+    fn of(firmware: &Digest, index: PcrIndex, quoted: &Digest, systemd: Option<&[Record]>) -> Self {
         let bank = quoted.alg();
         let separator = bank.digest(OS_SEPARATOR.as_bytes());
         let says = |record: &Record| {
@@ -111,7 +111,7 @@ impl Left {
             Self::Quoted
         } else if firmware.extended_by(&separator) != *quoted {
             Self::Other
-        } else if systemd.iter().any(says) {
+        } else if systemd.is_none_or(|records| records.iter().any(says)) {
             Self::Separated
         } else {
             Self::Unshown

@@ -277,7 +277,7 @@ fn judge(
         appraiser,
         &evidence.event_log,
         &parsed.pcrs,
-        &records,
+        records.as_deref(),
         policy.event_log,
     )?;
     event_log::secure_boot(appraiser, log.as_ref(), &parsed.pcrs, policy.secure_boot)?;

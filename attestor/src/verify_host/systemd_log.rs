@@ -65,29 +65,32 @@ fn by_firmware(log: Option<&Firmware>, index: PcrIndex, bank: HashAlg) -> Option
     log.and_then(|log| log.values.value(bank, index))
 }
 
-/// The records of the log; none where none is asked for.
+/// The records of the log; absent where none is asked for.
 pub(super) fn read(
     appraiser: &mut Appraiser,
     log: &[u8],
     policy: SystemdLogPolicy,
-) -> Result<Vec<Record>, Refusal> {
+) -> Result<Option<Vec<Record>>, Refusal> {
     if policy == SystemdLogPolicy::Off {
-        return Ok(Vec::new());
+        return Ok(None);
     }
-    systemd_log::parse(log).map_err(|malformed| appraiser.refused(Check::SystemdLog, malformed))
+    match systemd_log::parse(log) {
+        Ok(records) => Ok(Some(records)),
+        Err(malformed) => Err(appraiser.refused(Check::SystemdLog, malformed)),
+    }
 }
 
 /// The records lead to the quoted values of all PCRs that they name.
 pub(super) fn replay(
     appraiser: &mut Appraiser,
-    records: Vec<Record>,
+    records: Option<Vec<Record>>,
     firmware: Option<&Firmware>,
     quoted: &PcrValues,
     policy: SystemdLogPolicy,
 ) -> Result<Replayed, Refusal> {
-    if policy == SystemdLogPolicy::Off {
+    let Some(records) = records else {
         return Ok(Replayed::default());
-    }
+    };
     if records.is_empty() {
         let absent =
             "the host sent none: its systemd measures nothing, or its broker cannot read the log";

@@ -316,7 +316,8 @@ fn usage(error: &dyn std::error::Error, advice: &str) -> Failure {
 fn not_attested(error: &AttestHostError) -> Failure {
     let advice = match error {
         AttestHostError::Channel(error) if error.is_of_time() => {
-            "look at this host's clock (`date`) and set it: by it the attestor's certificate is not valid now"
+            "compare this host's clock (`date`) and the attestor's with a third: by this host's clock the attestor's \
+             certificate is not valid now"
         }
         AttestHostError::Channel(_) | AttestHostError::Unavailable(_) => {
             "see whether the attestor runs at that address and is the one that you mean"

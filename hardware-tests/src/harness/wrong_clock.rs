@@ -33,7 +33,7 @@ impl WrongClock {
         };
         let clock = Self {
             library,
-            offset: scratch.join(&format!("{name}.offset")),
+            offset: scratch.join(format!("{name}.offset")),
         };
         clock.set(offset);
         Some(clock)

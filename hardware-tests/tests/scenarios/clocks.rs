@@ -12,7 +12,7 @@ use crate::support::install_spiffe;
 
 /// From today to the seventies.
 const SEVENTIES: &str = "-20000d";
-const TEN_YEARS_AHEAD: &str = "+3650d";
+const TEN_YEARS_AHEAD: &str = "+3660d";
 const RIGHT: &str = "+0";
 
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -17,8 +17,8 @@ use holdfast_protocol::wire::attestor::NodeSvid;
 use serde_json::Value;
 use tonic::Status;
 
-use super::reference::{SECURE, measure, refused};
-use crate::support::{Draft, Prover};
+use super::reference::{SECURE, refused};
+use crate::support::{Draft, Prover, measure};
 
 /// Extends a TPM as systemd did.
 fn extend(tpm: &Swtpm, extensions: &[(u8, [u8; 32])]) {

@@ -1,10 +1,5 @@
 //! systemd's log against the quote: it goes on from the firmware's, explains what changed, and takes nothing from its checks.
 
-#[allow(dead_code, reason = "what only the tests of `proof` make")]
-#[path = "../../../../proof/src/systemd_log/tests/builder.rs"]
-pub(super) mod builder;
-
-use builder::Log;
 use holdfast_proof::event_log::{self, Words};
 use holdfast_proof::tpm::{Digest, HashAlg, PcrSelection, PcrValues};
 use holdfast_protocol::evidence::{Appraisal, Check, Finding};
@@ -14,8 +9,9 @@ use super::{check_of, noted};
 use crate::reference::{Boot, diff, told};
 use crate::registry::{EventsKept, ReferencePcrs};
 use crate::software_tpm::firmware::{event, event_log as firmware_log};
+use crate::software_tpm::systemd::Log;
 use crate::software_tpm::{Parts, Scene, pcr};
-use crate::verify_host::{Refusal, SystemdLogPolicy, Unexplained};
+use crate::verify_host::{Refusal, Required, SystemdLogPolicy, Unexplained};
 
 /// What is quoted here.
 const QUOTED: [u8; 7] = [0, 2, 4, 7, 9, 11, 15];
@@ -143,6 +139,14 @@ fn systemds_separator_is_the_only_thing_that_may_follow_the_firmware() {
         "{}",
         refusal.detail
     );
+
+    // Where no log of systemd's is asked for, the separator alone may stand there.
+    scene.policy.systemd_log = SystemdLogPolicy::Off;
+    let parts = held(&mut scene, &separated);
+    assert!(scene.verify(&scene.sign(parts)).1.is_ok());
+    let parts = held(&mut scene, &Log::new().measured(7, "phase", "ready"));
+    assert_eq!(refused(&scene, parts).check, Check::EventLog);
+    scene.policy.systemd_log = SystemdLogPolicy::WhereThereIsOne;
 
     // Another text, logged as well as the separator is.
     let other = Log::new().measured(7, "os-separator", "os-separator ");

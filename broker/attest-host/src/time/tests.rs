@@ -1,7 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use holdfast_protocol::clock::Floor;
-use holdfast_protocol::id::SpiffeId;
 use proptest::prelude::*;
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType};
 use rustls::client::danger::ServerCertVerifier;
@@ -161,11 +160,6 @@ fn a_certificate_that_ended_before_the_floor_is_refused_and_a_later_one_is_not_y
                 .verify_server_cert(&certificate, &[], &name, &[], unix(system));
         assert!(verified.is_err());
     }
-    assert!(
-        SpiffeId::attestor(&"example.org".parse().unwrap())
-            .to_string()
-            .ends_with("/attestor")
-    );
 }
 
 proptest! {

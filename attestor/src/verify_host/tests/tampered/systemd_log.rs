@@ -4,10 +4,10 @@ use holdfast_protocol::evidence::Check;
 
 use super::{Row, signed};
 use crate::software_tpm::firmware::event_log as firmware_log;
+use crate::software_tpm::systemd::Log;
 use crate::software_tpm::{Parts, Scene};
 use crate::verify_host::SystemdLogPolicy;
 use crate::verify_host::tests::event_log::showing;
-use crate::verify_host::tests::systemd_log::builder::Log;
 use crate::verify_host::tests::systemd_log::held;
 
 const LOG: Check = Check::SystemdLog;

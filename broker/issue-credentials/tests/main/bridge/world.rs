@@ -23,6 +23,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::async_trait;
 use zeroize::Zeroizing;
 
+use crate::support::clock;
+
 /// The model's key.
 pub const KEY: &str = "sk-ant-the-real-key";
 /// The git token.
