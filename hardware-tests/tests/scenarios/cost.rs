@@ -113,14 +113,15 @@ async fn each_operation(table: &mut Table) {
 fn the_broker(table: &mut Table) {
     let mut world = World::start();
     world.enroll().success();
-    // Then it listens: opening the stream of orders is a third operation, once for each life of a certificate. TLS has the
-    // node key sign once: load, sign, flush. Enrolling and attesting keep their own budgets, each by itself above.
+    // Then it listens and uploads its log: the stream of orders, once for each life of a certificate, and the mirror are
+    // operations of their own. TLS has the node key sign once for each: load, sign, flush. What is uploaded has a checkpoint.
+    // Enrolling, attesting and checkpoints keep their own budgets, each by itself above and below.
     let listens = || world.attestor.log().contains("a host listens");
     wait_until(Duration::from_secs(20), "the host listens", listens);
     table.line(
         &world.proxy,
         "broker: start, enroll, attest, listen",
-        40 + 16 + 3,
+        40 + 16 + 8 + 3 + 3,
     );
     world.broker.holdfast(&["status", "--renew"]).success();
     table.line(&world.proxy, "broker: attest", 16);
