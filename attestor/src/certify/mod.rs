@@ -5,16 +5,20 @@
 //! it has not seen used. The authority's keys leave this module in no form.
 
 mod at_rest;
+mod ca;
+mod ca_certificate;
 pub(crate) mod files;
 mod generations;
+mod jwk;
 mod jwt;
+mod key;
 mod key_folder;
 mod keys;
 mod leaf;
 mod name;
-mod root;
 #[cfg(test)]
 mod tests;
+mod upstream;
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -31,19 +35,26 @@ use serde::Serialize;
 use crate::csr::Csr;
 use crate::random::NoRandomness;
 pub use at_rest::{AtRest, InvalidPassphrase, Passphrase};
+use ca_certificate::CaCertificate;
 pub use generations::{Generation, Generations, Haste, NotNow, Number, Role};
 pub use jwt::{Audience, InvalidAudience, JwtSvid};
+pub(crate) use key::ed25519_key;
 pub use key_folder::KeyFolder;
 use keys::Keys;
 pub use leaf::{InvalidServerName, ServerName};
 pub use name::{AgentId, NotBelow};
-pub(crate) use root::ed25519_key;
+pub use upstream::UpstreamFiles;
+
+/// The most roots of a trust domain: as many as hosts take.
+const MAX_ROOTS: usize = 16;
 
 /// The authority of one trust domain, with its keys.
 #[derive(Debug)]
 pub struct Authority {
     trust_domain: TrustDomain,
     state: KeyFolder,
+    /// Who signs the authorities that are made from now on, where they do not sign themselves.
+    upstream: Option<UpstreamFiles>,
     /// Read once, and again when the file beside it tells of a change.
     keys: RwLock<Arc<Keys>>,
 }
@@ -58,12 +69,28 @@ pub struct Told {
     pub fingerprint: Sha256Digest,
     /// When its certificate ends.
     pub not_after: Timestamp,
+    /// Who signed that.
+    #[serde(flatten)]
+    pub signed_by: SignedBy,
+}
+
+/// Who signed a generation's certificate.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "signed-by", rename_all = "kebab-case")]
+pub enum SignedBy {
+    /// It did.
+    Itself,
+    /// An upstream authority.
+    Upstream {
+        /// SHA-256 over each of the upstream's roots.
+        roots: Vec<Sha256Digest>,
+    },
 }
 
 /// An X.509-SVID that was just signed.
 #[derive(Clone, Debug)]
 pub struct X509Svid {
-    /// Its chain, DER, leaf first, without the authority.
+    /// Its chain, DER, leaf first, without the root.
     pub chain: Vec<Vec<u8>>,
     /// What the leaf says.
     pub svid: Svid,
@@ -109,6 +136,28 @@ pub enum CertifyError {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// An upstream authority cannot sign ours: the operator is to blame, or the upstream.
+    #[error("`{path}` {problem}")]
+    Upstream {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// What is signed would not verify.
+    #[error("what `{path}` signs does not verify by a root of `{roots}`")]
+    NoChain {
+        /// The chain.
+        path: PathBuf,
+        /// The roots.
+        roots: PathBuf,
+        /// Why not.
+        #[source]
+        source: rustls::Error,
+    },
+    /// There are more roots than hosts take.
+    #[error("the trust domain would have more than {MAX_ROOTS} roots")]
+    TooManyRoots,
     /// A certificate could not be made.
     #[error("the certificate could not be made")]
     Certificate(#[from] rcgen::Error),
@@ -147,7 +196,7 @@ pub enum RotateError {
 }
 
 impl Authority {
-    /// Opens the authority in a state folder, and makes it there where it is not.
+    /// Opens the authority in a state folder, and makes it there where it is not: self-signed, as those that follow it.
     ///
     /// # Errors
     /// [`CertifyError`] if its files cannot be used, or are of another trust domain.
@@ -156,10 +205,25 @@ impl Authority {
         trust_domain: &TrustDomain,
         now: Timestamp,
     ) -> Result<Self, CertifyError> {
-        let keys = Keys::open(state, trust_domain, now)?;
+        Self::open_under(state, trust_domain, None, now)
+    }
+
+    /// As [`Authority::open`]; what is made is signed by `upstream`, if there is one. What is there stays as it is.
+    ///
+    /// # Errors
+    /// [`CertifyError`] if its files cannot be used or are of another trust domain, or if the upstream authority is needed and
+    /// cannot sign.
+    pub fn open_under(
+        state: &KeyFolder,
+        trust_domain: &TrustDomain,
+        upstream: Option<UpstreamFiles>,
+        now: Timestamp,
+    ) -> Result<Self, CertifyError> {
+        let keys = Keys::open(state, trust_domain, upstream.as_ref(), now)?;
         Ok(Self {
             trust_domain: trust_domain.clone(),
             state: state.clone(),
+            upstream,
             keys: RwLock::new(Arc::new(keys)),
         })
     }
@@ -172,7 +236,8 @@ impl Authority {
         if Keys::generations(&self.state)? == self.keys().generations {
             return Ok(Change::None);
         }
-        let keys = Keys::open(&self.state, &self.trust_domain, now)?;
+        let upstream = self.upstream.as_ref();
+        let keys = Keys::open(&self.state, &self.trust_domain, upstream, now)?;
         self.replace(keys);
         Ok(Change::Some)
     }
@@ -191,7 +256,16 @@ impl Authority {
         let mut generations = before.clone();
         let made = step(&mut generations)?;
         // Before the file names them: whoever reads it finds them all.
-        let keys = Keys::of(&self.state, generations, &self.trust_domain, now)?;
+        let upstream = self.upstream.as_ref();
+        let keys = Keys::of(&self.state, generations, &self.trust_domain, upstream, now)?;
+        if keys.roots().len() > MAX_ROOTS {
+            for made in keys.generations.all() {
+                if !before.all().iter().any(|there| there.number == made.number) {
+                    Keys::delete(&self.state, made.number)?;
+                }
+            }
+            return Err(CertifyError::TooManyRoots.into());
+        }
         keys.publish(&self.state)?;
         let kept = keys.generations.clone();
         self.replace(keys);
@@ -208,8 +282,14 @@ impl Authority {
         let keys = self.keys();
         let told = keys.by_use().map(|pair| Told {
             generation: pair.generation,
-            fingerprint: sha256(pair.root.certificate()),
-            not_after: pair.root.not_after(),
+            fingerprint: sha256(pair.ca.certificate()),
+            not_after: pair.ca.not_after(),
+            signed_by: match pair.ca.upstream() {
+                None => SignedBy::Itself,
+                Some(roots) => SignedBy::Upstream {
+                    roots: roots.iter().map(|root| sha256(&root.der)).collect(),
+                },
+            },
         });
         told.collect()
     }
@@ -233,16 +313,21 @@ impl Authority {
         &self.trust_domain
     }
 
-    /// Its certificates, DER: what everybody in the trust domain verifies against. The first is the one that signs.
+    /// Its roots, DER: what everybody in the trust domain verifies against. The first are of the generation that signs.
     pub fn x509_authorities(&self) -> Vec<CertificateDer<'static>> {
         let keys = self.keys();
-        let roots = keys.by_use().map(|pair| pair.root.certificate().clone());
-        roots.collect()
+        let roots = keys.roots().into_iter();
+        roots.map(|root| root.der.clone()).collect()
+    }
+
+    /// When the certificate ends that signs: nothing that it signs lives longer.
+    pub fn not_after(&self) -> Timestamp {
+        self.keys().signing.ca.not_after()
     }
 
     /// SHA-256 over the certificate that signs: what a token pins.
     pub fn fingerprint(&self) -> Sha256Digest {
-        sha256(self.keys().signing.root.certificate())
+        sha256(self.keys().signing.ca.certificate())
     }
 
     /// Signs a host's own SVID.
@@ -257,14 +342,7 @@ impl Authority {
         now: Timestamp,
     ) -> Result<X509Svid, CertifyError> {
         let id = SpiffeId::host(&self.trust_domain, host);
-        leaf::sign(
-            &self.keys().signing.root,
-            &id,
-            &[],
-            &csr.spki_der(),
-            ttl,
-            now,
-        )
+        leaf::sign(&self.keys().signing.ca, &id, &[], &csr.spki_der(), ttl, now)
     }
 
     /// Signs an agent's X.509-SVID.
@@ -279,7 +357,7 @@ impl Authority {
         now: Timestamp,
     ) -> Result<X509Svid, CertifyError> {
         leaf::sign(
-            &self.keys().signing.root,
+            &self.keys().signing.ca,
             agent.id(),
             &[],
             &csr.spki_der(),
@@ -315,7 +393,7 @@ impl Authority {
         now: Timestamp,
     ) -> Result<Arc<CertifiedKey>, CertifyError> {
         let keys = self.keys();
-        leaf::server_identity(&keys.signing.root, &self.trust_domain, names, ttl, now)
+        leaf::server_identity(&keys.signing.ca, &self.trust_domain, names, ttl, now)
     }
 
     /// The keys that verify JWT-SVIDs, as a JWK set (RFC 7517).
@@ -327,7 +405,7 @@ impl Authority {
     /// The trust domain's bundle (SPIFFE Trust Domain and Bundle §4).
     pub fn bundle(&self) -> serde_json::Value {
         let held = self.keys();
-        let roots = held.by_use().map(|pair| pair.root.jwk());
+        let roots = held.roots().into_iter().map(|root| root.jwk.clone());
         let keys: Vec<_> = roots
             .chain(held.by_use().map(|pair| pair.jwt.jwk()))
             .collect();
@@ -338,8 +416,10 @@ impl Authority {
         })
     }
 
-    /// Its certificates as PEM.
+    /// Its roots as PEM.
     pub fn bundle_pem(&self) -> String {
-        self.keys().by_use().map(|pair| pair.root.pem()).collect()
+        let keys = self.keys();
+        let roots = keys.roots().into_iter();
+        roots.map(CaCertificate::pem).collect()
     }
 }

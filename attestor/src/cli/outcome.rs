@@ -101,6 +101,10 @@ impl From<CertifyError> for Problem {
             CertifyError::Unusable { .. } => {
                 "restore the state folder from its backup, or name the one of this trust domain"
             }
+            CertifyError::Upstream { .. } | CertifyError::NoChain { .. } => {
+                "mend what `[authority]` names in the configuration: a CA's chain whose first certificate may sign an authority below it, that one's key, and the roots"
+            }
+            CertifyError::TooManyRoots => "`authority retire` takes the old ones away",
             CertifyError::Expired => "make a new authority and enroll the hosts anew",
             CertifyError::File { .. }
             | CertifyError::Certificate(_)

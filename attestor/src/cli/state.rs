@@ -51,9 +51,10 @@ pub(super) fn folder(path: &Path) -> Result<(), Problem> {
 /// The authority of a configuration.
 pub(super) fn authority(config: &Config) -> Result<Authority, Problem> {
     folder(&config.state)?;
-    Ok(Authority::open(
+    Ok(Authority::open_under(
         &config.key_folder()?,
         &config.trust_domain,
+        config.upstream(),
         now(),
     )?)
 }

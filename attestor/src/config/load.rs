@@ -141,6 +141,10 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
         return Err(value("svid.jwt-ttl", "has to be from 1m to 1h"));
     }
     config
+        .authority
+        .upstream()
+        .map_err(|problem| value("authority", problem))?;
+    config
         .bundle_endpoint
         .shown()
         .map_err(|problem| value("bundle-endpoint", problem))?;

@@ -3,6 +3,7 @@
 //! `attestor.toml` beside this crate is its reference, and a test keeps the two alike. It must never
 //! hold a secret: keys are made in the state folder, and their passphrase is in a file of its own.
 
+mod authority;
 mod bundle;
 mod group;
 mod ima;
@@ -22,7 +23,7 @@ use holdfast_protocol::id::TrustDomain;
 use holdfast_protocol::management::RunBy;
 use serde::Deserialize;
 
-use crate::certify::{KeyFolder, ServerName};
+use crate::certify::{KeyFolder, ServerName, UpstreamFiles};
 use crate::ek_roots::Filed;
 use crate::enroll_host::{EnrollmentPolicy, UnknownHosts};
 use crate::group::{GroupName, Policies};
@@ -30,6 +31,7 @@ use crate::mirror_audit::Limits;
 use crate::registry::EkFingerprint;
 use crate::store::sql::Home;
 use crate::verify_host::{EventLogPolicy, EvidencePolicy, Learning, SecureBootPolicy, Unexplained};
+pub use authority::AuthorityConfig;
 pub use bundle::{BundleEndpointConfig, Shown};
 pub use group::{GroupConfig, Preset};
 pub use ima::{ImaConfig, ImaMode};
@@ -85,6 +87,9 @@ pub struct Config {
     /// How its private keys lie on the disk.
     #[serde(default)]
     pub keys: KeysConfig,
+    /// Who signs its authorities.
+    #[serde(default)]
+    pub authority: AuthorityConfig,
     /// Where it serves its bundle to other trust domains.
     #[serde(default)]
     pub bundle_endpoint: BundleEndpointConfig,
@@ -237,6 +242,12 @@ impl Config {
     /// [`ConfigError`] if the passphrase's file cannot be read, is open to others, or holds something else.
     pub fn key_folder(&self) -> Result<KeyFolder, ConfigError> {
         Ok(KeyFolder::new(&self.state, self.keys.at_rest()?))
+    }
+
+    /// Who signs the authorities that are made, where they do not sign themselves.
+    pub fn upstream(&self) -> Option<UpstreamFiles> {
+        // That the table is whole was seen when it was loaded.
+        self.authority.upstream().ok().flatten()
     }
 
     /// Where the bundle is served, and whose certificate is shown there.

@@ -20,5 +20,6 @@ mod reference;
 mod revoked;
 mod rotated;
 mod sealed;
+mod upstream;
 mod vaulted;
 mod window;
