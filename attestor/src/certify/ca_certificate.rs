@@ -98,18 +98,23 @@ impl CaCertificate {
     }
 
     pub(super) fn pem(&self) -> String {
-        let body = BASE64.encode(&self.der);
-        let mut text = "-----BEGIN CERTIFICATE-----\n".to_owned();
-        let mut rest = body.as_str();
-        while !rest.is_empty() {
-            let (line, after) = rest.split_at_checked(64).unwrap_or((rest, ""));
-            text.push_str(line);
-            text.push('\n');
-            rest = after;
-        }
-        text.push_str("-----END CERTIFICATE-----\n");
-        text
+        pem(&self.der)
     }
+}
+
+/// A certificate as PEM (RFC 7468).
+pub(crate) fn pem(der: &[u8]) -> String {
+    let body = BASE64.encode(der);
+    let mut text = "-----BEGIN CERTIFICATE-----\n".to_owned();
+    let mut rest = body.as_str();
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at_checked(64).unwrap_or((rest, ""));
+        text.push_str(line);
+        text.push('\n');
+        rest = after;
+    }
+    text.push_str("-----END CERTIFICATE-----\n");
+    text
 }
 
 /// Whether `leaf` leads through `intermediates` to one of `roots`, in the eyes of the verifier that hosts use, at that moment.

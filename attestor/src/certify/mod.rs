@@ -36,6 +36,7 @@ use crate::csr::Csr;
 use crate::random::NoRandomness;
 pub use at_rest::{AtRest, InvalidPassphrase, Passphrase};
 use ca_certificate::CaCertificate;
+pub(crate) use ca_certificate::pem;
 pub use generations::{Generation, Generations, Haste, NotNow, Number, Role};
 pub use jwt::{Audience, InvalidAudience, JwtSvid};
 pub(crate) use key::ed25519_key;
@@ -402,8 +403,8 @@ impl Authority {
         serde_json::json!({ "keys": keys }).to_string()
     }
 
-    /// The trust domain's bundle (SPIFFE Trust Domain and Bundle §4).
-    pub fn bundle(&self) -> serde_json::Value {
+    /// The trust domain's bundle, with how often others are to fetch it (SPIFFE Trust Domain and Bundle §4).
+    pub fn bundle(&self, refresh_hint: Duration) -> serde_json::Value {
         let held = self.keys();
         let roots = held.roots().into_iter().map(|root| root.jwk.clone());
         let keys: Vec<_> = roots
@@ -412,7 +413,7 @@ impl Authority {
         serde_json::json!({
             "keys": keys,
             "spiffe_sequence": held.generations.sequence(),
-            "spiffe_refresh_hint": 300,
+            "spiffe_refresh_hint": refresh_hint.as_secs(),
         })
     }
 

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use crate::certify::CertifyError;
 use crate::config::ConfigError;
+use crate::federation::KeepError;
 use crate::serve::ServeError;
 use crate::store::StoreError;
 use holdfast_protocol::id::HostId;
@@ -115,6 +116,15 @@ impl From<CertifyError> for Problem {
             }
         };
         Self::failed(with_causes(&error), advice)
+    }
+}
+
+impl From<KeepError> for Problem {
+    fn from(error: KeepError) -> Self {
+        Self::failed(
+            with_causes(&error),
+            "check that this user owns the state folder; what is kept of other trust domains in its folder `federation` may be removed, and is fetched anew",
+        )
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod authority;
 mod bundle;
+mod federation;
 mod group;
 mod ima;
 mod keys;
@@ -26,6 +27,7 @@ use serde::Deserialize;
 use crate::certify::{KeyFolder, ServerName, UpstreamFiles};
 use crate::ek_roots::Filed;
 use crate::enroll_host::{EnrollmentPolicy, UnknownHosts};
+use crate::federation::Source;
 use crate::group::{GroupName, Policies};
 use crate::mirror_audit::Limits;
 use crate::registry::EkFingerprint;
@@ -33,6 +35,7 @@ use crate::store::sql::Home;
 use crate::verify_host::{EventLogPolicy, EvidencePolicy, Learning, SecureBootPolicy, Unexplained};
 pub use authority::AuthorityConfig;
 pub use bundle::{BundleEndpointConfig, Shown};
+pub use federation::FederationConfig;
 pub use group::{GroupConfig, Preset};
 pub use ima::{ImaConfig, ImaMode};
 pub use keys::KeysConfig;
@@ -93,6 +96,9 @@ pub struct Config {
     /// Where it serves its bundle to other trust domains.
     #[serde(default)]
     pub bundle_endpoint: BundleEndpointConfig,
+    /// The other trust domains that it federates with.
+    #[serde(default)]
+    pub federation: BTreeMap<TrustDomain, FederationConfig>,
     /// What it takes of hosts' audit logs.
     #[serde(default)]
     pub mirror: MirrorConfig,
@@ -255,6 +261,15 @@ impl Config {
         // That the table does not contradict itself was seen when it was loaded.
         let shown = self.bundle_endpoint.shown().ok()?;
         Some((self.bundle_endpoint.listen?, shown))
+    }
+
+    /// The trust domains that it federates with, and where their bundles come from.
+    pub fn federation(&self) -> BTreeMap<TrustDomain, Source> {
+        let sources = self.federation.iter().filter_map(|(name, table)| {
+            // That no table contradicts itself was seen when it was loaded.
+            Some((name.clone(), table.source(name).ok()?))
+        });
+        sources.collect()
     }
 
     /// What every host is held to.

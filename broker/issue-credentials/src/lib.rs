@@ -15,6 +15,7 @@
 mod audiences;
 pub mod bridge;
 mod bundle;
+mod bundles;
 pub mod decide;
 pub mod grant;
 mod jwk;
@@ -29,6 +30,7 @@ pub mod workload;
 
 pub use audiences::{Audiences, InvalidAudiences};
 pub use bundle::{Bundle, BundleError};
+pub use bundles::Bundles;
 pub use jwt::{JwtError, Validated};
 pub use material::{JwtSvid, MaterialError, X509Svid};
 pub use session_socket::{

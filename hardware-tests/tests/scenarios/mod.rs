@@ -8,6 +8,7 @@ mod chips;
 mod cost;
 mod ek_trust;
 mod federated;
+mod federation;
 mod leases;
 mod main_job;
 mod managed;

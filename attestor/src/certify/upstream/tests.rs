@@ -171,7 +171,7 @@ fn what_we_sign_under_an_upstream_verifies_by_its_roots_alone() {
                 if *roots == [holdfast_proof::hash::sha256(&root)]));
 
         // The bundle has the root, by a JWK of its own kind.
-        let bundle = authority.bundle();
+        let bundle = authority.bundle(HOUR);
         assert_eq!(bundle["keys"][0]["crv"], "P-384");
         assert_eq!(bundle["keys"][0]["x5c"][0], BASE64.encode(&root));
         let pem = CertificateDer::from_pem_slice(authority.bundle_pem().as_bytes()).unwrap();
@@ -342,7 +342,7 @@ fn the_upstream_s_key_may_be_encrypted_as_ours_are_and_is_wanted_once() {
         std::fs::remove_file(file).unwrap();
     }
     let again = open().unwrap();
-    assert_eq!(again.bundle(), made.bundle());
+    assert_eq!(again.bundle(HOUR), made.bundle(HOUR));
     sign(&again, NOW).unwrap();
 }
 
@@ -367,7 +367,7 @@ fn a_self_signed_authority_goes_under_an_upstream_with_an_overlap() {
     assert!(verifies(&first, &own, NOW) && verifies(&first, &both, NOW));
     // A running attestor that was started without the upstream takes what was made.
     assert_eq!(alone.refresh(NOW).unwrap(), Change::Some);
-    assert_eq!(alone.bundle(), authority.bundle());
+    assert_eq!(alone.bundle(HOUR), authority.bundle(HOUR));
 
     let later = NOW + HOUR;
     authority

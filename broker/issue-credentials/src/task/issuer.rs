@@ -15,7 +15,7 @@ use tracing::{debug, warn};
 
 use super::{Session, SessionIdentity};
 use crate::audiences::Audiences;
-use crate::bundle::Bundle;
+use crate::bundles::Bundles;
 use crate::material::{FreshKey, JwtSvid, MaterialError, X509Svid};
 use crate::sources::{Authority, AuthorityError, RecordError, Recorder};
 use crate::state::{Refusal, Wanted};
@@ -57,8 +57,8 @@ impl Issuer {
         Session::new(self.clone(), identity)
     }
 
-    pub(super) fn bundle(&self) -> watch::Receiver<Arc<Bundle>> {
-        self.authority.bundle()
+    pub(super) fn bundles(&self) -> watch::Receiver<Arc<Bundles>> {
+        self.authority.bundles()
     }
 
     pub(super) async fn x509(&self, identity: &SessionIdentity) -> Result<X509Svid, Failure> {
