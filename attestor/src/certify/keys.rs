@@ -19,6 +19,9 @@ use super::upstream::UpstreamFiles;
 /// The file that tells which generations of keys there are, and what for. Without it there is the first alone.
 const GENERATIONS_FILE: &str = "authorities.json";
 
+/// The most roots of a trust domain: as many as hosts take.
+pub(super) const MAX_ROOTS: usize = 16;
+
 /// All keys.
 #[derive(Debug)]
 pub(super) struct Keys {
