@@ -128,8 +128,7 @@ impl Ca {
         &self.certificate.der
     }
 
-    /// What an SVID's chain has between its leaf and a root (X509-SVID §5.1 as the Workload API has it): nothing, where its
-    /// own certificate is the root.
+    /// What an SVID's chain has after its leaf, without the root: nothing, where its own certificate is the root.
     pub(super) fn intermediates(&self) -> Vec<CertificateDer<'static>> {
         match &self.trust {
             Trust::Itself => Vec::new(),

@@ -2,6 +2,8 @@
 //!
 //! Whether a chain holds is judged by the verifier that hosts use, never by a reading of our own.
 
+use std::time::Duration;
+
 use data_encoding::BASE64;
 use der::{Decode, Encode};
 use holdfast_protocol::Timestamp;
@@ -11,7 +13,6 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::ParsedCertificate;
 use serde_json::Value;
-use std::time::Duration;
 use x509_cert::Certificate;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{BasicConstraints, KeyUsage, SubjectAltName};
@@ -60,9 +61,12 @@ impl CaCertificate {
         let names = tbs.get_extension::<SubjectAltName>().map_err(malformed)?;
         let names = names.into_iter().flat_map(|(_, names)| names.0);
         let uris = names
-            .filter_map(|name| match name {
-                GeneralName::UniformResourceIdentifier(uri) => Some(uri.to_string()),
-                _ => None,
+            .filter_map(|name| {
+                if let GeneralName::UniformResourceIdentifier(uri) = name {
+                    Some(uri.to_string())
+                } else {
+                    None
+                }
             })
             .collect();
         let spki = tbs.subject_public_key_info();

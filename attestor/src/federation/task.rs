@@ -111,9 +111,8 @@ impl KeptFresh {
                 }
                 (Ok(None) | Err(_), _) => None,
             };
-            match outcome {
-                Some(Err(failure)) => self.fail(&failure),
-                Some(Ok(())) | None => {}
+            if let Some(Err(failure)) = outcome {
+                self.fail(&failure);
             }
             let wait = match self.source {
                 Source::File(_) => LOOK,

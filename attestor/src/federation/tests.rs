@@ -13,6 +13,7 @@ use rustls::sign::CertifiedKey;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
@@ -50,7 +51,7 @@ impl ResolvesServerCert for Server {
 }
 
 impl Server {
-    async fn start(authority: &Authority) -> (Arc<Self>, u16) {
+    async fn start(authority: &Authority) -> (Arc<Self>, u16, JoinSet<()>) {
         let shown = authority.server_identity(&[], HOUR, now()).unwrap();
         let server = Arc::new(Self {
             shown: Mutex::new(shown),
@@ -67,7 +68,8 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let serving = server.clone();
-        tokio::spawn(async move {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
             loop {
                 let (tcp, _) = listener.accept().await.unwrap();
                 let Ok(mut stream) = tls.accept(tcp).await else {
@@ -80,7 +82,7 @@ impl Server {
                 let _ = stream.shutdown().await;
             }
         });
-        (server, port)
+        (server, port, tasks)
     }
 
     fn serve(&self, bundle: &Value) {
@@ -125,14 +127,15 @@ impl Follower {
         let sources = BTreeMap::from([(other(), self.source.clone())]);
         let federation = Arc::new(Federation::open(sources, keep.clone(), now()).unwrap());
         let stop = CancellationToken::new();
-        let running = tokio::spawn(run(federation.clone(), stop.clone()));
+        let mut running = JoinSet::new();
+        running.spawn(run(federation.clone(), stop.clone()));
         for _ in 0..300 {
             tokio::time::sleep(Duration::from_millis(50)).await;
             // How it stands is on the disk, as the command line reads it.
             let kept = keep.load(&other(), now()).unwrap();
             if done(&kept) {
                 stop.cancel();
-                running.await.unwrap();
+                running.join_next().await.unwrap().unwrap();
                 let given = federation.peers().get(&other()).cloned().unwrap();
                 assert_eq!(
                     given.known.as_ref().map(|known| &known.document),
@@ -171,7 +174,7 @@ fn sequence(peer: &Peer) -> Option<u64> {
 async fn a_bundle_is_followed_through_a_change_of_its_keys_by_its_own_endpoint() {
     let folder = tempfile::tempdir().unwrap();
     let theirs = authority(folder.path(), "other.example");
-    let (server, port) = Server::start(&theirs).await;
+    let (server, port, _serving) = Server::start(&theirs).await;
     let follower = Follower::spiffe(
         port,
         &theirs.bundle(HINT),
@@ -222,7 +225,7 @@ async fn a_server_that_is_not_the_endpoint_or_serves_something_else_changes_noth
         .rotate(|keys| keys.prepare(now()).map(drop), now())
         .unwrap();
     let good = theirs.bundle(HINT);
-    let (server, port) = Server::start(&theirs).await;
+    let (server, port, _serving) = Server::start(&theirs).await;
     let id = "spiffe://other.example/attestor";
     let follower = Follower::spiffe(port, &good, id);
     follower

@@ -149,12 +149,12 @@ fn what_we_sign_under_an_upstream_verifies_by_its_roots_alone() {
         assert_eq!(authority.x509_authorities(), std::slice::from_ref(&root));
         let svid = sign(&authority, NOW).unwrap();
         assert_eq!(svid.chain.len(), 3, "leaf, ours, the upstream's");
-        assert!(verifies(&svid, &[root.clone()], NOW));
+        assert!(verifies(&svid, std::slice::from_ref(&root), NOW));
         let leaf_alone = X509Svid {
             chain: svid.chain[..1].to_vec(),
             ..svid.clone()
         };
-        assert!(!verifies(&leaf_alone, &[root.clone()], NOW));
+        assert!(!verifies(&leaf_alone, std::slice::from_ref(&root), NOW));
         assert!(!verifies(&svid, &[World::good().root.der().clone()], NOW));
 
         // A token pins what signs, which the attestor's own TLS shows with the rest, without the root.
@@ -384,12 +384,12 @@ fn a_self_signed_authority_goes_under_an_upstream_with_an_overlap() {
     authority
         .rotate(|keys| keys.retire(last, Haste::Overlap).map(drop), last)
         .unwrap();
-    assert_eq!(authority.x509_authorities(), [root.clone()]);
+    assert_eq!(authority.x509_authorities(), std::slice::from_ref(&root));
     // The next is under the same root, which is published once; the one before it goes with its files.
     authority
         .rotate(|keys| keys.prepare(last).map(drop), last)
         .unwrap();
-    assert_eq!(authority.x509_authorities(), [root.clone()]);
+    assert_eq!(authority.x509_authorities(), std::slice::from_ref(&root));
     authority
         .rotate(|keys| keys.activate(last, HOUR, Haste::Now).map(drop), last)
         .unwrap();
