@@ -106,7 +106,9 @@ impl From<CertifyError> for Problem {
                 "mend what `[authority]` names in the configuration: a CA's chain whose first certificate may sign an authority below it, that one's key, and the roots"
             }
             CertifyError::TooManyRoots => "`authority retire` takes the old ones away",
-            CertifyError::Expired => "make a new authority and enroll the hosts anew",
+            CertifyError::Expired => {
+                "`authority prepare` makes the next and `authority activate --now` lets it sign; hosts that do not know its root yet enroll anew"
+            }
             CertifyError::File { .. }
             | CertifyError::Certificate(_)
             | CertifyError::NotAnSvid(_)
