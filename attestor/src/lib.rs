@@ -12,6 +12,7 @@ pub mod csr;
 pub mod ek_hashes;
 pub mod ek_roots;
 pub mod enroll_host;
+pub mod federation;
 pub mod group;
 pub mod mirror_audit;
 mod random;

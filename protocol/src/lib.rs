@@ -8,6 +8,7 @@
 
 pub mod approval;
 pub mod audit;
+pub mod bundles;
 pub mod call;
 pub mod clock;
 pub mod decision;

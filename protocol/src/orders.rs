@@ -48,6 +48,8 @@ pub struct Orders {
     pub reattest: Option<Timestamp>,
     /// Names the rules that its evidence is judged by.
     pub policy: Sha256Digest,
+    /// Names the bundles that it gives, where it says which.
+    pub bundles: Option<Sha256Digest>,
     /// The attestor says something again within this time; its silence means that the stream is dead.
     pub next_within: Duration,
 }
@@ -77,6 +79,7 @@ impl From<Orders> for HostOrders {
             standing,
             reattest,
             policy,
+            bundles,
             next_within,
         } = orders;
         let (standing, why) = match standing {
@@ -89,6 +92,7 @@ impl From<Orders> for HostOrders {
             why: shortened(why),
             reattest: reattest.map_or(0, Timestamp::as_millis),
             policy: policy.as_bytes().to_vec(),
+            bundles: bundles.map_or_else(Vec::new, |bundles| bundles.as_bytes().to_vec()),
             next_within: u32::try_from(next_within.as_secs()).unwrap_or(u32::MAX),
         }
     }
@@ -104,7 +108,9 @@ impl TryFrom<HostOrders> for Orders {
             reattest,
             policy,
             next_within,
+            bundles,
         } = message;
+        let bundles = (!bundles.is_empty()).then(|| bundles.try_into().map(Sha256Digest::new));
         let why = String::from_utf8(bounded("why", why.into_bytes(), MAX_WHY)?)
             .map_err(|_| WireError::Range("why"))?;
         let next_within = Duration::from_secs(next_within.into());
@@ -120,6 +126,9 @@ impl TryFrom<HostOrders> for Orders {
             },
             reattest: (reattest > 0).then(|| Timestamp::from_millis(reattest)),
             policy: Sha256Digest::new(policy.try_into().map_err(|_| WireError::Range("policy"))?),
+            bundles: bundles
+                .transpose()
+                .map_err(|_| WireError::Range("bundles"))?,
             next_within,
         })
     }
@@ -156,12 +165,14 @@ mod tests {
             standing in standing(),
             reattest in proptest::option::of(1_u64..1 << 50),
             policy: [u8; 32],
+            bundles: Option<[u8; 32]>,
             seconds in 1_u64..3600,
         ) {
             let orders = Orders {
                 standing,
                 reattest: reattest.map(Timestamp::from_millis),
                 policy: Sha256Digest::new(policy),
+                bundles: bundles.map(Sha256Digest::new),
                 next_within: Duration::from_secs(seconds),
             };
             prop_assert_eq!(Orders::try_from(HostOrders::from(orders.clone())).unwrap(), orders);
@@ -185,6 +196,7 @@ mod tests {
             standing: HostStanding::Active,
             reattest: None,
             policy: Sha256Digest::new([7; 32]),
+            bundles: None,
             next_within: Duration::from_secs(20),
         }
     }
@@ -192,7 +204,7 @@ mod tests {
     #[test]
     fn what_is_out_of_range_is_named() {
         let good = HostOrders::from(orders());
-        let cases: [(&str, HostOrders); 5] = [
+        let cases: [(&str, HostOrders); 6] = [
             (
                 "standing",
                 HostOrders {
@@ -211,6 +223,13 @@ mod tests {
                 "policy",
                 HostOrders {
                     policy: vec![0; 31],
+                    ..good.clone()
+                },
+            ),
+            (
+                "bundles",
+                HostOrders {
+                    bundles: vec![0; 31],
                     ..good.clone()
                 },
             ),

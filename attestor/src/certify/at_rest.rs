@@ -23,7 +23,7 @@ use pkcs5::pbes2::{self, Kdf, Pbkdf2Prf};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use zeroize::Zeroizing;
 
-use super::{CertifyError, root};
+use super::{CertifyError, key};
 use crate::random;
 
 /// What one guess at a passphrase costs: OWASP's figure for PBKDF2-HMAC-SHA256.
@@ -111,7 +111,7 @@ impl AtRest {
         match self {
             Self::Plain => Ok(plain),
             Self::Encrypted(passphrase) => {
-                let key = Zeroizing::new(root::pkcs8(path, &plain)?);
+                let key = Zeroizing::new(key::pkcs8(path, &plain)?);
                 encrypt(passphrase, key.secret_pkcs8_der()).map(Zeroizing::new)
             }
         }
@@ -125,7 +125,7 @@ impl AtRest {
     ) -> Result<Zeroizing<PrivatePkcs8KeyDer<'static>>, CertifyError> {
         let path_buf = || path.to_owned();
         match self {
-            _ if !is_encrypted(text) => root::pkcs8(path, text).map(Zeroizing::new),
+            _ if !is_encrypted(text) => key::pkcs8(path, text).map(Zeroizing::new),
             Self::Plain => Err(CertifyError::Encrypted { path: path_buf() }),
             Self::Encrypted(passphrase) => decrypt(passphrase, path, text),
         }

@@ -77,6 +77,12 @@ pub(crate) fn load(path: &Path, access: Access) -> Result<Option<Zeroizing<Strin
     file.take(MAX_LEN)
         .read_to_string(&mut text)
         .map_err(failed)?;
+    if text.len() as u64 == MAX_LEN {
+        return Err(CertifyError::Unusable {
+            path: path.to_owned(),
+            problem: "is larger than 16 KiB",
+        });
+    }
     Ok(Some(text))
 }
 

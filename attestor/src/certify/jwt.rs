@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::CertifyError;
 use super::generations::Number;
 use super::key_folder::KeyFolder;
-use super::root;
+use super::{jwk, key};
 
 /// How many receivers one JWT-SVID may name.
 const MAX_AUDIENCE: usize = 8;
@@ -95,7 +95,7 @@ impl JwtKey {
     /// Opens the key, and makes it where it is not there.
     pub(super) fn open(state: &KeyFolder, number: Number) -> Result<Self, CertifyError> {
         let path = Self::file(state, number);
-        let pkcs8 = state.key(&path, root::generate)?;
+        let pkcs8 = state.key(&path, key::generate)?;
         let key =
             EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.secret_pkcs8_der())
                 .map_err(|_| CertifyError::Unusable {
@@ -145,7 +145,7 @@ impl JwtKey {
 
     /// The public key as a JWK.
     pub(super) fn jwk(&self) -> serde_json::Value {
-        let mut jwk = root::jwk(self.key.public_key().as_ref(), "jwt-svid");
+        let mut jwk = jwk::p256(self.key.public_key().as_ref(), "jwt-svid");
         if let Some(members) = jwk.as_object_mut() {
             members.insert("kid".to_owned(), self.kid.clone().into());
             members.insert("alg".to_owned(), "ES256".into());
@@ -156,7 +156,7 @@ impl JwtKey {
 
 /// The key's name: its JWK thumbprint (RFC 7638), the hash of the required members in order.
 fn thumbprint(point: &[u8]) -> String {
-    let jwk = root::jwk(point, "");
+    let jwk = jwk::p256(point, "");
     let member = |name: &str| jwk.get(name).and_then(|value| value.as_str()).unwrap_or("");
     let required = format!(
         r#"{{"crv":"P-256","kty":"EC","x":"{}","y":"{}"}}"#,

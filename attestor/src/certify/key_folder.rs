@@ -52,6 +52,18 @@ impl KeyFolder {
         self.at_rest.open(path, &text)
     }
 
+    /// A key that others have put somewhere, and that has to be there; it may lie as ours do.
+    pub(super) fn open_key(
+        &self,
+        path: &Path,
+    ) -> Result<Zeroizing<PrivatePkcs8KeyDer<'static>>, CertifyError> {
+        let text = files::load(path, Access::Owner)?.ok_or_else(|| CertifyError::Unusable {
+            path: path.to_owned(),
+            problem: "is not there",
+        })?;
+        self.at_rest.open(path, &text)
+    }
+
     /// Writes every plain key anew, encrypted, and removes what a crash has left of making one; the keys' files. Without a
     /// passphrase it does nothing.
     ///

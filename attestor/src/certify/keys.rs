@@ -8,14 +8,19 @@ use holdfast_protocol::Timestamp;
 use holdfast_protocol::id::TrustDomain;
 
 use super::CertifyError;
+use super::ca::Ca;
+use super::ca_certificate::CaCertificate;
 use super::files::{self, Access};
 use super::generations::{Generation, Generations, Number};
 use super::jwt::JwtKey;
 use super::key_folder::KeyFolder;
-use super::root::Root;
+use super::upstream::UpstreamFiles;
 
 /// The file that tells which generations of keys there are, and what for. Without it there is the first alone.
 const GENERATIONS_FILE: &str = "authorities.json";
+
+/// The most roots of a trust domain: as many as hosts take.
+pub(super) const MAX_ROOTS: usize = 16;
 
 /// All keys.
 #[derive(Debug)]
@@ -31,7 +36,7 @@ pub(super) struct Keys {
 #[derive(Debug)]
 pub(super) struct KeyPair {
     pub(super) generation: Generation,
-    pub(super) root: Root,
+    pub(super) ca: Ca,
     pub(super) jwt: JwtKey,
 }
 
@@ -40,9 +45,16 @@ impl Keys {
     pub(super) fn open(
         state: &KeyFolder,
         trust_domain: &TrustDomain,
+        upstream: Option<&UpstreamFiles>,
         now: Timestamp,
     ) -> Result<Self, CertifyError> {
-        Self::of(state, Self::generations(state)?, trust_domain, now)
+        Self::of(
+            state,
+            Self::generations(state)?,
+            trust_domain,
+            upstream,
+            now,
+        )
     }
 
     /// As [`Keys::open`], for these generations.
@@ -50,12 +62,13 @@ impl Keys {
         state: &KeyFolder,
         generations: Generations,
         trust_domain: &TrustDomain,
+        upstream: Option<&UpstreamFiles>,
         now: Timestamp,
     ) -> Result<Self, CertifyError> {
         let open = |generation: Generation| {
             Ok::<_, CertifyError>(KeyPair {
                 generation,
-                root: Root::open(state, generation.number, trust_domain, now)?,
+                ca: Ca::open(state, generation.number, trust_domain, upstream, now)?,
                 jwt: JwtKey::open(state, generation.number)?,
             })
         };
@@ -96,8 +109,8 @@ impl Keys {
 
     /// Deletes a generation's keys.
     pub(super) fn delete(state: &KeyFolder, number: Number) -> Result<(), CertifyError> {
-        let [key, certificate] = Root::files(state, number);
-        for path in [key, JwtKey::file(state, number), certificate] {
+        let [key, certificate, roots] = Ca::files(state, number);
+        for path in [key, JwtKey::file(state, number), certificate, roots] {
             match std::fs::remove_file(&path) {
                 Err(source) if source.kind() != ErrorKind::NotFound => {
                     return Err(CertifyError::File { path, source });
@@ -111,5 +124,16 @@ impl Keys {
     /// Those that sign, then the others.
     pub(super) fn by_use(&self) -> impl Iterator<Item = &KeyPair> {
         std::iter::once(&self.signing).chain(&self.others)
+    }
+
+    /// What verifies what any of them signs, each once: those of the generation that signs first.
+    pub(super) fn roots(&self) -> Vec<&CaCertificate> {
+        let mut roots = Vec::new();
+        for root in self.by_use().flat_map(|pair| pair.ca.roots()) {
+            if !roots.contains(&root) {
+                roots.push(root);
+            }
+        }
+        roots
     }
 }

@@ -12,20 +12,24 @@ use holdfast_proof::svid::Svid;
 use holdfast_protocol::Timestamp;
 use holdfast_protocol::id::{SpiffeId, TrustDomain};
 use rcgen::{
-    CertificateParams, DistinguishedName, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType, SerialNumber, SubjectPublicKeyInfo,
+    CertificateParams, DistinguishedName, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType, SerialNumber,
+    SubjectPublicKeyInfo,
 };
 use rustls::crypto::aws_lc_rs::sign::any_ecdsa_type;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
 use serde::Deserialize;
 
-use super::root::Root;
+use super::ca::Ca;
 use super::{CertifyError, X509Svid};
 use crate::random;
 
 /// How far a certificate begins before now: hosts whose clocks are behind use it at once.
 pub(super) const SKEW: Duration = Duration::from_secs(60);
+
+/// The shortest life of an SVID, where the authority's own end cuts it.
+const SHORTEST: Duration = Duration::from_secs(60);
 
 /// A DNS name or IP address by which clients without SPIFFE reach the attestor.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -59,19 +63,37 @@ impl TryFrom<String> for ServerName {
     }
 }
 
-/// Signs an X.509-SVID for a key.
+/// Signs an X.509-SVID for a key. It ends no later than the authority.
 pub(super) fn sign(
-    root: &Root,
+    ca: &Ca,
     id: &SpiffeId,
     names: &[ServerName],
     spki_der: &[u8],
     ttl: Duration,
     now: Timestamp,
 ) -> Result<X509Svid, CertifyError> {
-    let ends = now + ttl;
-    if ends > root.not_after() {
+    let ends = (now + ttl).min(ca.not_after());
+    // What ends at once is of use to nobody, and would be renewed without end.
+    if ends < now + ttl.min(SHORTEST) {
         return Err(CertifyError::Expired);
     }
+    let leaf = certificate(ca.issuer(), id, names, spki_der, [now - SKEW, ends])?;
+    let svid = Svid::parse(&leaf)?;
+    let chain = std::iter::once(leaf).chain(ca.intermediates());
+    Ok(X509Svid {
+        chain: chain.map(|certificate| certificate.to_vec()).collect(),
+        svid,
+    })
+}
+
+/// A leaf's certificate, from one moment to another.
+pub(super) fn certificate(
+    issuer: &Issuer<'static, KeyPair>,
+    id: &SpiffeId,
+    names: &[ServerName],
+    spki_der: &[u8],
+    [begins, ends]: [Timestamp; 2],
+) -> Result<CertificateDer<'static>, CertifyError> {
     let mut params = CertificateParams::default();
     // An empty subject makes the names critical (RFC 5280 §4.2.1.6).
     params.distinguished_name = DistinguishedName::new();
@@ -87,20 +109,14 @@ pub(super) fn sign(
     ];
     params.use_authority_key_identifier_extension = true;
     params.serial_number = Some(serial()?);
-    set_validity(&mut params, now - SKEW, ends);
+    set_validity(&mut params, begins, ends);
     let key = SubjectPublicKeyInfo::from_der(spki_der)?;
-    let certificate = params.signed_by(&key, root.issuer())?;
-    let der = certificate.der().to_vec();
-    let svid = Svid::parse(&der)?;
-    Ok(X509Svid {
-        chain: vec![der],
-        svid,
-    })
+    Ok(params.signed_by(&key, issuer)?.der().clone())
 }
 
 /// Makes a key for the attestor's own TLS, and its certificate.
 pub(super) fn server_identity(
-    root: &Root,
+    ca: &Ca,
     trust_domain: &TrustDomain,
     names: &[ServerName],
     ttl: Duration,
@@ -108,15 +124,13 @@ pub(super) fn server_identity(
 ) -> Result<Arc<CertifiedKey>, CertifyError> {
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
     let id = SpiffeId::attestor(trust_domain);
-    let signed = sign(root, &id, names, &key.subject_public_key_info(), ttl, now)?;
+    let signed = sign(ca, &id, names, &key.subject_public_key_info(), ttl, now)?;
     let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let signer = any_ecdsa_type(&private).map_err(|_| CertifyError::Crypto("loading a tls key"))?;
-    let chain = signed
-        .chain
-        .into_iter()
-        .map(CertificateDer::from)
-        .chain([root.certificate().clone()])
-        .collect();
+    let mut chain: Vec<_> = signed.chain.into_iter().map(CertificateDer::from).collect();
+    if !chain.contains(ca.certificate()) {
+        chain.push(ca.certificate().clone());
+    }
     Ok(Arc::new(CertifiedKey::new(chain, signer)))
 }
 

@@ -5,23 +5,27 @@
 //! it has not seen used. The authority's keys leave this module in no form.
 
 mod at_rest;
+mod ca;
+mod ca_certificate;
+mod error;
 pub(crate) mod files;
 mod generations;
+mod jwk;
 mod jwt;
+mod key;
 mod key_folder;
 mod keys;
 mod leaf;
 mod name;
-mod root;
 #[cfg(test)]
 mod tests;
+mod upstream;
 
-use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use holdfast_proof::hash::sha256;
-use holdfast_proof::svid::{Svid, SvidError};
+use holdfast_proof::svid::Svid;
 use holdfast_protocol::id::{HostId, SpiffeId, TrustDomain};
 use holdfast_protocol::{Sha256Digest, Timestamp};
 use rustls::pki_types::CertificateDer;
@@ -29,21 +33,26 @@ use rustls::sign::CertifiedKey;
 use serde::Serialize;
 
 use crate::csr::Csr;
-use crate::random::NoRandomness;
 pub use at_rest::{AtRest, InvalidPassphrase, Passphrase};
+use ca_certificate::CaCertificate;
+pub(crate) use ca_certificate::pem;
+pub use error::{CertifyError, RotateError};
 pub use generations::{Generation, Generations, Haste, NotNow, Number, Role};
 pub use jwt::{Audience, InvalidAudience, JwtSvid};
+pub(crate) use key::ed25519_key;
 pub use key_folder::KeyFolder;
-use keys::Keys;
+use keys::{Keys, MAX_ROOTS};
 pub use leaf::{InvalidServerName, ServerName};
 pub use name::{AgentId, NotBelow};
-pub(crate) use root::ed25519_key;
+pub use upstream::UpstreamFiles;
 
 /// The authority of one trust domain, with its keys.
 #[derive(Debug)]
 pub struct Authority {
     trust_domain: TrustDomain,
     state: KeyFolder,
+    /// Who signs the authorities that are made from now on, where they do not sign themselves.
+    upstream: Option<UpstreamFiles>,
     /// Read once, and again when the file beside it tells of a change.
     keys: RwLock<Arc<Keys>>,
 }
@@ -58,72 +67,31 @@ pub struct Told {
     pub fingerprint: Sha256Digest,
     /// When its certificate ends.
     pub not_after: Timestamp,
+    /// Who signed that.
+    #[serde(flatten)]
+    pub signed_by: SignedBy,
+}
+
+/// Who signed a generation's certificate.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "signed-by", rename_all = "kebab-case")]
+pub enum SignedBy {
+    /// It did.
+    Itself,
+    /// An upstream authority.
+    Upstream {
+        /// SHA-256 over each of the upstream's roots.
+        roots: Vec<Sha256Digest>,
+    },
 }
 
 /// An X.509-SVID that was just signed.
 #[derive(Clone, Debug)]
 pub struct X509Svid {
-    /// Its chain, DER, leaf first, without the authority.
+    /// Its chain, DER, leaf first, without the root.
     pub chain: Vec<Vec<u8>>,
     /// What the leaf says.
     pub svid: Svid,
-}
-
-/// Why the authority cannot be used, or did not sign.
-#[derive(Debug, thiserror::Error)]
-pub enum CertifyError {
-    /// A file of the state folder cannot be read or written: the environment is to blame.
-    #[error("`{path}` cannot be used")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: std::io::Error,
-    },
-    /// A key can be read by others than its owner: the environment is to blame.
-    #[error("`{path}` has mode {mode:04o}; a key may be open to its owner alone (0600)")]
-    OpenKey {
-        /// The file.
-        path: PathBuf,
-        /// Its permissions.
-        mode: u32,
-    },
-    /// A key is encrypted and there is no passphrase: the operator is to blame.
-    #[error("`{path}` is encrypted, and the configuration names no passphrase")]
-    Encrypted {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A key is encrypted under another passphrase; a damaged file may look the same.
-    #[error("`{path}` is not opened by the configured passphrase, or is damaged")]
-    WrongPassphrase {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A file is not what we wrote there.
-    #[error("`{path}` {problem}")]
-    Unusable {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: &'static str,
-    },
-    /// A certificate could not be made.
-    #[error("the certificate could not be made")]
-    Certificate(#[from] rcgen::Error),
-    /// What we made is not an X.509-SVID, and does not leave.
-    #[error("the certificate that was made is not an x.509-svid")]
-    NotAnSvid(#[from] SvidError),
-    /// There are no random bytes.
-    #[error("no random bytes could be drawn")]
-    Random(#[from] NoRandomness),
-    /// Another part of cryptography failed.
-    #[error("{0} failed")]
-    Crypto(&'static str),
-    /// The authority itself ends before the SVID would.
-    #[error("the authority has expired or is about to")]
-    Expired,
 }
 
 /// Whether keys changed.
@@ -135,19 +103,8 @@ pub enum Change {
     Some,
 }
 
-/// A step from generation to generation was not made.
-#[derive(Debug, thiserror::Error)]
-pub enum RotateError {
-    /// It is not to be made now.
-    #[error(transparent)]
-    NotNow(#[from] NotNow),
-    /// It cannot be made.
-    #[error(transparent)]
-    Certify(#[from] CertifyError),
-}
-
 impl Authority {
-    /// Opens the authority in a state folder, and makes it there where it is not.
+    /// Opens the authority in a state folder, and makes it there where it is not: self-signed, as those that follow it.
     ///
     /// # Errors
     /// [`CertifyError`] if its files cannot be used, or are of another trust domain.
@@ -156,10 +113,25 @@ impl Authority {
         trust_domain: &TrustDomain,
         now: Timestamp,
     ) -> Result<Self, CertifyError> {
-        let keys = Keys::open(state, trust_domain, now)?;
+        Self::open_under(state, trust_domain, None, now)
+    }
+
+    /// As [`Authority::open`]; what is made is signed by `upstream`, if there is one. What is there stays as it is.
+    ///
+    /// # Errors
+    /// [`CertifyError`] if its files cannot be used or are of another trust domain, or if the upstream authority is needed and
+    /// cannot sign.
+    pub fn open_under(
+        state: &KeyFolder,
+        trust_domain: &TrustDomain,
+        upstream: Option<UpstreamFiles>,
+        now: Timestamp,
+    ) -> Result<Self, CertifyError> {
+        let keys = Keys::open(state, trust_domain, upstream.as_ref(), now)?;
         Ok(Self {
             trust_domain: trust_domain.clone(),
             state: state.clone(),
+            upstream,
             keys: RwLock::new(Arc::new(keys)),
         })
     }
@@ -172,7 +144,8 @@ impl Authority {
         if Keys::generations(&self.state)? == self.keys().generations {
             return Ok(Change::None);
         }
-        let keys = Keys::open(&self.state, &self.trust_domain, now)?;
+        let upstream = self.upstream.as_ref();
+        let keys = Keys::open(&self.state, &self.trust_domain, upstream, now)?;
         self.replace(keys);
         Ok(Change::Some)
     }
@@ -191,7 +164,16 @@ impl Authority {
         let mut generations = before.clone();
         let made = step(&mut generations)?;
         // Before the file names them: whoever reads it finds them all.
-        let keys = Keys::of(&self.state, generations, &self.trust_domain, now)?;
+        let upstream = self.upstream.as_ref();
+        let keys = Keys::of(&self.state, generations, &self.trust_domain, upstream, now)?;
+        if keys.roots().len() > MAX_ROOTS {
+            for made in keys.generations.all() {
+                if !before.all().iter().any(|there| there.number == made.number) {
+                    Keys::delete(&self.state, made.number)?;
+                }
+            }
+            return Err(CertifyError::TooManyRoots.into());
+        }
         keys.publish(&self.state)?;
         let kept = keys.generations.clone();
         self.replace(keys);
@@ -208,8 +190,14 @@ impl Authority {
         let keys = self.keys();
         let told = keys.by_use().map(|pair| Told {
             generation: pair.generation,
-            fingerprint: sha256(pair.root.certificate()),
-            not_after: pair.root.not_after(),
+            fingerprint: sha256(pair.ca.certificate()),
+            not_after: pair.ca.not_after(),
+            signed_by: match pair.ca.upstream() {
+                None => SignedBy::Itself,
+                Some(roots) => SignedBy::Upstream {
+                    roots: roots.iter().map(|root| sha256(&root.der)).collect(),
+                },
+            },
         });
         told.collect()
     }
@@ -233,16 +221,21 @@ impl Authority {
         &self.trust_domain
     }
 
-    /// Its certificates, DER: what everybody in the trust domain verifies against. The first is the one that signs.
+    /// Its roots, DER: what everybody in the trust domain verifies against. The first are of the generation that signs.
     pub fn x509_authorities(&self) -> Vec<CertificateDer<'static>> {
         let keys = self.keys();
-        let roots = keys.by_use().map(|pair| pair.root.certificate().clone());
-        roots.collect()
+        let roots = keys.roots().into_iter();
+        roots.map(|root| root.der.clone()).collect()
+    }
+
+    /// When the certificate ends that signs: nothing that it signs lives longer.
+    pub fn not_after(&self) -> Timestamp {
+        self.keys().signing.ca.not_after()
     }
 
     /// SHA-256 over the certificate that signs: what a token pins.
     pub fn fingerprint(&self) -> Sha256Digest {
-        sha256(self.keys().signing.root.certificate())
+        sha256(self.keys().signing.ca.certificate())
     }
 
     /// Signs a host's own SVID.
@@ -257,14 +250,7 @@ impl Authority {
         now: Timestamp,
     ) -> Result<X509Svid, CertifyError> {
         let id = SpiffeId::host(&self.trust_domain, host);
-        leaf::sign(
-            &self.keys().signing.root,
-            &id,
-            &[],
-            &csr.spki_der(),
-            ttl,
-            now,
-        )
+        leaf::sign(&self.keys().signing.ca, &id, &[], &csr.spki_der(), ttl, now)
     }
 
     /// Signs an agent's X.509-SVID.
@@ -279,7 +265,7 @@ impl Authority {
         now: Timestamp,
     ) -> Result<X509Svid, CertifyError> {
         leaf::sign(
-            &self.keys().signing.root,
+            &self.keys().signing.ca,
             agent.id(),
             &[],
             &csr.spki_der(),
@@ -315,7 +301,7 @@ impl Authority {
         now: Timestamp,
     ) -> Result<Arc<CertifiedKey>, CertifyError> {
         let keys = self.keys();
-        leaf::server_identity(&keys.signing.root, &self.trust_domain, names, ttl, now)
+        leaf::server_identity(&keys.signing.ca, &self.trust_domain, names, ttl, now)
     }
 
     /// The keys that verify JWT-SVIDs, as a JWK set (RFC 7517).
@@ -324,22 +310,24 @@ impl Authority {
         serde_json::json!({ "keys": keys }).to_string()
     }
 
-    /// The trust domain's bundle (SPIFFE Trust Domain and Bundle §4).
-    pub fn bundle(&self) -> serde_json::Value {
+    /// The trust domain's bundle, with how often others are to fetch it (SPIFFE Trust Domain and Bundle §4).
+    pub fn bundle(&self, refresh_hint: Duration) -> serde_json::Value {
         let held = self.keys();
-        let roots = held.by_use().map(|pair| pair.root.jwk());
+        let roots = held.roots().into_iter().map(|root| root.jwk.clone());
         let keys: Vec<_> = roots
             .chain(held.by_use().map(|pair| pair.jwt.jwk()))
             .collect();
         serde_json::json!({
             "keys": keys,
             "spiffe_sequence": held.generations.sequence(),
-            "spiffe_refresh_hint": 300,
+            "spiffe_refresh_hint": refresh_hint.as_secs(),
         })
     }
 
-    /// Its certificates as PEM.
+    /// Its roots as PEM.
     pub fn bundle_pem(&self) -> String {
-        self.keys().by_use().map(|pair| pair.root.pem()).collect()
+        let keys = self.keys();
+        let roots = keys.roots().into_iter();
+        roots.map(CaCertificate::pem).collect()
     }
 }

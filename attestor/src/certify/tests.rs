@@ -220,7 +220,7 @@ fn audiences_are_bounded() {
 #[test]
 fn the_bundle_is_a_spiffe_bundle() {
     let (_folder, authority) = authority();
-    let bundle = authority.bundle();
+    let bundle = authority.bundle(HOUR);
     let [x509, jwt] = bundle["keys"].as_array().unwrap().as_slice() else {
         panic!("the bundle has two keys")
     };
@@ -355,8 +355,8 @@ fn keys_change_with_an_overlap() {
     assert_eq!(authority.fingerprint(), first_pin, "it does not sign yet");
     assert_eq!(running.refresh(NOW).unwrap(), Change::Some);
     assert_eq!(running.refresh(NOW).unwrap(), Change::None);
-    assert_eq!(running.bundle(), authority.bundle());
-    assert_eq!(running.bundle()["spiffe_sequence"], 2);
+    assert_eq!(running.bundle(HOUR), authority.bundle(HOUR));
+    assert_eq!(running.bundle(HOUR)["spiffe_sequence"], 2);
 
     let activate =
         |at| authority.rotate(|keys| keys.activate(at, HOUR, Haste::Overlap).map(drop), at);
@@ -396,7 +396,7 @@ fn keys_change_with_an_overlap() {
 
     // And so it is opened again.
     let again = Authority::open(&KeyFolder::plain(folder.path()), &trust_domain(), last).unwrap();
-    assert_eq!(again.bundle(), authority.bundle());
+    assert_eq!(again.bundle(HOUR), authority.bundle(HOUR));
     std::fs::write(
         folder.path().join("authorities.json"),
         "{\"sequence\":1,\"generations\":[]}",

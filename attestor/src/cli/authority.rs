@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::render::{self, Form};
 use super::{Problem, state};
-use crate::certify::{Haste, NotNow, Role, RotateError, Told};
+use crate::certify::{Haste, NotNow, Role, RotateError, SignedBy, Told};
 use crate::config::Config;
 use crate::rfc3339;
 use crate::serve::{SERVER_TTL, now};
@@ -21,7 +21,8 @@ use crate::serve::{SERVER_TTL, now};
 pub enum Authority {
     /// Show the generations of keys and what each is for.
     Show,
-    /// Make the next generation's keys and publish them; they do not sign yet. Where several attestors serve one trust
+    /// Make the next generation's keys and publish them; they do not sign yet. Under an upstream authority, if `[authority]` in
+    /// the configuration names one: it signs now, and what is published are its roots. Where several attestors serve one trust
     /// domain, copy the state folder's new `ca.*`, `jwt.*` and `authorities.json` to all of them before `activate`.
     Prepare,
     /// Let the prepared generation sign. The one before stays published until nothing that it signed is valid.
@@ -112,8 +113,15 @@ fn line(told: &Told) -> String {
         Role::Prepared { since } => format!("prepared, published since {}", rfc3339(since)),
         Role::Old { until } => format!("old, may be retired from {}", rfc3339(until)),
     };
+    let signed_by = match &told.signed_by {
+        SignedBy::Itself => String::new(),
+        SignedBy::Upstream { roots } => {
+            let roots: Vec<_> = roots.iter().map(ToString::to_string).collect();
+            format!("\n     under the upstream root {}", roots.join(" or "))
+        }
+    };
     format!(
-        "{:>3}  {role}\n     authority {}, ends {}",
+        "{:>3}  {role}\n     authority {}, ends {}{signed_by}",
         told.generation.number,
         told.fingerprint,
         rfc3339(told.not_after)

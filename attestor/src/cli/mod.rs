@@ -91,7 +91,7 @@ pub enum Command {
     /// The keys that sign, and their rotation.
     #[command(subcommand)]
     Authority(authority::Authority),
-    /// The trust domain's bundle: what verifies its SVIDs.
+    /// The trust domain's bundle, and those of others: what verifies their SVIDs.
     #[command(subcommand)]
     Bundle(bundle::Bundle),
 }
@@ -123,7 +123,7 @@ impl Args {
             Command::EkHashes(command) => ek_hashes::run(&command, &config, form).await,
             Command::Audit(command) => audit::run(&command, &config, form).await,
             Command::Authority(command) => authority::run(&command, &config, form),
-            Command::Bundle(bundle::Bundle::Show) => bundle::show(&config, form),
+            Command::Bundle(command) => bundle::run(&command, &config, form),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use crate::certify::CertifyError;
 use crate::config::ConfigError;
+use crate::federation::KeepError;
 use crate::serve::ServeError;
 use crate::store::StoreError;
 use holdfast_protocol::id::HostId;
@@ -101,7 +102,13 @@ impl From<CertifyError> for Problem {
             CertifyError::Unusable { .. } => {
                 "restore the state folder from its backup, or name the one of this trust domain"
             }
-            CertifyError::Expired => "make a new authority and enroll the hosts anew",
+            CertifyError::Upstream { .. } | CertifyError::NoChain { .. } => {
+                "mend what `[authority]` names in the configuration: a CA's chain whose first certificate may sign an authority below it, that one's key, and the roots"
+            }
+            CertifyError::TooManyRoots => "`authority retire` takes the old ones away",
+            CertifyError::Expired => {
+                "`authority prepare` makes the next and `authority activate --now` lets it sign; hosts that do not know its root yet enroll anew"
+            }
             CertifyError::File { .. }
             | CertifyError::Certificate(_)
             | CertifyError::NotAnSvid(_)
@@ -111,6 +118,15 @@ impl From<CertifyError> for Problem {
             }
         };
         Self::failed(with_causes(&error), advice)
+    }
+}
+
+impl From<KeepError> for Problem {
+    fn from(error: KeepError) -> Self {
+        Self::failed(
+            with_causes(&error),
+            "check that this user owns the state folder; what is kept of other trust domains in its folder `federation` may be removed, and is fetched anew",
+        )
     }
 }
 

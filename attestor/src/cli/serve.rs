@@ -22,8 +22,8 @@ const BUNDLE_ADDRESS_FILE: &str = "bundle-address";
 pub(super) async fn run(path: &Path) -> Result<(), Problem> {
     let config = state::configuration(path)?;
     start_log(&config.log)?;
-    let settings = settings(&config)?;
     let authority = state::authority(&config)?;
+    let settings = settings(&config)?;
     let cosigner = state::cosigner(&config)?;
     let registry = state::registry(&config).await?;
     let mut signals = Signals::listen()?;
@@ -93,7 +93,8 @@ async fn bundle_endpoint(config: &Config) -> Result<Option<BundleEndpoint>, Prob
             "name another `bundle-endpoint.listen` address; port 0 takes a free one",
         )
     })?;
-    Ok(Some(BundleEndpoint::new(listener, certificate)))
+    let hint = config.bundle_endpoint.refresh_hint.duration();
+    Ok(Some(BundleEndpoint::new(listener, certificate, hint)))
 }
 
 fn settings(config: &Config) -> Result<Settings, Problem> {
@@ -106,6 +107,7 @@ fn settings(config: &Config) -> Result<Settings, Problem> {
         run_by: config.run_by,
         mirror: config.mirror.limits(),
         connections: descriptors::room_for(config.max_connections),
+        federation: Arc::new(state::federation(config)?),
     })
 }
 

@@ -10,6 +10,7 @@ use std::path::Path;
 use super::Problem;
 use crate::certify::Authority;
 use crate::config::Config;
+use crate::federation::{Federation, Keep};
 use crate::mirror_audit::Cosigner;
 use crate::serve::now;
 use crate::store::sql::SqlStore;
@@ -51,11 +52,19 @@ pub(super) fn folder(path: &Path) -> Result<(), Problem> {
 /// The authority of a configuration.
 pub(super) fn authority(config: &Config) -> Result<Authority, Problem> {
     folder(&config.state)?;
-    Ok(Authority::open(
+    Ok(Authority::open_under(
         &config.key_folder()?,
         &config.trust_domain,
+        config.upstream(),
         now(),
     )?)
+}
+
+/// The other trust domains of a configuration, as they were known last.
+pub(super) fn federation(config: &Config) -> Result<Federation, Problem> {
+    folder(&config.state)?;
+    let keep = Keep::new(&config.state);
+    Ok(Federation::open(config.federation(), keep, now())?)
 }
 
 /// The key that cosigns hosts' audit logs.

@@ -5,12 +5,16 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::value::Ttl;
+
 /// The `[bundle-endpoint]` table.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct BundleEndpointConfig {
     /// Where it listens; nowhere unless that is named.
     pub listen: Option<SocketAddr>,
+    /// How often those who fetch are asked to.
+    pub refresh_hint: Ttl,
     /// How those who fetch know that it is this trust domain's.
     pub profile: Profile,
     /// The chain that is shown by `https_web`, PEM.
@@ -43,6 +47,18 @@ pub enum Shown<'a> {
         /// The key.
         key: &'a PathBuf,
     },
+}
+
+impl Default for BundleEndpointConfig {
+    fn default() -> Self {
+        Self {
+            listen: None,
+            refresh_hint: Ttl::from_minutes(5),
+            profile: Profile::default(),
+            certificate_file: None,
+            key_file: None,
+        }
+    }
 }
 
 impl BundleEndpointConfig {

@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 use super::{Config, CrlMode, EnrollmentConfig, group};
 use crate::ek_roots::Filed;
 use crate::enroll_host::EnrollmentPolicy;
+use crate::federation;
 use crate::store::sql::{InvalidPostgresUrl, PostgresUrl};
 use crate::verify_host::Required;
 
@@ -143,9 +144,34 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
         return Err(value("svid.jwt-ttl", "has to be from 1m to 1h"));
     }
     config
+        .authority
+        .upstream()
+        .map_err(|problem| value("authority", problem))?;
+    config
         .bundle_endpoint
         .shown()
         .map_err(|problem| value("bundle-endpoint", problem))?;
+    let hint = config.bundle_endpoint.refresh_hint.duration();
+    if !(Duration::from_secs(10)..=24 * HOUR).contains(&hint) {
+        return Err(value(
+            "bundle-endpoint.refresh-hint",
+            "has to be from 10s to 24h",
+        ));
+    }
+    if config.federation.len() > federation::MAX_PEERS {
+        return Err(value("federation", "has more than 16 trust domains"));
+    }
+    if config.federation.contains_key(&config.trust_domain) {
+        return Err(value(
+            "federation",
+            "has a table for this very trust domain",
+        ));
+    }
+    for (name, table) in &config.federation {
+        table
+            .source(name)
+            .map_err(|problem| value("federation", problem))?;
+    }
     let required = config.policy.required_pcrs.0.indices();
     if let Required::Banks(selection) = &config.policy.required_pcrs.0
         && selection.banks().all(|(bank, _)| bank == HashAlg::Sha1)

@@ -3,8 +3,10 @@
 //! `attestor.toml` beside this crate is its reference, and a test keeps the two alike. It must never
 //! hold a secret: keys are made in the state folder, and their passphrase is in a file of its own.
 
+mod authority;
 mod bundle;
 mod canary;
+mod federation;
 mod group;
 mod ima;
 mod keys;
@@ -23,9 +25,10 @@ use holdfast_protocol::id::TrustDomain;
 use holdfast_protocol::management::RunBy;
 use serde::Deserialize;
 
-use crate::certify::{KeyFolder, ServerName};
+use crate::certify::{KeyFolder, ServerName, UpstreamFiles};
 use crate::ek_roots::Filed;
 use crate::enroll_host::{EnrollmentPolicy, UnknownHosts};
+use crate::federation::Source;
 use crate::group::{GroupName, Policies};
 use crate::mirror_audit::Limits;
 use crate::registry::EkFingerprint;
@@ -34,8 +37,10 @@ use crate::verify_host::{
     EventLogPolicy, EvidencePolicy, Learning, Required, SecureBootPolicy, SystemdLogPolicy,
     Unexplained, UnquotedBanks,
 };
+pub use authority::AuthorityConfig;
 pub use bundle::{BundleEndpointConfig, Shown};
 pub use canary::Brake;
+pub use federation::FederationConfig;
 pub use group::{GroupConfig, Preset};
 pub use ima::{ImaConfig, ImaMode};
 pub use keys::KeysConfig;
@@ -90,9 +95,15 @@ pub struct Config {
     /// How its private keys lie on the disk.
     #[serde(default)]
     pub keys: KeysConfig,
+    /// Who signs its authorities.
+    #[serde(default)]
+    pub authority: AuthorityConfig,
     /// Where it serves its bundle to other trust domains.
     #[serde(default)]
     pub bundle_endpoint: BundleEndpointConfig,
+    /// The other trust domains that it federates with.
+    #[serde(default)]
+    pub federation: BTreeMap<TrustDomain, FederationConfig>,
     /// What it takes of hosts' audit logs.
     #[serde(default)]
     pub mirror: MirrorConfig,
@@ -249,11 +260,26 @@ impl Config {
         Ok(KeyFolder::new(&self.state, self.keys.at_rest()?))
     }
 
+    /// Who signs the authorities that are made, where they do not sign themselves.
+    pub fn upstream(&self) -> Option<UpstreamFiles> {
+        // That the table is whole was seen when it was loaded.
+        self.authority.upstream().ok().flatten()
+    }
+
     /// Where the bundle is served, and whose certificate is shown there.
     pub fn bundle_endpoint(&self) -> Option<(SocketAddr, Shown<'_>)> {
         // That the table does not contradict itself was seen when it was loaded.
         let shown = self.bundle_endpoint.shown().ok()?;
         Some((self.bundle_endpoint.listen?, shown))
+    }
+
+    /// The trust domains that it federates with, and where their bundles come from.
+    pub fn federation(&self) -> BTreeMap<TrustDomain, Source> {
+        let sources = self.federation.iter().filter_map(|(name, table)| {
+            // That no table contradicts itself was seen when it was loaded.
+            Some((name.clone(), table.source(name).ok()?))
+        });
+        sources.collect()
     }
 
     /// What every host is held to.

@@ -398,3 +398,69 @@ fn the_banks_are_all_active_ones_or_those_that_are_named() {
         );
     }
 }
+
+#[test]
+fn another_trust_domain_s_bundle_comes_in_one_of_three_ways() {
+    use crate::federation::Source;
+
+    let load = |table: &str| {
+        load(&format!(
+            "trust-domain = \"a\"\n[federation.\"b.example\"]\n{table}"
+        ))
+    };
+    let source = |table: &str| {
+        let sources = load(table).unwrap().federation();
+        sources.into_values().next().unwrap()
+    };
+    assert!(matches!(source("bundle-file = \"/b\""), Source::File(_)));
+    let web = "url = \"https://b.example/\"\nprofile = \"https_web\"\n";
+    assert!(matches!(source(web), Source::Web { ca_file: None, .. }));
+    let spiffe =
+        "url = \"https://1.2.3.4:8444/\"\nprofile = \"https_spiffe\"\nbundle-file = \"/b\"\n";
+    let with_id = format!("{spiffe}endpoint-spiffe-id = \"spiffe://b.example/x\"\n");
+    assert!(matches!(source(&with_id), Source::Spiffe { .. }));
+    for (table, words) in [
+        (
+            spiffe.to_owned(),
+            "takes `endpoint-spiffe-id` and `bundle-file`",
+        ),
+        (
+            with_id.replace("b.example/x", "c.example/x"),
+            "outside that trust domain",
+        ),
+        (format!("{with_id}ca-file = \"/r\"\n"), "no `ca-file`"),
+        (
+            format!("{web}bundle-file = \"/b\"\n"),
+            "takes a `ca-file` at most",
+        ),
+        (
+            "bundle-file = \"/b\"\nca-file = \"/r\"".to_owned(),
+            "and nothing else",
+        ),
+    ] {
+        let told = load(&table).unwrap_err().to_string();
+        assert!(told.contains(words), "{told}");
+    }
+    let many: String = (0..17)
+        .map(|n| format!("[federation.\"b{n}\"]\nbundle-file = \"/b\"\n"))
+        .collect();
+    let told = self::load(&format!("trust-domain = \"a\"\n{many}"));
+    assert!(told.unwrap_err().to_string().contains("more than 16"));
+}
+
+#[test]
+fn an_upstream_authority_is_named_whole_or_not_at_all() {
+    let all = "trust-domain = \"a\"\n[authority]\nupstream-certificate = \"/c\"\nupstream-key = \"/k\"\nupstream-bundle = \"/b\"\n";
+    assert!(load(all).unwrap().upstream().is_some());
+    for part in ["upstream-certificate", "upstream-key", "upstream-bundle"] {
+        let without: String = all
+            .lines()
+            .filter(|line| !line.starts_with(part))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        assert!(
+            complaint(&without).contains("names a part of an upstream"),
+            "{part}"
+        );
+    }
+}

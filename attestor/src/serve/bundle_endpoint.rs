@@ -46,6 +46,7 @@ const LOOK: Duration = Duration::from_secs(30);
 pub struct BundleEndpoint {
     listener: TcpListener,
     certificate: EndpointCertificate,
+    refresh_hint: Duration,
 }
 
 /// Whose certificate it shows.
@@ -66,11 +67,16 @@ pub struct WebCertificate {
 }
 
 impl BundleEndpoint {
-    /// Serves at a listener.
-    pub fn new(listener: TcpListener, certificate: EndpointCertificate) -> Self {
+    /// Serves at a listener, and asks those who fetch to come back as often.
+    pub fn new(
+        listener: TcpListener,
+        certificate: EndpointCertificate,
+        refresh_hint: Duration,
+    ) -> Self {
         Self {
             listener,
             certificate,
+            refresh_hint,
         }
     }
 
@@ -110,10 +116,11 @@ impl BundleEndpoint {
                 },
             };
             let (tls, authority) = (tls.clone(), Arc::clone(&authority));
+            let hint = self.refresh_hint;
             connections.spawn(async move {
                 let _place = place;
                 // Whoever is slow or breaks off is nobody's concern.
-                let _ = tokio::time::timeout(TIME, serve(tcp, tls, authority)).await;
+                let _ = tokio::time::timeout(TIME, serve(tcp, tls, authority, hint)).await;
             });
         }
         connections.shutdown().await;
@@ -121,12 +128,12 @@ impl BundleEndpoint {
     }
 }
 
-async fn serve(tcp: TcpStream, tls: TlsAcceptor, authority: Arc<Authority>) {
+async fn serve(tcp: TcpStream, tls: TlsAcceptor, authority: Arc<Authority>, hint: Duration) {
     let Ok(stream) = tls.accept(tcp).await else {
         return;
     };
     let service = service_fn(move |request: Request<Incoming>| {
-        let answer = answer(request.method(), request.uri().path(), &authority);
+        let answer = answer(request.method(), request.uri().path(), &authority, hint);
         std::future::ready(Ok::<_, Infallible>(answer))
     });
     let served = http1::Builder::new()
@@ -140,7 +147,12 @@ async fn serve(tcp: TcpStream, tls: TlsAcceptor, authority: Arc<Authority>) {
     }
 }
 
-fn answer(method: &Method, path: &str, authority: &Authority) -> Response<Full<Bytes>> {
+fn answer(
+    method: &Method,
+    path: &str,
+    authority: &Authority,
+    hint: Duration,
+) -> Response<Full<Bytes>> {
     if path != "/" {
         return plain(StatusCode::NOT_FOUND, "the bundle is at /\n");
     }
@@ -150,7 +162,7 @@ fn answer(method: &Method, path: &str, authority: &Authority) -> Response<Full<B
         refused.headers_mut().insert(ALLOW, allowed);
         return refused;
     }
-    let bundle = authority.bundle().to_string();
+    let bundle = authority.bundle(hint).to_string();
     typed(StatusCode::OK, "application/json", bundle.into())
 }
 

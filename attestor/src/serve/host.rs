@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_protocol::Timestamp;
+use holdfast_protocol::bundles::{Bundles, TrustBundle};
 use holdfast_protocol::orders::Instance;
 use holdfast_protocol::wire::attestor::host_server::Host as Service;
 use holdfast_protocol::wire::attestor::{
@@ -110,16 +111,16 @@ impl<S: Store> Service for HostService<S> {
         request: Request<FetchBundleRequest>,
     ) -> Result<Response<Bundle>, Status> {
         self.0.caller(request.extensions(), now()).await?;
-        Ok(Response::new(Bundle {
-            x509_authorities: self
-                .0
-                .authority
-                .x509_authorities()
-                .iter()
-                .map(|certificate| certificate.to_vec())
-                .collect(),
-            jwks: self.0.authority.jwks(),
-        }))
+        let authority = &self.0.authority;
+        let roots = authority.x509_authorities().into_iter();
+        let bundles = Bundles {
+            own: TrustBundle {
+                x509_authorities: roots.map(|root| root.to_vec()).collect(),
+                jwks: authority.jwks(),
+            },
+            federated: self.0.settings.federation.bundles(),
+        };
+        Ok(Response::new(bundles.into()))
     }
 
     async fn watch(

@@ -39,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 use crate::certify::{Authority, CertifyError, ServerName};
 use crate::config::Explain;
 use crate::enroll_host::EnrollmentPolicy;
+use crate::federation::{self, Federation};
 use crate::group::Policies;
 use crate::mirror_audit::{Cosigner, Limits, Rates};
 use crate::store::Store;
@@ -91,6 +92,8 @@ pub struct Settings {
     pub mirror: Limits,
     /// How many connections are kept at once.
     pub connections: usize,
+    /// The other trust domains whose bundles hosts get.
+    pub federation: Arc<Federation>,
 }
 
 /// Why the attestor cannot serve.
@@ -235,6 +238,22 @@ impl<S: Store> Server<S> {
             let (shared, stop) = (Arc::clone(&shared), stop.clone());
             async move {
                 rollout::look_after(shared, stop).await;
+                Ok(())
+            }
+        });
+        tasks.spawn({
+            let (federation, stop) = (Arc::clone(&shared.settings.federation), stop.clone());
+            async move {
+                federation::run(federation, stop.clone()).await;
+                // With nobody to federate with it has nothing to do.
+                stop.cancelled().await;
+                Ok(())
+            }
+        });
+        tasks.spawn({
+            let (shared, stop) = (Arc::clone(&shared), stop.clone());
+            async move {
+                watch::follow_bundles(shared, stop).await;
                 Ok(())
             }
         });

@@ -16,9 +16,13 @@ use tokio_util::sync::CancellationToken;
 use super::peer::NodeVerifier;
 use super::{ServeError, now};
 use crate::certify::{Authority, CertifyError, Change, ServerName};
+use crate::rfc3339;
 
 /// How long to wait after the certificate could not be renewed; half its life is left by then.
 const RETRY: Duration = Duration::from_secs(60);
+
+/// When an operator is told that the authority ends.
+const SOON: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// How often to look whether the authority's keys were changed: a small file is read.
 const LOOK: Duration = Duration::from_secs(2);
@@ -40,19 +44,38 @@ impl Identity {
         now: Timestamp,
     ) -> Result<Arc<Self>, CertifyError> {
         let current = RwLock::new(authority.server_identity(&names, ttl, now)?);
-        Ok(Arc::new(Self {
+        let identity = Self {
             authority,
             names,
             ttl,
             current,
-        }))
+        };
+        identity.warn(now);
+        Ok(Arc::new(identity))
     }
 
     fn renew(&self, now: Timestamp) -> Result<(), CertifyError> {
         let fresh = self.authority.server_identity(&self.names, self.ttl, now)?;
         // The lock only ever guards this assignment, so a poisoned one holds a whole value.
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        self.warn(now);
         Ok(())
+    }
+
+    /// Half of what a certificate lives that is made now: the authority's own end may cut it.
+    fn half_life(&self, now: Timestamp) -> Duration {
+        self.ttl.min(self.authority.not_after().since(now)) / 2
+    }
+
+    /// Says it while there is time to do something about it.
+    fn warn(&self, now: Timestamp) {
+        let ends = self.authority.not_after();
+        if ends < now + SOON {
+            tracing::warn!(
+                ends = rfc3339(ends),
+                "the authority's certificate ends soon, and nothing that it signs outlives it: `authority prepare` makes the next"
+            );
+        }
     }
 }
 
@@ -100,7 +123,7 @@ pub(super) async fn keep_fresh(
     verifier: Arc<NodeVerifier>,
     stop: CancellationToken,
 ) {
-    let mut renew_at = Instant::now() + identity.ttl / 2;
+    let mut renew_at = Instant::now() + identity.half_life(now());
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -126,7 +149,7 @@ pub(super) async fn keep_fresh(
         }
         renew_at = Instant::now()
             + match identity.renew(now()) {
-                Ok(()) => identity.ttl / 2,
+                Ok(()) => identity.half_life(now()),
                 Err(error) => {
                     tracing::error!(
                         error = with_causes(&error),

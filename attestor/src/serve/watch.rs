@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::{Stream, stream};
+use holdfast_proof::hash::sha256;
 use holdfast_protocol::id::HostId;
 use holdfast_protocol::orders::{HostStanding, Instance, Orders};
 use holdfast_protocol::wire::attestor::HostOrders;
@@ -101,6 +102,20 @@ pub(super) async fn follow<S: Store>(shared: Arc<Shared<S>>, stop: CancellationT
             () = stop.cancelled() => return,
             () = tokio::time::sleep(PAUSE) => {}
         }
+    }
+}
+
+/// Tells every host when the bundles of other trust domains have changed, until `stop`.
+pub(super) async fn follow_bundles<S: Store>(shared: Arc<Shared<S>>, stop: CancellationToken) {
+    let federation = &shared.settings.federation;
+    let mut told = federation.digest();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = federation.changed(told) => {}
+        }
+        told = federation.digest();
+        shared.watching.tell(Ordered::Any);
     }
 }
 
@@ -212,6 +227,10 @@ impl<S: Store> Open<S> {
             reattest,
             // A host of a group of which nothing is said is told of another policy, too, and is refused.
             policy: policies.get(&group).copied().unwrap_or(NO_POLICY),
+            bundles: Some(bundles(
+                shared.authority.sequence(),
+                shared.settings.federation.digest(),
+            )),
             next_within: HEARTBEAT,
         })
     }
@@ -233,6 +252,11 @@ impl<S: Store> Open<S> {
         };
         shared.store.record_verdict(&verdict).await.map_err(failed)
     }
+}
+
+/// Names what `FetchBundle` answers: our own keys as they have changed so often, and what is known of others.
+fn bundles(sequence: u64, federated: Sha256Digest) -> Sha256Digest {
+    sha256(&[&sequence.to_be_bytes(), federated.as_bytes().as_slice()].concat())
 }
 
 /// What a host is told of its standing: the operator's words only where policy shows them.

@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
-use holdfast_protocol::Timestamp;
 use holdfast_protocol::id::HostId;
 use holdfast_protocol::management::NodeState;
+use holdfast_protocol::{Sha256Digest, Timestamp};
 
 use crate::attest::NodeSvid;
 use crate::registration::Registration;
@@ -19,6 +19,8 @@ pub struct Node {
     pub state: NodeState,
     /// For connections to the attestor.
     pub svid: Option<Arc<NodeSvid>>,
+    /// Names the bundles that the attestor gives, by its word; another value means that they have changed.
+    pub bundles: Option<Sha256Digest>,
     pub(crate) standing: Standing,
     host: Option<(HostId, String)>,
 }
@@ -28,6 +30,7 @@ impl Node {
         let mut node = Self {
             state: NodeState::NotEnrolled,
             svid: None,
+            bundles: None,
             standing: Standing::default(),
             host: None,
         };

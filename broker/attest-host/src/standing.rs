@@ -129,6 +129,7 @@ impl Standing {
             standing,
             reattest,
             policy,
+            bundles: _,
             next_within: _,
         } = orders;
         let mut demand = Demand::Nothing;

@@ -176,7 +176,11 @@ impl Watcher {
                 tracing::warn!(why = %hold, "this host may do nothing");
                 node.withhold(&hold.to_string());
             }
-            stopped.is_some()
+            let news = orders.bundles.is_some() && orders.bundles != node.bundles;
+            if news {
+                node.bundles = orders.bundles;
+            }
+            stopped.is_some() || news
         });
         if demand == Demand::Attest {
             tracing::info!("the attestor wants a new attestation");

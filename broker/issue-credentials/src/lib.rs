@@ -17,6 +17,7 @@
 mod audiences;
 pub mod bridge;
 mod bundle;
+mod bundles;
 pub mod decide;
 pub mod grant;
 mod jwk;
@@ -32,6 +33,7 @@ pub mod workload;
 
 pub use audiences::{Audiences, InvalidAudiences};
 pub use bundle::{Bundle, BundleError};
+pub use bundles::Bundles;
 pub use jwt::{JwtError, Validated};
 pub use material::{JwtSvid, MaterialError, X509Svid};
 pub use session_socket::{

@@ -13,7 +13,7 @@ use tonic::async_trait;
 use zeroize::Zeroizing;
 
 use crate::audiences::Audiences;
-use crate::bundle::Bundle;
+use crate::bundles::Bundles;
 
 /// Signs for the trust domain: in production the attestor, asked over the node's mTLS channel.
 ///
@@ -50,8 +50,8 @@ pub trait Authority: Send + Sync + 'static {
         audiences: &Audiences,
     ) -> Result<Zeroizing<String>, AuthorityError>;
 
-    /// The trust domain's bundle, now and as it changes.
-    fn bundle(&self) -> watch::Receiver<Arc<Bundle>>;
+    /// The trust domain's bundle and those that it federates with, now and as they change.
+    fn bundles(&self) -> watch::Receiver<Arc<Bundles>>;
 }
 
 /// An SVID was not signed.

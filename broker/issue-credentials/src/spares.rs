@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::bundle::Bundle;
+use crate::bundles::Bundles;
 use crate::material::X509Svid;
 use crate::state::Refusal;
 use crate::task::issuer::Failure;
@@ -38,7 +38,7 @@ pub struct Spare {
     pub(crate) svid: X509Svid,
     pub(crate) signed_at: Timestamp,
     /// What vouched for it when it was asked for.
-    pub(crate) bundle: Arc<Bundle>,
+    pub(crate) bundles: Arc<Bundles>,
 }
 
 impl Spare {
@@ -106,7 +106,7 @@ impl Spares {
         stop: CancellationToken,
     ) {
         let mut changes = self.pool.subscribe();
-        let mut bundle = issuer.bundle();
+        let mut bundles = issuer.bundles();
         node.mark_changed();
         let signing = Fuse::terminated();
         tokio::pin!(signing);
@@ -122,16 +122,16 @@ impl Spares {
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                (order, signed) = &mut signing => self.signed(&order, signed, &bundle),
+                (order, signed) = &mut signing => self.signed(&order, signed, &bundles),
                 // A node or an authority that went away leaves what it said last.
                 Ok(()) = node.changed() => {
                     let certificate = node.borrow_and_update().clone();
                     self.pool.send_modify(|pool| pool.certified(certificate));
                 }
-                Ok(()) = bundle.changed() => {
-                    let vouches = bundle.borrow_and_update().clone();
+                Ok(()) = bundles.changed() => {
+                    let vouches = bundles.borrow_and_update().clone();
                     self.pool.send_modify(|pool| {
-                        pool.keep_if(|spare| vouches.still_has_all_of(&spare.bundle));
+                        pool.keep_if(|spare| vouches.own().still_has_all_of(spare.bundles.own()));
                     });
                 }
                 Ok(()) = changes.changed() => {}
@@ -159,7 +159,7 @@ impl Spares {
         &self,
         order: &Order,
         signed: Result<Vec<(AgentKind, Spare)>, Failure>,
-        bundle: &watch::Receiver<Arc<Bundle>>,
+        bundles: &watch::Receiver<Arc<Bundles>>,
     ) {
         let signed = signed.map_err(|failure| {
             let refusal = failure.meaning();
@@ -172,7 +172,7 @@ impl Spares {
             }
             refusal
         });
-        let vouches = bundle.borrow().clone();
+        let vouches = bundles.borrow().clone();
         let signed = signed.map(|spares| {
             let ready = spares.into_iter().map(|(kind, spare)| Ready {
                 kind,
@@ -181,7 +181,11 @@ impl Spares {
             });
             // An authority may have left the bundle while it was asked to sign.
             ready
-                .filter(|ready| vouches.still_has_all_of(&ready.credential.bundle))
+                .filter(|ready| {
+                    vouches
+                        .own()
+                        .still_has_all_of(ready.credential.bundles.own())
+                })
                 .collect()
         });
         let now = self.clock.now();

@@ -16,7 +16,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::audiences::Audiences;
-use crate::bundle::Bundle;
+use crate::bundles::Bundles;
 use crate::jwt::{self, JwtError, Validated};
 use crate::material::{JwtSvid, X509Svid};
 use crate::state::{Answer, Change, Credentials, Effect, Generation, Refusal, Signed, Wanted};
@@ -53,7 +53,7 @@ struct Shared {
 /// What everybody who asks looks at.
 pub(crate) struct State {
     credentials: Credentials<X509Svid, Arc<JwtSvid>>,
-    bundle: Arc<Bundle>,
+    bundles: Arc<Bundles>,
 }
 
 /// The session's task cannot go on; us.
@@ -76,14 +76,14 @@ impl Session {
         identity: SessionIdentity,
         credentials: Credentials<X509Svid, Arc<JwtSvid>>,
     ) -> Self {
-        let bundle = issuer.bundle().borrow().clone();
+        let bundles = issuer.bundles().borrow().clone();
         Self {
             shared: Arc::new(Shared {
                 identity,
                 issuer,
                 state: watch::Sender::new(State {
                     credentials,
-                    bundle,
+                    bundles,
                 }),
                 streams: Arc::new(Semaphore::new(MAX_STREAMS)),
             }),
@@ -148,13 +148,17 @@ impl Session {
         }
     }
 
-    /// Judges somebody's JWT-SVID by the trust domain's bundle (JWT-SVID §4).
+    /// Judges somebody's JWT-SVID by the bundle of its subject's trust domain (JWT-SVID §4).
     ///
     /// # Errors
     /// [`JwtError`] if the token is not valid for `audience`.
     pub fn validate(&self, token: &str, audience: &str) -> Result<Validated, JwtError> {
-        let trust_domain = self.identity().spiffe_id.trust_domain();
-        jwt::validate(token, audience, trust_domain, &self.bundle(), self.now())
+        let own = self.identity().spiffe_id.trust_domain();
+        let bundles = self.bundles();
+        let claimed = jwt::read(token)?.claims.subject;
+        let bundle = bundles.of(own, claimed.trust_domain());
+        let bundle = bundle.ok_or(JwtError::TrustDomain)?;
+        jwt::validate(token, audience, claimed.trust_domain(), bundle, self.now())
     }
 
     /// Keeps the credentials fresh until `stop`. Without it, whoever asks waits.
@@ -163,9 +167,9 @@ impl Session {
     /// [`TaskError`] if a part of it fails; the session cannot go on then.
     pub async fn run(&self, stop: CancellationToken) -> Result<(), TaskError> {
         let mut changes = self.changes();
-        let mut bundle = self.shared.issuer.bundle();
+        let mut bundles = self.shared.issuer.bundles();
         // It may have changed since the session was made.
-        bundle.mark_changed();
+        bundles.mark_changed();
         let mut work = JoinSet::new();
         loop {
             let sleep = self.advance(&mut work);
@@ -177,9 +181,9 @@ impl Session {
                     }
                 }
                 // An authority that went away leaves the bundle as it last was.
-                Ok(()) = bundle.changed() => {
-                    let new = bundle.borrow_and_update().clone();
-                    self.shared.state.send_modify(|state| state.bundle = new);
+                Ok(()) = bundles.changed() => {
+                    let new = bundles.borrow_and_update().clone();
+                    self.shared.state.send_modify(|state| state.bundles = new);
                 }
                 Ok(()) = changes.changed() => {}
                 () = tokio::time::sleep(sleep) => {}
@@ -199,8 +203,8 @@ impl Session {
         self.shared.state.borrow().credentials.standing()
     }
 
-    pub(crate) fn bundle(&self) -> Arc<Bundle> {
-        self.shared.state.borrow().bundle.clone()
+    pub(crate) fn bundles(&self) -> Arc<Bundles> {
+        self.shared.state.borrow().bundles.clone()
     }
 
     pub(crate) fn streams(&self) -> Arc<Semaphore> {

@@ -3,12 +3,14 @@
 //! One connection, made when it is first needed and made anew after it broke or the node SVID
 //! changed. It must never hold a signing key, nor ask for a name outside this host's own.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_attest_host::{AttestHost, Connection, Node, Pin, connect};
 use holdfast_issue_credentials::spares::{Footing, NodeCertificate};
-use holdfast_issue_credentials::{Audiences, Authority, AuthorityError, Bundle};
+use holdfast_issue_credentials::{Audiences, Authority, AuthorityError, Bundle, Bundles};
+use holdfast_protocol::bundles;
 use holdfast_protocol::clock::Clock;
 use holdfast_protocol::id::SpiffeId;
 use holdfast_protocol::management::NodeState;
@@ -16,12 +18,13 @@ use holdfast_protocol::wire::attestor::host_client::HostClient;
 use holdfast_protocol::wire::attestor::{
     FetchBundleRequest, SignJwtSvidRequest, SignX509SvidRequest, SignX509SvidsRequest,
 };
+use holdfast_protocol::words::with_causes;
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use zeroize::Zeroizing;
 
-/// How long after a bundle that was not to be had it is asked for again.
+/// How soon the bundles are asked for again that could not be fetched.
 const AGAIN: Duration = Duration::from_secs(10);
 
 /// The attestor behind this host's node SVID.
@@ -29,7 +32,7 @@ pub struct NodeAuthority {
     attest_host: AttestHost,
     clock: Clock,
     node: watch::Sender<Option<NodeCertificate>>,
-    bundle: watch::Sender<Arc<Bundle>>,
+    bundles: watch::Sender<Arc<Bundles>>,
     open: Mutex<Option<Open>>,
 }
 
@@ -46,7 +49,7 @@ impl NodeAuthority {
             attest_host,
             clock,
             node: watch::Sender::new(None),
-            bundle: watch::Sender::new(Arc::new(Bundle::unknown())),
+            bundles: watch::Sender::new(Arc::new(Bundles::unknown())),
             open: Mutex::new(None),
         }
     }
@@ -56,7 +59,8 @@ impl NodeAuthority {
         self.node.subscribe()
     }
 
-    /// Fetches the bundle whenever the node SVID changes, and again if it was not to be had, until `stop`.
+    /// Fetches the bundles whenever the node SVID changes, or the attestor says that they have, and again if they were not to
+    /// be had, until `stop`.
     pub async fn follow(self: Arc<Self>, stop: CancellationToken) {
         let mut node = self.attest_host.node();
         node.mark_changed();
@@ -77,7 +81,10 @@ impl NodeAuthority {
                 continue;
             }
             if let Err(error) = self.refresh().await {
-                tracing::warn!(%error, "the trust domain's bundle could not be fetched");
+                tracing::warn!(
+                    error = with_causes(&error),
+                    "the bundles could not be fetched; they stay as they were"
+                );
                 // Whoever is refused is told anew with the next node SVID.
                 if let AuthorityError::Unreachable(_) = error {
                     wanted = AGAIN;
@@ -92,10 +99,26 @@ impl NodeAuthority {
             .await?
             .fetch_bundle(FetchBundleRequest {})
             .await;
-        let bundle = self.settle(answer).await?;
-        let read = Bundle::read(&bundle.x509_authorities, &bundle.jwks)
+        let answer = bundles::Bundles::try_from(self.settle(answer).await?)
             .map_err(|error| AuthorityError::Unreachable(Box::new(error)))?;
-        self.bundle.send_replace(Arc::new(read));
+        let own = Bundle::read(&answer.own.x509_authorities, &answer.own.jwks)
+            .map_err(|error| AuthorityError::Unreachable(Box::new(error)))?;
+        let mut federated = BTreeMap::new();
+        for (name, bundle) in answer.federated {
+            match Bundle::read(&bundle.x509_authorities, &bundle.jwks) {
+                Ok(bundle) => {
+                    federated.insert(name, bundle);
+                }
+                // Another trust domain's fault must not cost us our own.
+                Err(error) => tracing::warn!(
+                    trust_domain = %name,
+                    error = with_causes(&error),
+                    "the bundle of another trust domain is not used"
+                ),
+            }
+        }
+        self.bundles
+            .send_replace(Arc::new(Bundles::new(own, federated)));
         Ok(())
     }
 
@@ -124,7 +147,7 @@ impl NodeAuthority {
         let Connection { channel, .. } = connect(&url, &pin, Some(Arc::new(identity)), &self.clock)
             .await
             .map_err(|error| AuthorityError::Unreachable(Box::new(error)))?;
-        let client = HostClient::new(channel);
+        let client = HostClient::new(channel).max_decoding_message_size(bundles::MAX_MESSAGE);
         *open = Some(Open {
             serial: svid.svid.serial.clone(),
             client: client.clone(),
@@ -198,8 +221,8 @@ impl Authority for NodeAuthority {
         Ok(Zeroizing::new(self.settle(answer).await?.token))
     }
 
-    fn bundle(&self) -> watch::Receiver<Arc<Bundle>> {
-        self.bundle.subscribe()
+    fn bundles(&self) -> watch::Receiver<Arc<Bundles>> {
+        self.bundles.subscribe()
     }
 }
 

@@ -35,12 +35,22 @@ impl Attestor {
     /// Starts one for the trust domain `world.test` with these TOML tables and no others; keys before the first table are
     /// the configuration's own.
     pub fn start_as(scratch: &Scratch, tables: &str) -> Self {
+        Self::start_in(scratch, "world.test", tables)
+    }
+
+    /// As [`Attestor::start_with`], for another trust domain.
+    pub fn start_of(scratch: &Scratch, trust_domain: &str, more: &str) -> Self {
+        let tables = format!("[enrollment]\naccept-simulated = true\n{more}");
+        Self::start_in(scratch, trust_domain, &tables)
+    }
+
+    fn start_in(scratch: &Scratch, trust_domain: &str, tables: &str) -> Self {
         let state = scratch.join("attestor");
         let address = crate::harness::free_port();
         let config = scratch.write(
             "attestor.toml",
             format!(
-                "trust-domain = \"world.test\"\nstate = \"{}\"\nlisten = \"{address}\"\n{tables}",
+                "trust-domain = \"{trust_domain}\"\nstate = \"{}\"\nlisten = \"{address}\"\n{tables}",
                 state.display()
             ),
         );

@@ -172,9 +172,9 @@ fn what_does_not_open_a_key_is_told_apart() {
 /// PBES2 has no authentication, so the key inside has to show it: by its public half. One derivation serves all tries.
 #[test]
 fn a_changed_byte_is_refused() {
-    for make in [root::generate, root::ed25519_key] {
+    for make in [key::generate, key::ed25519_key] {
         let plain = make().unwrap();
-        let key = Zeroizing::new(root::pkcs8(Path::new("k"), &plain).unwrap());
+        let key = Zeroizing::new(key::pkcs8(Path::new("k"), &plain).unwrap());
         let passphrase = Passphrase::new(PASSPHRASE.as_bytes()).unwrap();
         let sealed = encrypt(&passphrase, key.secret_pkcs8_der()).unwrap();
         let (_, der) = pem::decode_vec(sealed.as_bytes()).unwrap();

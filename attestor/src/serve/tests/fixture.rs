@@ -2,6 +2,7 @@
 #![allow(clippy::panic, reason = "tests")]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_proof::hash::sha256;
@@ -16,6 +17,7 @@ use super::client::{Client, Door, Identity};
 use crate::certify::{Authority, KeyFolder};
 use crate::config::Explain;
 use crate::enroll_host::{EnrollmentPolicy, Simulated, UnknownHosts};
+use crate::federation::Federation;
 use crate::group::{HostPolicy, Policies};
 use crate::mirror_audit::Cosigner;
 use crate::registry::{TokenHash, TokenRecord};
@@ -47,6 +49,7 @@ impl Fixture {
         let root = authority.x509_authorities()[0].clone();
         let store = SqlStore::open(&home(&folder)).await.unwrap();
         let settings = Settings {
+            federation: Arc::new(Federation::none()),
             enrollment: EnrollmentPolicy {
                 simulated: Simulated::Refuse,
                 roots: Vec::new(),

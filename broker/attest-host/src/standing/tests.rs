@@ -14,6 +14,7 @@ fn orders(standing: HostStanding) -> Orders {
         standing,
         reattest: None,
         policy: Sha256Digest::new([1; 32]),
+        bundles: None,
         next_within: Duration::from_secs(20),
     }
 }

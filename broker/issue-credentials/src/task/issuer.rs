@@ -17,7 +17,7 @@ use tracing::{debug, warn};
 
 use super::{Session, SessionIdentity};
 use crate::audiences::Audiences;
-use crate::bundle::Bundle;
+use crate::bundles::Bundles;
 use crate::material::{FreshKey, JwtSvid, MaterialError, X509Svid};
 use crate::sources::{Authority, AuthorityError, RecordError, Recorder};
 use crate::spares::{Footing, Order, Spare};
@@ -86,8 +86,8 @@ impl Issuer {
         self.clock.now()
     }
 
-    pub(crate) fn bundle(&self) -> watch::Receiver<Arc<Bundle>> {
-        self.authority.bundle()
+    pub(crate) fn bundles(&self) -> watch::Receiver<Arc<Bundles>> {
+        self.authority.bundles()
     }
 
     pub(super) async fn x509(&self, identity: &SessionIdentity) -> Result<X509Svid, Failure> {
@@ -114,7 +114,7 @@ impl Issuer {
         Order { node, kinds }: &Order,
     ) -> Result<Vec<(AgentKind, Spare)>, Failure> {
         // As it is before anything is signed: what leaves it meanwhile is missed.
-        let bundle = self.bundle().borrow().clone();
+        let bundles = self.bundles().borrow().clone();
         let Footing {
             trust_domain, host, ..
         } = &node.footing;
@@ -149,7 +149,7 @@ impl Issuer {
                     identity,
                     svid,
                     signed_at,
-                    bundle: Arc::clone(&bundle),
+                    bundles: Arc::clone(&bundles),
                 };
                 Ok((kind, spare))
             });

@@ -4,7 +4,7 @@
 //! PermissionDenied, which tells the client to put away what it has (§5.2.1). This module must
 //! never send a part of the state, or the same state twice.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use futures::stream;
 use prost::bytes::Bytes;
@@ -21,14 +21,17 @@ use crate::task::{Session, State, changed};
 pub(super) fn x509_svids(workload: &Workload) -> Result<Messages<api::X509svidResponse>, Status> {
     open(
         workload,
-        |session, last: &mut Option<(Generation, Bytes)>| {
+        |session, last: &mut Option<(Generation, Bytes, BTreeMap<String, Bytes>)>| {
             let (svid, generation) = match session.ask_x509() {
                 Answer::Ready(svid, generation) => (svid, generation),
                 Answer::Pending => return Ok(None),
                 Answer::Refused(why) => return Err(why),
             };
-            let bundle = session.bundle().x509().ok_or(Refusal::Unavailable)?;
-            if !is_news(last, (generation, bundle.clone())) {
+            let bundles = session.bundles();
+            let bundle = bundles.own().x509().ok_or(Refusal::Unavailable)?;
+            let own = session.identity().spiffe_id.trust_domain();
+            let federated = bundles.federated(own, Bundle::x509);
+            if !is_news(last, (generation, bundle.clone(), federated.clone())) {
                 return Ok(None);
             }
             Ok(Some(api::X509svidResponse {
@@ -40,13 +43,13 @@ pub(super) fn x509_svids(workload: &Workload) -> Result<Messages<api::X509svidRe
                     hint: String::new(),
                 }],
                 crl: Vec::new(),
-                federated_bundles: HashMap::new(),
+                federated_bundles: federated.into_iter().collect(),
             }))
         },
     )
 }
 
-/// The X.509 bundle of the session's trust domain.
+/// The X.509 bundles of the session's trust domain and of those that it federates with.
 pub(super) fn x509_bundles(
     workload: &Workload,
 ) -> Result<Messages<api::X509BundlesResponse>, Status> {
@@ -59,7 +62,7 @@ pub(super) fn x509_bundles(
     })
 }
 
-/// The JWT bundle of the session's trust domain.
+/// The JWT bundles of the session's trust domain and of those that it federates with.
 pub(super) fn jwt_bundles(
     workload: &Workload,
 ) -> Result<Messages<api::JwtBundlesResponse>, Status> {
@@ -71,13 +74,16 @@ pub(super) fn jwt_bundles(
 
 fn bundles(
     session: &Session,
-    last: &mut Option<Bytes>,
-    part: impl FnOnce(&Bundle) -> Option<Bytes>,
+    last: &mut Option<BTreeMap<String, Bytes>>,
+    part: impl Fn(&Bundle) -> Option<Bytes>,
 ) -> Result<Option<HashMap<String, Bytes>>, Refusal> {
     session.standing()?;
-    let part = part(&session.bundle()).ok_or(Refusal::Unavailable)?;
-    let trust_domain = session.identity().spiffe_id.trust_domain().id();
-    Ok(is_news(last, part.clone()).then(|| HashMap::from([(trust_domain, part)])))
+    let bundles = session.bundles();
+    let trust_domain = session.identity().spiffe_id.trust_domain();
+    let own = part(bundles.own()).ok_or(Refusal::Unavailable)?;
+    let mut all = bundles.federated(trust_domain, part);
+    all.insert(trust_domain.id(), own);
+    Ok(is_news(last, all.clone()).then(|| all.into_iter().collect()))
 }
 
 fn is_news<S: PartialEq>(last: &mut Option<S>, state: S) -> bool {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use holdfast_issue_credentials::workload::MAX_STREAMS;
 use holdfast_issue_credentials::workload::api;
+use holdfast_issue_credentials::{Audiences, Authority, JwtError};
 use holdfast_protocol::audit::What;
 use spiffe::{JwtSvid, WorkloadApiError};
 use tonic::{Code, Request, Status};
@@ -199,6 +200,49 @@ async fn a_rotation_pushes_a_whole_new_message() {
     let authorities = bundles.get(&trust_domain).unwrap().authorities().len();
     assert_eq!(authorities, 2);
     assert_eq!(context.default_svid().unwrap().leaf(), second.leaf());
+}
+
+#[tokio::test]
+async fn a_trust_domain_vouches_for_its_own_names_alone() {
+    let served = Served::start();
+    let client = served.client().await;
+    let mut contexts = client.stream_x509_contexts().await.unwrap();
+    contexts.next().await.unwrap().unwrap();
+    // Somebody of another trust domain, whom nobody here knows yet.
+    let other = SoftwareAuthority::new("other.example");
+    let audiences = Audiences::new(vec!["us".to_owned()]).unwrap();
+    let theirs = "spiffe://other.example/x".parse().unwrap();
+    let token = other.sign_jwt(&theirs, &audiences).await.unwrap();
+    let judge = |token: &str| served.session.validate(token, "us");
+    assert!(matches!(judge(&token), Err(JwtError::TrustDomain)));
+
+    // Every stream says it at once, with what was there before.
+    served.authority.federate("other.example", &other);
+    let context = contexts.next().await.unwrap().unwrap();
+    let [ours, name] = [TRUST_DOMAIN, "other.example"].map(|name| name.try_into().unwrap());
+    let fetched = client.fetch_x509_bundles().await.unwrap();
+    for bundles in [context.bundle_set().as_ref(), &fetched] {
+        let foreign = bundles.get(&name).unwrap();
+        assert_eq!(foreign.authorities()[0].as_bytes(), other.ca_der());
+        assert_eq!(
+            bundles.get(&ours).unwrap().authorities()[0].as_bytes(),
+            served.authority.ca_der()
+        );
+    }
+    let jwts = client.fetch_jwt_bundles().await.unwrap();
+    assert!(jwts.get(&name).is_some() && jwts.get(&ours).is_some());
+    assert_eq!(judge(&token).unwrap().spiffe_id, theirs);
+
+    // Its keys sign nothing of ours, nor ours of it: the same `kid`, and another key.
+    let ours = served.spiffe_id().parse().unwrap();
+    let stolen = other.sign_jwt(&ours, &audiences).await.unwrap();
+    assert!(matches!(judge(&stolen), Err(JwtError::Signature)));
+    let stolen = served
+        .authority
+        .sign_jwt(&theirs, &audiences)
+        .await
+        .unwrap();
+    assert!(matches!(judge(&stolen), Err(JwtError::Signature)));
 }
 
 #[tokio::test]

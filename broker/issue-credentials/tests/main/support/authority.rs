@@ -1,5 +1,6 @@
 //! A software authority: it stands in for the attestor, and can be made to fail or to lie.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -7,8 +8,8 @@ use std::time::{Duration, SystemTime};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use data_encoding::BASE64URL_NOPAD;
-use holdfast_issue_credentials::{Audiences, Authority, AuthorityError, Bundle};
-use holdfast_protocol::id::SpiffeId;
+use holdfast_issue_credentials::{Audiences, Authority, AuthorityError, Bundle, Bundles};
+use holdfast_protocol::id::{SpiffeId, TrustDomain};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer,
     DistinguishedName, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType,
@@ -39,7 +40,8 @@ pub struct SoftwareAuthority {
     jwt_key: EcdsaKeyPair,
     conduct: Mutex<Conduct>,
     ttl: Mutex<Duration>,
-    bundle: watch::Sender<Arc<Bundle>>,
+    federated: Mutex<BTreeMap<TrustDomain, Bundle>>,
+    bundle: watch::Sender<Arc<Bundles>>,
     pub x509_signed: AtomicUsize,
     pub jwt_signed: AtomicUsize,
 }
@@ -58,7 +60,8 @@ impl SoftwareAuthority {
             jwt_key: EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap(),
             conduct: Mutex::new(Conduct::Honest),
             ttl: Mutex::new(Duration::from_secs(3600)),
-            bundle: watch::Sender::new(Arc::new(Bundle::unknown())),
+            federated: Mutex::default(),
+            bundle: watch::Sender::new(Arc::new(Bundles::unknown())),
             x509_signed: AtomicUsize::new(0),
             jwt_signed: AtomicUsize::new(0),
         });
@@ -76,11 +79,32 @@ impl SoftwareAuthority {
         let mut authorities = vec![self.ca.der().to_vec()];
         authorities.extend_from_slice(more);
         let bundle = Bundle::read(&authorities, &jwks.to_string()).unwrap();
-        self.bundle.send_replace(Arc::new(bundle));
+        let federated = self.federated.lock().unwrap().clone();
+        self.bundle
+            .send_replace(Arc::new(Bundles::new(bundle, federated)));
+    }
+
+    /// Publishes what `other` does as the bundle of a trust domain that is federated with.
+    pub fn federate(&self, name: &str, other: &Self) {
+        let bundle = other.own_bundle();
+        self.federated
+            .lock()
+            .unwrap()
+            .insert(name.parse().unwrap(), bundle);
+        self.publish(&[]);
+    }
+
+    fn own_bundle(&self) -> Bundle {
+        let (x, y) = self.jwt_key.public_key().as_ref()[1..].split_at(32);
+        let jwks = json!({"keys": [{
+            "kty": "EC", "use": "jwt-svid", "kid": "jwt-1", "crv": "P-256",
+            "x": BASE64URL_NOPAD.encode(x), "y": BASE64URL_NOPAD.encode(y),
+        }]});
+        Bundle::read(&[self.ca.der().to_vec()], &jwks.to_string()).unwrap()
     }
 
     pub fn forget_bundle(&self) {
-        self.bundle.send_replace(Arc::new(Bundle::unknown()));
+        self.bundle.send_replace(Arc::new(Bundles::unknown()));
     }
 
     pub fn ca_der(&self) -> Vec<u8> {
@@ -203,7 +227,7 @@ impl Authority for SoftwareAuthority {
         Ok(Zeroizing::new(self.jwt(header, claims)))
     }
 
-    fn bundle(&self) -> watch::Receiver<Arc<Bundle>> {
+    fn bundles(&self) -> watch::Receiver<Arc<Bundles>> {
         self.bundle.subscribe()
     }
 }
