@@ -280,7 +280,7 @@ async fn a_clock_that_was_wrong_keeps_no_question_open() {
         .decide(call(1, new_host()), &world, Taint::Clean);
     let attesting = async {
         first_card(&bench.authorizer).await;
-        clock.take(right.system, right).unwrap();
+        clock.take(right.system, clock.reading()).unwrap();
         assert!(clock.now() < right.system + hours);
     };
     // Without this it would be open for ten hours more than it was asked for.
