@@ -14,8 +14,8 @@ fuzz_target!(|data: &[u8]| {
     // Bitmaps have several lengths and empty banks say nothing, so it is the selection that survives, not its spelling.
     let encoded = selection.encode();
     assert_eq!(PcrSelection::parse(&encoded).as_ref(), Ok(&selection));
-    let banks: usize = selection.banks().map(|(_, indices)| indices.len()).sum();
-    assert_eq!(selection.iter().count(), banks);
+    let indices: usize = selection.banks().map(|(_, indices)| indices.len()).sum();
+    assert_eq!(selection.iter().count(), indices);
     let rebuilt = selection
         .banks()
         .fold(PcrSelection::none(), |rebuilt, (alg, indices)| {
