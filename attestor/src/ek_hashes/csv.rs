@@ -3,7 +3,7 @@
 //! Much less than RFC 4180, on purpose: no field that is wanted has a quote, a comma or a line's end in it.
 
 /// The longest line, in bytes: a host name of 253 and a fingerprint, with much to spare.
-const MAX_LINE: usize = 512;
+pub const MAX_LINE: usize = 512;
 
 /// What is wrong with a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
