@@ -261,6 +261,11 @@ impl Replay {
         if !violation && hash.as_ref() != listed {
             return Err(ReplayRefused::TemplateHash { index, offset });
         }
+        let padded = |running: &Running| running.extension == Extension::PaddedSha1;
+        // Made once for all banks, and not at all where the list has it.
+        let sha1 = (alg != HashAlg::Sha1 && self.banks.iter().any(padded))
+            .then(|| over_data(HashAlg::Sha1));
+        let sha1 = sha1.as_ref().unwrap_or(&hash);
         for running in &mut self.banks {
             let bank = running.bank;
             let value = &mut running.value;
@@ -271,8 +276,6 @@ impl Replay {
                 Extension::Own if bank == alg => value.extend_from_slice(hash.as_ref()),
                 Extension::Own => value.extend_from_slice(over_data(bank).as_ref()),
                 Extension::PaddedSha1 => {
-                    let sha1 = over_data(HashAlg::Sha1);
-                    let sha1 = if alg == HashAlg::Sha1 { &hash } else { &sha1 };
                     value.extend_from_slice(sha1.as_ref());
                     let padding = bank.digest_len().saturating_sub(sha1.as_ref().len());
                     value.extend_from_slice(first(&ZEROS, padding));
