@@ -16,8 +16,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore,
-    SignatureScheme,
+    CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, Error, OtherError,
+    RootCertStore, SignatureScheme, WantsVerifier,
 };
 
 use super::document::Document;
@@ -66,8 +66,7 @@ pub(super) fn spiffe(endpoint: &SpiffeId, known: &Document) -> Result<ClientConf
         roots,
         provider: Arc::clone(&provider),
     };
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+    let builder = builder(provider)?
         // "Dangerous" for rustls because the verifier is ours: SPIFFE IDs are not what its own reads.
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier));
@@ -100,11 +99,18 @@ pub(super) fn web(ca_file: Option<&Path>) -> Result<ClientConfig, TlsError> {
         return Err(TlsError::NoRoots(whose));
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+    let config = builder(provider)?
         .with_root_certificates(roots)
         .with_no_client_auth();
     Ok(finish(config))
+}
+
+/// What both begin with.
+fn builder(
+    provider: Arc<CryptoProvider>,
+) -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, Error> {
+    let versions = [&rustls::version::TLS13, &rustls::version::TLS12];
+    ClientConfig::builder_with_provider(provider).with_protocol_versions(&versions)
 }
 
 fn finish(mut config: ClientConfig) -> ClientConfig {
