@@ -9,6 +9,7 @@ mod client;
 mod commands;
 mod import;
 mod keyring;
+mod lent;
 #[cfg(test)]
 mod man;
 mod outcome;

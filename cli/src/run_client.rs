@@ -10,14 +10,14 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use holdfast_protocol::frame;
-use holdfast_protocol::run::{MAX_TOOLS, RunControl, RunEvent, RunRequest};
+use holdfast_protocol::run::{MAX_TREES, RunControl, RunEvent, RunRequest};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
-/// Program, project, three streams, tools.
-const MAX_DESCRIPTORS: usize = 5 + MAX_TOOLS;
+/// Program, project, three streams, trees.
+const MAX_DESCRIPTORS: usize = 5 + MAX_TREES;
 
 /// A session's keeper.
 #[derive(Debug)]

@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 use crate::id::{AgentKind, SessionId, SpiffeId};
 use crate::management::Failure;
 
-/// The most folders of tools that a session may be given.
-pub const MAX_TOOLS: usize = 32;
+/// The most trees that a session may be lent beside its project.
+pub const MAX_TREES: usize = 96;
 
 /// A wish for a session.
 ///
 /// Its descriptors come in this order: the program; the project; standard input, output and error
-/// where [`RunStdio::Pipes`]; one folder for each of [`RunRequest::tools`].
+/// where [`RunStdio::Pipes`]; one folder or file for each of [`RunRequest::trees`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunRequest {
@@ -37,10 +37,32 @@ pub struct RunRequest {
     pub project: String,
     /// Where to start, inside.
     pub directory: String,
-    /// Folders of toolchains, as places inside; read-only.
-    pub tools: Vec<String>,
+    /// What else of the human's the session is lent.
+    pub trees: Vec<RunTree>,
+    /// Where programs are looked for, as places inside, before the system's own folders.
+    pub path: Vec<String>,
     /// Input and output.
     pub stdio: RunStdio,
+}
+
+/// A folder or file of the human's that a session is lent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunTree {
+    /// Where it appears inside.
+    pub place: String,
+    /// What the session may do there.
+    pub access: RunAccess,
+}
+
+/// What a session may do with a [`RunTree`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunAccess {
+    /// Read it and run what is in it.
+    Read,
+    /// Change it, too; it has to be the human's own.
+    Write,
 }
 
 /// A session's input and output.
@@ -65,7 +87,7 @@ impl RunRequest {
             RunStdio::Pipes => 3,
             RunStdio::Terminal { .. } => 0,
         };
-        2 + stdio + self.tools.len()
+        2 + stdio + self.trees.len()
     }
 }
 

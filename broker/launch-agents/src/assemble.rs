@@ -34,8 +34,8 @@ pub struct Wanted {
     pub arguments: Vec<String>,
     /// The human's environment; most of it does not pass.
     pub environment: Vec<(String, String)>,
-    /// Folders of toolchains, to be searched for programs.
-    pub tools: Vec<Place>,
+    /// Folders that are searched for programs before the system's.
+    pub path: Vec<Place>,
     /// Input and output.
     pub stdio: Stdio,
     /// Project and toolchains: things of the human's, never [`Access::Keep`].
@@ -120,9 +120,9 @@ fn environment(
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_str()));
     let mut environment = Environment::passed(theirs, &profile.keep);
-    let tools = wanted.tools.iter().map(ToString::to_string);
+    let theirs = wanted.path.iter().map(ToString::to_string);
     let path: Vec<String> = std::iter::once(OWN_PATH.to_owned())
-        .chain(tools)
+        .chain(theirs)
         .chain(std::iter::once(SYSTEM_PATH.to_owned()))
         .collect();
     let fixed = [

@@ -15,7 +15,7 @@ use crate::place::{Place, ProgramName, UserName};
 /// The largest message, in bytes: arguments and environment count.
 pub const MAX_MESSAGE: usize = 128 * 1024;
 /// The most trees that a session gets.
-pub const MAX_TREES: usize = 64;
+pub const MAX_TREES: usize = 128;
 /// The most arguments, and the most variables.
 pub const MAX_STRINGS: usize = 1024;
 

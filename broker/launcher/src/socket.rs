@@ -18,7 +18,7 @@ use crate::message::{Answer, Greeting, Launch, Launched, MAX_MESSAGE};
 use crate::{Refusal, wire};
 
 /// The most descriptors in a message; a launch has six and its trees.
-const MAX_DESCRIPTORS: usize = 80;
+const MAX_DESCRIPTORS: usize = 144;
 
 /// A launch that brought no session.
 #[derive(Debug, thiserror::Error)]

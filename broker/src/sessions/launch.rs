@@ -27,7 +27,7 @@ use holdfast_launch_agents::{
 use holdfast_protocol::call::{Caller, HumanUid};
 use holdfast_protocol::grade::Level;
 use holdfast_protocol::management::NodeState;
-use holdfast_protocol::run::{RunRequest, RunStdio};
+use holdfast_protocol::run::{RunAccess, RunRequest, RunStdio};
 
 use super::Ground;
 use super::authority::footing;
@@ -150,7 +150,7 @@ pub async fn make(
         purpose: request.purpose.clone(),
     };
     let (folder, listener) = Folder::make(&ground.sockets, session).map_err(RunError::Host)?;
-    let (repository, remotes) = repository(&trees).await?;
+    let (repository, remotes) = repository(&trees, &Place::parse(&request.project)?).await?;
     let kind = &profile.kind;
     let mut given = give(&ground.vaults, session, HumanUid(human), kind, &remotes).await;
     given.notes.extend(note);
@@ -159,7 +159,8 @@ pub async fn make(
         environment.push((VariableName::try_from(name)?, value));
     }
     let home = Place::parse(&request.home)?;
-    let mounted = std::iter::once(&request.project).chain(&request.tools);
+    let lent = request.trees.iter().map(|tree| &tree.place);
+    let mounted = std::iter::once(&request.project).chain(lent);
     let kept = ground.homes.open(
         human,
         profile,
@@ -204,10 +205,10 @@ pub async fn make(
         name: ProgramName::parse(&request.program)?,
         arguments: request.arguments,
         environment: request.environment,
-        tools: request
-            .tools
+        path: request
+            .path
             .iter()
-            .map(|tool| Place::parse(tool))
+            .map(|folder| Place::parse(folder))
             .collect::<Result<_, _>>()?,
         stdio,
         trees,
@@ -231,8 +232,11 @@ pub async fn make(
 }
 
 /// The project's repository and its remotes, read where blocking is allowed.
-async fn repository(trees: &[Tree]) -> Result<(Repository, BTreeMap<String, Remote>), RunError> {
-    let project = trees.iter().find(|tree| tree.access == Access::Write);
+async fn repository(
+    trees: &[Tree],
+    project: &Place,
+) -> Result<(Repository, BTreeMap<String, Remote>), RunError> {
+    let project = trees.iter().find(|tree| tree.place == *project);
     let project = project.ok_or(RunError::Stopping)?;
     let project = project.source.try_clone().map_err(RunError::Host)?;
     let read = move || {
@@ -319,11 +323,14 @@ fn sort(request: &RunRequest, descriptors: Vec<OwnedFd>) -> Result<Descriptors, 
         },
         RunStdio::Terminal { rows, columns } => Stdio::Terminal(WindowSize { rows, columns }),
     };
-    for tool in &request.tools {
+    for tree in &request.trees {
         trees.push(Tree {
             source: next()?,
-            place: Place::parse(tool)?,
-            access: Access::Read,
+            place: Place::parse(&tree.place)?,
+            access: match tree.access {
+                RunAccess::Read => Access::Read,
+                RunAccess::Write => Access::Write,
+            },
         });
     }
     // Outer places are mounted before what lies within them.

@@ -10,14 +10,14 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use holdfast_protocol::frame::{self, FrameError};
-use holdfast_protocol::run::{MAX_TOOLS, RunRequest};
+use holdfast_protocol::run::{MAX_TREES, RunRequest};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, recvmsg};
 
 /// How long the command line may take to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Program, project, three streams, tools.
-const MAX_DESCRIPTORS: usize = 2 + 3 + MAX_TOOLS;
+/// Program, project, three streams, trees.
+const MAX_DESCRIPTORS: usize = 2 + 3 + MAX_TREES;
 
 /// A wish was not understood; the caller is to blame.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +47,7 @@ pub fn read_wish(stream: &UnixStream) -> Result<(RunRequest, Vec<OwnedFd>), Wish
     let mut body = vec![0; frame::body_length(prefix)?];
     (&*stream).read_exact(&mut body).map_err(WishError::Read)?;
     let request: RunRequest = frame::decode(&body)?;
-    if request.tools.len() > MAX_TOOLS || descriptors.len() != request.descriptors() {
+    if request.trees.len() > MAX_TREES || descriptors.len() != request.descriptors() {
         return Err(WishError::Descriptors {
             came: descriptors.len(),
             spoken_of: request.descriptors(),

@@ -8,13 +8,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use holdfast_protocol::run::{MAX_TOOLS, RunControl, RunEvent, RunRequest, RunStdio};
-use rustix::fs::{Mode, OFlags};
+use holdfast_protocol::run::{MAX_TREES, RunControl, RunEvent, RunRequest, RunStdio};
 use rustix::termios::tcgetwinsize;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
 use signal_hook::iterator::Signals;
 
 use crate::args::{Args, Run};
+use crate::lent::{self, Lent};
 use crate::outcome::Problem;
 use crate::program::Program;
 use crate::render::printable;
@@ -34,7 +34,11 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
         .ok()
         .filter(|directory| directory.starts_with(&project))
         .unwrap_or_else(|| project.clone());
-    let tools = tools(&project);
+    let path = tools(&project);
+    let lent = path
+        .iter()
+        .map(|folder| Lent::to_read(folder))
+        .collect::<Result<Vec<_>, _>>()?;
     let home = home()?;
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     let stdio = if terminal {
@@ -62,27 +66,21 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
         home: home.display().to_string(),
         project: project.display().to_string(),
         directory: directory.display().to_string(),
-        tools: tools
-            .iter()
-            .map(|tool| tool.display().to_string())
-            .collect(),
+        trees: lent.iter().map(|lent| lent.tree.clone()).collect(),
+        path: path.iter().map(|tool| tool.display().to_string()).collect(),
         stdio,
     };
     if run.show {
         return show(args, &request);
     }
 
-    let project_folder = folder(&project)?;
-    let tool_folders = tools
-        .iter()
-        .map(|tool| folder(tool))
-        .collect::<Result<Vec<_>, _>>()?;
+    let project_folder = lent::open(&project)?;
     let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
     let mut descriptors: Vec<BorrowedFd<'_>> = vec![program.file.as_fd(), project_folder.as_fd()];
     if !terminal {
         descriptors.extend([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]);
     }
-    descriptors.extend(tool_folders.iter().map(AsFd::as_fd));
+    descriptors.extend(lent.iter().map(|lent| lent.source.as_fd()));
 
     vault::open_for_a_session(&args.socket);
     let socket = args.socket.with_file_name("run.sock");
@@ -175,10 +173,10 @@ fn show(args: &Args, request: &RunRequest) -> Result<(), Problem> {
         request.arguments.join(" "),
         request.project,
         request.directory,
-        if request.tools.is_empty() {
+        if request.path.is_empty() {
             "the system's".to_owned()
         } else {
-            format!("{} (read only)", request.tools.join(", "))
+            format!("{} (read only)", request.path.join(", "))
         },
         request.home,
     );
@@ -220,7 +218,7 @@ fn tools(project: &Path) -> Vec<PathBuf> {
         .collect();
     tools.sort();
     tools.dedup();
-    tools.truncate(MAX_TOOLS);
+    tools.truncate(MAX_TREES);
     tools
 }
 
@@ -243,16 +241,6 @@ fn user() -> String {
     } else {
         name
     }
-}
-
-fn folder(path: &Path) -> Result<OwnedFd, Problem> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| {
-        Problem::usage(
-            format!("`{}` cannot be opened: {errno}", path.display()),
-            "name a folder that you may read",
-        )
-    })
 }
 
 fn no_sessions(socket: &Path, error: &std::io::Error) -> Problem {

@@ -142,7 +142,7 @@ impl Host {
                 ("TERM".to_owned(), "dumb".to_owned()),
                 ("SECRET".to_owned(), "hunter2".to_owned()),
             ],
-            tools: vec![],
+            path: vec![],
             stdio,
             trees,
         };
