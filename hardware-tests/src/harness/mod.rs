@@ -31,7 +31,7 @@ pub use self::daemon::{Daemon, Ready, bin};
 pub use self::delay::DelayProfile;
 pub use self::git_remote::{GitRemote, GitRequest, Guarded, git, plain_git};
 pub use self::manufacture::{Banks, EkKind};
-pub use self::model_server::{ModelRequest, ModelServer, ToolResult, Turn};
+pub use self::model_server::{ModelRequest, ModelServer, TASK, ToolResult, Turn};
 pub use self::ports::{PortPair, free_port};
 pub use self::proxy::{CountingProxy, Exchange};
 pub use self::scratch::Scratch;

@@ -1,6 +1,13 @@
-//! A model that says what a script tells it to: Anthropic's Messages API on 127.0.0.1.
+//! A model that says what a script tells it to, in the words of four APIs, on 127.0.0.1.
 //!
-//! It must never answer a request that does not show its key: what reached it had the real one.
+//! Anthropic's Messages, OpenAI's Responses and Chat Completions, Google's `generateContent`: what the agents that
+//! Holdfast launches speak. It must never answer a request that does not show its key: what reached it had the real
+//! one.
+
+mod anthropic;
+mod chat;
+mod google;
+mod responses;
 
 use std::sync::{Arc, Mutex};
 
@@ -11,13 +18,18 @@ use serde_json::{Value, json};
 use super::http::{Answer, Server, answer};
 
 /// What the model says at one point of the main conversation.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Turn {
-    /// It asks for this command, as the tool `Bash`.
+    /// It asks for this command, by the agent's own tool for commands.
     Bash(String),
+    /// It asks for this tool, by its name, with this input.
+    Call(String, Value),
     /// It says this, which ends the conversation.
     Text(String),
 }
+
+/// Opens a task that the main conversation gives to a sub-agent; the command to run follows on the same line.
+pub const TASK: &str = "Run this and nothing else: ";
 
 /// A request as it arrived.
 #[derive(Clone, Debug)]
@@ -37,7 +49,7 @@ pub struct ToolResult {
     pub id: String,
     /// What came of it, in words.
     pub text: String,
-    /// Whether the agent says that it failed, or was not let through.
+    /// Whether the agent says that it failed, or was not let through; agents of Anthropic's API alone say that.
     pub failed: bool,
 }
 
@@ -67,6 +79,11 @@ impl ModelServer {
         format!("http://{}", self.server.address())
     }
 
+    /// The port that it listens on.
+    pub fn port(&self) -> u16 {
+        self.server.address().port()
+    }
+
     /// Every request so far.
     pub fn requests(&self) -> Vec<ModelRequest> {
         self.seen.lock().expect("the record").clone()
@@ -80,6 +97,27 @@ impl ModelServer {
             .map(ModelRequest::tool_results)
             .max_by_key(Vec::len)
             .unwrap_or_default()
+    }
+}
+
+/// One of the APIs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Api {
+    Messages,
+    Responses,
+    Chat,
+    Google,
+}
+
+impl Api {
+    fn of(path: &str) -> Option<Self> {
+        match path {
+            "/v1/messages" => Some(Self::Messages),
+            "/v1/responses" => Some(Self::Responses),
+            "/v1/chat/completions" => Some(Self::Chat),
+            _ if path.ends_with("enerateContent") => Some(Self::Google),
+            _ => None,
+        }
     }
 }
 
@@ -104,26 +142,153 @@ impl ModelRequest {
         found.map(|(_, value)| value.as_str())
     }
 
+    fn path(&self) -> &str {
+        let (_, uri) = self.line.split_once(' ').unwrap_or_default();
+        uri.split('?').next().unwrap_or_default()
+    }
+
+    fn api(&self) -> Option<Api> {
+        Api::of(self.path())
+    }
+
+    /// The key that it shows.
+    fn key(&self) -> Option<&str> {
+        let bearer = self.header("authorization");
+        self.header("x-api-key")
+            .or_else(|| self.header("x-goog-api-key"))
+            .or_else(|| bearer.and_then(|value| value.strip_prefix("Bearer ")))
+    }
+
+    /// The names of the tools that the agent offers.
+    pub fn tools(&self) -> Vec<&str> {
+        let tools = self.body["tools"].as_array().into_iter().flatten();
+        tools
+            .flat_map(|tool| match tool["functionDeclarations"].as_array() {
+                Some(functions) => functions.iter().collect(),
+                None => vec![tool],
+            })
+            .filter_map(|tool| {
+                tool["name"]
+                    .as_str()
+                    .or_else(|| tool["function"]["name"].as_str())
+            })
+            .collect()
+    }
+
+    /// The agent's tool for commands, as far as this request offers one.
+    fn shell(&self) -> Option<&str> {
+        const SHELLS: [&str; 6] = [
+            "Bash",
+            "bash",
+            "exec_command",
+            "shell_command",
+            "shell",
+            "run_shell_command",
+        ];
+        let tools = self.tools();
+        SHELLS.into_iter().find(|shell| tools.contains(shell))
+    }
+
     /// Whether it goes on with the conversation that the script is of: agents ask small things besides (a title, whether
     /// there is quota), and offer no shell then.
     pub fn is_main(&self) -> bool {
-        let tools = self.body["tools"].as_array();
-        tools.is_some_and(|tools| tools.iter().any(|tool| tool["name"] == "Bash"))
+        self.shell().is_some() && self.task().is_none()
+    }
+
+    /// What a sub-agent was told to run, if this is a sub-agent's conversation.
+    fn task(&self) -> Option<String> {
+        let first = match self.api()? {
+            Api::Messages => anthropic::first_words(&self.body),
+            Api::Responses | Api::Chat | Api::Google => return None,
+        };
+        let task = first.split_once(TASK)?.1;
+        Some(task.lines().next().unwrap_or_default().to_owned())
     }
 
     /// Every result of a tool that it tells of.
     pub fn tool_results(&self) -> Vec<ToolResult> {
-        let messages = self.body["messages"].as_array().into_iter().flatten();
-        messages
-            .filter_map(|message| message["content"].as_array())
-            .flatten()
-            .filter(|block| block["type"] == "tool_result")
-            .map(|block| ToolResult {
-                id: block["tool_use_id"].as_str().unwrap_or_default().to_owned(),
-                text: text(&block["content"]),
-                failed: block["is_error"] == true,
-            })
-            .collect()
+        match self.api() {
+            Some(Api::Messages) => anthropic::results(&self.body),
+            Some(Api::Responses) => responses::results(&self.body),
+            Some(Api::Chat) => chat::results(&self.body),
+            Some(Api::Google) => google::results(&self.body),
+            None => vec![],
+        }
+    }
+
+    /// The input that this agent's tool for commands takes.
+    fn command(&self, command: &str) -> Value {
+        match self.shell() {
+            Some("exec_command") => json!({"cmd": command}),
+            Some("shell") => json!({"command": ["bash", "-c", command]}),
+            Some("shell_command" | "run_shell_command") => json!({"command": command}),
+            // As long as the agent allows: a busy machine is slow.
+            Some(_) | None => json!({
+                "command": command, "description": "a step of the script", "timeout": 600_000,
+            }),
+        }
+    }
+}
+
+/// What is said next: words, or a tool by name with its input.
+enum Said {
+    Words(String),
+    Tool(String, Value),
+}
+
+fn respond(request: &ModelRequest, key: &str, script: &[Turn]) -> Answer {
+    let (method, path) = (
+        request.line.split(' ').next().unwrap_or_default(),
+        request.path(),
+    );
+    if path == "/" {
+        return answer(200, &[], [""]);
+    }
+    if request.key() != Some(key) {
+        return failure(401, "authentication_error", "invalid x-api-key");
+    }
+    if method == Method::GET.as_str() && path.starts_with("/v1/models") {
+        return object(&json!({"object": "list", "data": [], "has_more": false}));
+    }
+    if path == "/v1/messages/count_tokens" {
+        return object(&json!({"input_tokens": 100}));
+    }
+    let (number, said) = (request.tool_results().len() + 1, next(request, script));
+    match request.api() {
+        Some(Api::Messages) => anthropic::say(request, number, said),
+        Some(Api::Responses) => responses::say(number, said),
+        Some(Api::Chat) => chat::say(request, number, said),
+        Some(Api::Google) => google::say(request, said),
+        None => failure(
+            404,
+            "not_found_error",
+            "the scripted model has no such path",
+        ),
+    }
+}
+
+/// What is to be said: the conversation itself tells how far it is, so that a repeated request gets the same answer.
+fn next(request: &ModelRequest, script: &[Turn]) -> Said {
+    let told = request.tool_results().len();
+    let run = |command: &str| {
+        let shell = request.shell().unwrap_or_default().to_owned();
+        Said::Tool(shell, request.command(command))
+    };
+    if let Some(task) = request.task() {
+        return if told == 0 && request.shell().is_some() {
+            run(&task)
+        } else {
+            Said::Words("The task is done.".to_owned())
+        };
+    }
+    if !request.is_main() {
+        return Said::Words("Holdfast".to_owned());
+    }
+    match script.get(told) {
+        Some(Turn::Bash(command)) => run(command),
+        Some(Turn::Call(tool, input)) => Said::Tool(tool.clone(), input.clone()),
+        Some(Turn::Text(text)) => Said::Words(text.clone()),
+        None => Said::Words("done".to_owned()),
     }
 }
 
@@ -136,101 +301,10 @@ fn text(content: &Value) -> String {
         .map_or_else(|| texts.join("\n"), ToOwned::to_owned)
 }
 
-fn respond(request: &ModelRequest, key: &str, script: &[Turn]) -> Answer {
-    let (method, uri) = request.line.split_once(' ').unwrap_or_default();
-    let path = uri.split('?').next().unwrap_or_default();
-    if path == "/" {
-        return answer(200, &[], [""]);
-    }
-    let bearer = request.header("authorization");
-    let shown = request
-        .header("x-api-key")
-        .or_else(|| bearer.and_then(|value| value.strip_prefix("Bearer ")));
-    if shown != Some(key) {
-        return failure(401, "authentication_error", "invalid x-api-key");
-    }
-    match (method, path) {
-        ("POST", "/v1/messages/count_tokens") => object(&json!({"input_tokens": 100})),
-        ("POST", "/v1/messages") => say(request, &turn(request, script)),
-        _ if method == Method::GET.as_str() && path.starts_with("/v1/models") => {
-            object(&json!({"data": [], "has_more": false}))
-        }
-        _ => failure(
-            404,
-            "not_found_error",
-            "the scripted model has no such path",
-        ),
-    }
-}
-
-/// What is to be said: the conversation itself tells how far it is, so that a repeated request gets the same answer.
-fn turn(request: &ModelRequest, script: &[Turn]) -> Turn {
-    let done = Turn::Text("done".to_owned());
-    if !request.is_main() {
-        return Turn::Text("Holdfast".to_owned());
-    }
-    script
-        .get(request.tool_results().len())
-        .cloned()
-        .unwrap_or(done)
-}
-
-fn say(request: &ModelRequest, turn: &Turn) -> Answer {
-    let number = request.tool_results().len() + 1;
-    let (empty, delta, whole, reason) = match turn {
-        Turn::Bash(command) => {
-            // As long as the agent allows: a busy machine is slow.
-            let input = json!({
-                "command": command, "description": "a step of the script", "timeout": 600_000,
-            });
-            let block = |input: &Value| json!({"type": "tool_use", "id": tool_id(number), "name": "Bash", "input": input});
-            (
-                block(&json!({})),
-                json!({"type": "input_json_delta", "partial_json": input.to_string()}),
-                block(&input),
-                "tool_use",
-            )
-        }
-        Turn::Text(text) => (
-            json!({"type": "text", "text": ""}),
-            json!({"type": "text_delta", "text": text}),
-            json!({"type": "text", "text": text}),
-            "end_turn",
-        ),
-    };
-    let usage = json!({"input_tokens": 100, "output_tokens": 10});
-    let message = |content: Value, reason: Value| {
-        json!({
-            "id": format!("msg_{number:024}"), "type": "message", "role": "assistant",
-            "model": request.body["model"], "content": content,
-            "stop_reason": reason, "stop_sequence": null, "usage": usage,
-        })
-    };
-    if request.body["stream"] != true {
-        return object(&message(json!([whole]), json!(reason)));
-    }
-    let events = [
-        json!({"type": "message_start", "message": message(json!([]), Value::Null)}),
-        json!({"type": "content_block_start", "index": 0, "content_block": empty}),
-        json!({"type": "ping"}),
-        json!({"type": "content_block_delta", "index": 0, "delta": delta}),
-        json!({"type": "content_block_stop", "index": 0}),
-        json!({
-            "type": "message_delta", "usage": {"output_tokens": 10},
-            "delta": {"stop_reason": reason, "stop_sequence": null},
-        }),
-        json!({"type": "message_stop"}),
-    ];
-    let lines = events.map(|event| {
-        let name = event["type"].as_str().unwrap_or_default();
-        format!("event: {name}\ndata: {event}\n\n")
-    });
+/// Server-sent events without a name each.
+fn events(events: impl IntoIterator<Item = String>) -> Answer {
+    let lines = events.into_iter().map(|event| format!("data: {event}\n\n"));
     answer(200, &[("content-type", "text/event-stream")], lines)
-}
-
-/// The name that the model gives its call of this number, counted from 1.
-fn tool_id(number: usize) -> String {
-    format!("toolu_{number:024}")
 }
 
 fn object(value: &Value) -> Answer {
