@@ -11,8 +11,13 @@ use serde::Deserialize;
 use crate::environment::VariableName;
 
 /// The profiles that come with Holdfast.
-const BUILT_IN: [&str; 2] = [
+const BUILT_IN: [&str; 7] = [
     include_str!("../profiles/claude.toml"),
+    include_str!("../profiles/codex.toml"),
+    include_str!("../profiles/copilot.toml"),
+    include_str!("../profiles/gemini.toml"),
+    include_str!("../profiles/goose.toml"),
+    include_str!("../profiles/opencode.toml"),
     include_str!("../profiles/shell.toml"),
 ];
 /// Stands in a template for all that the human typed.
@@ -172,7 +177,9 @@ mod tests {
                 .kind
                 .to_string()
         };
-        assert_eq!(kind("claude"), "claude");
+        for agent in ["claude", "codex", "copilot", "gemini", "goose", "opencode"] {
+            assert_eq!(kind(agent), agent);
+        }
         assert_eq!(kind("bash"), "shell");
     }
 

@@ -1,30 +1,18 @@
-//! A real agent: Claude Code, as its package brings it.
+//! Claude Code outside any session: what the others are held against.
 //!
-//! It must never be one that somebody else keeps on this machine: its version would be anybody's.
+//! It must never find a home, a hook or a key that a test did not give it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{ModelServer, Scratch, skipped};
-
-/// Where the set-up puts agents, unless this variable names another folder.
-const AGENTS: (&str, &str) = ("HOLDFAST_AGENTS", "/opt/holdfast/agents");
+use super::{Agent, ModelServer, Scratch};
 
 /// Claude Code's native program; `None`, loudly, where it is not installed.
 ///
 /// # Panics
 /// Where `CI` says that nothing may be left out.
 pub fn claude() -> Option<PathBuf> {
-    let (variable, usual) = AGENTS;
-    let folder = std::env::var_os(variable).map_or_else(|| usual.into(), PathBuf::from);
-    let found = native(&folder.join("node_modules/@anthropic-ai"));
-    if found.is_none() {
-        skipped(&format!(
-            "no Claude Code for this machine below {}: run packaging/test.sh, or `npm ci` in a copy of packaging/agents there",
-            folder.display()
-        ));
-    }
-    found
+    Agent::Claude.program()
 }
 
 /// Claude Code outside any session, asking `model`: with a home of its own and no hook.
@@ -44,18 +32,4 @@ pub fn bare_claude(program: &Path, scratch: &Scratch, model: &ModelServer, key: 
         .env("IS_SANDBOX", "1")
         .current_dir(scratch.folder("claude-project"));
     command
-}
-
-/// The program in the package for this machine's processor and C library.
-fn native(packages: &Path) -> Option<PathBuf> {
-    let processor = match std::env::consts::ARCH {
-        "x86_64" => "x64",
-        "aarch64" => "arm64",
-        _ => return None,
-    };
-    // npm installs the one that fits; a glibc machine is what Holdfast is for.
-    ["", "-musl"]
-        .iter()
-        .map(|libc| packages.join(format!("claude-code-linux-{processor}{libc}/claude")))
-        .find(|path| path.is_file())
 }

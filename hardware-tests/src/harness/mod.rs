@@ -3,6 +3,7 @@
 //! Nothing in here may be shared between tests by way of the file system, a fixed port or a global: tests run in
 //! parallel, as threads and as processes.
 
+mod agents;
 mod authority;
 mod claude;
 mod command;
@@ -24,6 +25,7 @@ mod window;
 mod wire;
 mod wrong_clock;
 
+pub use self::agents::Agent;
 pub use self::authority::{EkAuthority, ListAge};
 pub use self::claude::{bare_claude, claude};
 pub use self::command::CommandCode;
