@@ -42,7 +42,7 @@ setup_packages() {
         # What memory is measured beside, and what speaks to it.
         openssh-client
         # The approval window, and what shows and drives it where there is no screen.
-        libwebkit2gtk-4.1-dev librsvg2-dev webkit2gtk-driver xvfb dbus
+        libwebkit2gtk-4.1-dev librsvg2-dev webkit2gtk-driver xvfb dbus tmux
         # A keyring, for the vault's share.
         gnome-keyring
         # Clocks that are wrong.
