@@ -18,6 +18,7 @@ mod managed;
 mod measured;
 mod mirrored;
 mod offline;
+mod reached;
 mod receipts;
 mod recorded;
 mod recovered;
