@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use holdfast_protocol::id::{AgentKind, CallId, SessionId};
+use holdfast_protocol::widening::{HostName, Reach};
 
 pub use secrets::{AddSecret, Import, Secrets, Source};
 
@@ -59,7 +60,8 @@ pub enum Command {
     /// Run a program in a sealed session.
     ///
     /// It sees the project, the system and the tools on your PATH, and nothing else of this machine:
-    /// no network, no other processes, a home of its own. The session ends with this command.
+    /// no network but what policy, you and these flags let through, no other processes, a home of its own.
+    /// The session ends with this command.
     Run(Run),
     /// List the sessions of this host, or act on one.
     Sessions {
@@ -130,6 +132,15 @@ pub struct Run {
     /// What it is for; it stands in listings and in the record.
     #[arg(long, value_name = "TEXT")]
     pub purpose: Option<String>,
+    /// Let it open TCP to a host and port by name, even if that is this machine's own; repeatable.
+    ///
+    /// With `localhost:PORT` or an address of this machine's loopback, the session's own 127.0.0.1:PORT
+    /// leads there.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub reach: Vec<Reach>,
+    /// Let it reach a public host without asking you; repeatable.
+    #[arg(long, value_name = "NAME")]
+    pub host: Vec<HostName>,
     /// Show what the session would have, and do not make it.
     #[arg(long)]
     pub show: bool,

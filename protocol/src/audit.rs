@@ -14,6 +14,7 @@ use crate::id::{CallId, HostId, SessionId, SpiffeId};
 use crate::management::SessionAct;
 use crate::receipt::Receipt;
 use crate::vault::{SecretName, SecretUse, Sharing};
+use crate::widening::Widening;
 use crate::{Sha256Digest, Timestamp};
 
 /// An event with the time and the unique name that its record will bear.
@@ -122,6 +123,15 @@ pub enum What {
         human: HumanUid,
         /// SHA-256 of the program that runs.
         program: Sha256Digest,
+    },
+    /// A session begins with more of a network than others have; its human said so, and the policy allowed it.
+    SessionWidened {
+        /// The session.
+        session: SessionId,
+        /// Who widened it.
+        human: HumanUid,
+        /// By what.
+        by: Vec<Widening>,
     },
     /// A human is about to freeze a session, let it go on, or end it.
     SessionControlled {

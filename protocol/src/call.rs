@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::Timestamp;
 use crate::grade::Level;
 use crate::id::{AgentKind, CallId, SessionId, SpiffeId};
+use crate::widening::Widening;
 
 /// What an agent wants to do, as the broker understood it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,6 +101,8 @@ pub enum Channel {
     Egress,
     /// A credential helper.
     Credential,
+    /// The command line of the human who starts the session.
+    Launch,
 }
 
 /// Something that a call would do outside the agent's own head.
@@ -152,6 +155,11 @@ pub enum Effect {
     UsesSecret {
         /// The secret's name in the vault.
         name: String,
+    },
+    /// Widens the session's world, before it begins.
+    Widens {
+        /// What is added.
+        widening: Widening,
     },
     /// Spends money.
     Spends {

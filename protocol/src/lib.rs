@@ -31,6 +31,7 @@ pub mod time;
 pub mod token;
 pub mod url;
 pub mod vault;
+pub mod widening;
 pub mod wire;
 pub mod words;
 

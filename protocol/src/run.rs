@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{AgentKind, SessionId, SpiffeId};
 use crate::management::Failure;
+use crate::widening::Widening;
 
 /// The most trees that a session may be lent beside its project.
 pub const MAX_TREES: usize = 96;
@@ -43,6 +44,8 @@ pub struct RunRequest {
     pub path: Vec<String>,
     /// Input and output.
     pub stdio: RunStdio,
+    /// What its human adds to its network: at most [`MAX_WIDENINGS`](crate::widening::MAX_WIDENINGS).
+    pub widenings: Vec<Widening>,
 }
 
 /// A folder or file of the human's that a session is lent.

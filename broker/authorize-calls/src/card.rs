@@ -9,6 +9,7 @@ use holdfast_protocol::decision::Reason;
 use holdfast_protocol::grade::Tier;
 use holdfast_protocol::id::{AgentKind, CallId, SessionId};
 use holdfast_protocol::receipt::Consent;
+use holdfast_protocol::widening::Widening;
 use holdfast_protocol::{Sha256Digest, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -127,6 +128,16 @@ fn line(effect: &Effect) -> String {
         }
         Effect::Deletes { path } => format!("Delete {}", quoted(&path.to_string_lossy())),
         Effect::Spends { what } => format!("Spend money on {}", quoted(what)),
+        Effect::Widens { widening } => match widening {
+            Widening::Reach(reach) => {
+                format!("Begin with a way to {}", quoted(&reach.to_string()))
+            }
+            Widening::Host(host) => format!("Begin with leave to reach {}", quoted(host.as_str())),
+            Widening::Publish(publish) => format!(
+                "Begin with its port {} shown on this machine as {}",
+                publish.inside, publish.outside
+            ),
+        },
         Effect::UsesSecret { name } => format!("Use the secret {}", quoted(name)),
         Effect::Reaches { host, manner } => match manner {
             Manner::Send => format!("Send something to {}", quoted(host)),
@@ -162,6 +173,7 @@ fn weight(effect: &Effect) -> u8 {
         } => 2,
         Effect::Spends { .. } => 3,
         Effect::Deletes { .. } => 4,
+        Effect::Widens { .. } => 5,
         Effect::UsesSecret { .. } => 5,
         Effect::Uninspectable {
             reach: Reach::Outward,

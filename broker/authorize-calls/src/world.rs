@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use holdfast_policy::{Acquaintance, Act, BranchStanding, Grant, Place, RemoteStanding};
 use holdfast_protocol::call::Effect;
 use holdfast_protocol::vault::SecretUse;
+use holdfast_protocol::widening::{Reach, Widening};
 
 pub use path::absolute;
 pub(crate) use path::has_wildcard;
@@ -36,6 +37,8 @@ pub struct World {
     pub branches: Branches,
     /// Hosts that the session may fetch from: names, or `*.suffix`.
     pub hosts: BTreeSet<String>,
+    /// What its human added to the session's network.
+    pub given: Vec<Widening>,
     /// The secrets that the session was given, by name, and what each is for.
     pub secrets: BTreeMap<String, SecretUse>,
 }
@@ -113,6 +116,9 @@ impl World {
                     Grant::Withheld
                 },
             },
+            Effect::Widens { widening } => Act::Widens {
+                widening: widening.clone(),
+            },
             Effect::Spends { what } => Act::Spends { what: what.clone() },
             Effect::Uninspectable { why, reach } => Act::Uninspectable {
                 why: why.clone(),
@@ -171,19 +177,32 @@ impl World {
         }
     }
 
-    fn acquaintance(&self, host: &str) -> Acquaintance {
-        let host = bare_host(host);
+    fn acquaintance(&self, shown: &str) -> Acquaintance {
+        let host = bare_host(shown);
         let own = matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1");
         let named = self.hosts.iter().any(|known| {
             known.strip_prefix('*').map_or(*known == host, |suffix| {
                 suffix.starts_with('.') && host.ends_with(suffix) && host.len() > suffix.len()
             })
         });
-        if own || named {
+        if self.is_given(shown, &host) {
+            Acquaintance::Given
+        } else if own || named {
             Acquaintance::Known
         } else {
             Acquaintance::New
         }
+    }
+}
+
+impl World {
+    /// Whether the human gave the session this host, or this host and port.
+    fn is_given(&self, shown: &str, bare: &str) -> bool {
+        self.given.iter().any(|widening| match widening {
+            Widening::Host(host) => host.as_str() == bare,
+            Widening::Reach(reach) => shown.parse::<Reach>().is_ok_and(|shown| shown == *reach),
+            Widening::Publish(_) => false,
+        })
     }
 }
 

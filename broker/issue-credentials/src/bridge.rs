@@ -16,6 +16,7 @@ mod body;
 mod calls;
 mod connection;
 pub mod credential;
+mod direct;
 mod environment;
 mod fields;
 mod git;
@@ -31,9 +32,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use holdfast_protocol::id::SessionId;
-use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -43,13 +45,18 @@ use crate::decide::Decide;
 use crate::grant::{Granted, Reveal};
 use calls::Calls;
 use connection::{Way, serve_connection, turn_away};
+use target::Target;
 
+pub use direct::Door;
 pub use environment::environment;
 pub use upstream::{Upstream, UpstreamError};
 
 /// The most connections that one session may have open, tunnels included. One that comes on top is
 /// answered with 503: only this session's own programs can have used them up.
 pub const MAX_CONNECTIONS: usize = 64;
+
+/// The most connections of one session that came by no proxy; one on top is closed at once.
+pub const MAX_DIRECT: usize = 64;
 
 /// The pause after the system could not accept (no descriptors, no memory).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -66,6 +73,8 @@ pub struct Bridge {
     pub decide: Arc<dyn Decide>,
     /// The client that requests with a secret leave by, and what the session may reach besides.
     pub upstream: Upstream,
+    /// The ports of the session's own loopback that lead elsewhere.
+    pub doors: Vec<Door>,
 }
 
 /// The way out cannot be served any more; us.
@@ -93,6 +102,7 @@ impl Bridge {
             reveal,
             decide,
             upstream,
+            doors,
         } = self;
         // Unbounded, because a call must be able to end where nothing can wait (in a drop). Each entry
         // was a decision on record before, and that paces them.
@@ -105,14 +115,55 @@ impl Bridge {
             calls: Calls::new(decide, ended),
             upstream,
         });
+        // Where one of them fails, all end.
+        let stop = stop.child_token();
+        let direct = Arc::new(Semaphore::new(MAX_DIRECT));
+        let doors = doors.into_iter().map(|door| {
+            let entry = Entry::Door(Target::of(&door.to), direct.clone());
+            accept(way.clone(), entry, door.listener, stop.clone())
+        });
+        let doors = join_all(doors.collect::<Vec<_>>());
+        let proxy = accept(way, Entry::Proxy, listener, stop.clone());
         // `closing` ends once the last connection is gone, which has the last sender.
-        let (served, ()) = tokio::join!(accept(way, listener, stop), closing);
-        served
+        let (served, doors, ()) = tokio::join!(proxy, doors, closing);
+        served?;
+        doors.into_iter().collect()
+    }
+}
+
+/// What a connection is, by the listener that it came to.
+enum Entry {
+    /// A client of the proxy.
+    Proxy,
+    /// A connection to a door's port, one of so many.
+    Door(Target, Arc<Semaphore>),
+}
+
+impl Entry {
+    /// Serves a connection, where there is room for it.
+    fn serve(&self, way: &Arc<Way>, stream: TcpStream, connections: &mut JoinSet<()>) {
+        match self {
+            Self::Proxy if connections.len() < MAX_CONNECTIONS => {
+                connections.spawn(serve_connection(way.clone(), stream));
+            }
+            Self::Proxy => turn_away(&stream),
+            Self::Door(target, places) => {
+                let Ok(place) = places.clone().try_acquire_owned() else {
+                    return;
+                };
+                let carried = direct::carry(way.clone(), target.clone(), stream);
+                connections.spawn(async move {
+                    carried.await;
+                    drop(place);
+                });
+            }
+        }
     }
 }
 
 async fn accept(
     way: Arc<Way>,
+    entry: Entry,
     listener: TcpListener,
     stop: CancellationToken,
 ) -> Result<(), BridgeError> {
@@ -122,14 +173,12 @@ async fn accept(
             () = stop.cancelled() => break Ok(()),
             Some(ended) = connections.join_next() => {
                 if let Err(failed) = ended {
+                    stop.cancel();
                     break Err(BridgeError::Join(failed));
                 }
             }
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) if connections.len() < MAX_CONNECTIONS => {
-                    connections.spawn(serve_connection(way.clone(), stream));
-                }
-                Ok((stream, _)) => turn_away(&stream),
+                Ok((stream, _)) => entry.serve(&way, stream, &mut connections),
                 Err(error) => refused(&error).await,
             },
         }

@@ -51,6 +51,8 @@ pub struct Provided {
     pub sockets: OwnedFd,
     /// The bridge's port.
     pub bridge: NonZeroU16,
+    /// Further ports of the session's loopback that lead to the broker.
+    pub doors: Vec<NonZeroU16>,
     /// Variables that lead to the bridge and the sockets.
     pub environment: Vec<(VariableName, String)>,
     /// What the broker keeps for the agent, and Holdfast's own programs; mounted first.
@@ -106,6 +108,7 @@ pub fn assemble(
         directory: wanted.directory,
         trees,
         bridge: provided.bridge,
+        doors: provided.doors,
         limits: provided.limits,
     })
 }

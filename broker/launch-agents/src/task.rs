@@ -180,6 +180,7 @@ impl Sessions {
             control: launched.control,
             pidfd: launched.pidfd,
             bridge: launched.bridge,
+            doors: launched.doors,
             terminal: launched.terminal,
         })
     }
@@ -291,6 +292,7 @@ pub struct Prepared {
     control: OwnedFd,
     pidfd: OwnedFd,
     bridge: OwnedFd,
+    doors: Vec<OwnedFd>,
     terminal: Option<OwnedFd>,
 }
 
@@ -301,6 +303,8 @@ pub struct Begun {
     pub id: SessionId,
     /// Listens on the session's loopback: what is accepted here comes from this session.
     pub bridge: OwnedFd,
+    /// The listeners of the further ports that were asked for, in their order.
+    pub doors: Vec<OwnedFd>,
     /// The other end of the session's terminal.
     pub terminal: Option<OwnedFd>,
 }
@@ -335,6 +339,7 @@ impl Prepared {
         Ok(Begun {
             id,
             bridge: self.bridge,
+            doors: self.doors,
             terminal: self.terminal,
         })
     }

@@ -13,6 +13,7 @@ use rustix::process::{Pid, WaitOptions, WaitStatus, wait};
 use crate::control::{Ending, MAX_CONTROL, PassedSignal, START};
 use crate::failure::{At, Refusal, Stage};
 use crate::message::{Answer, Stdio};
+use crate::network::Network;
 use crate::plan::Plan;
 use crate::world::{Terminal, World};
 use crate::{confine, network, program, seccomp, socket, sys, wire};
@@ -30,8 +31,9 @@ const FORWARDED: [libc::c_int; 6] = [
 /// Runs in the new process, until the session ends.
 pub(crate) fn run(plan: &Plan, tell: BorrowedFd<'_>, control: BorrowedFd<'_>) -> ! {
     match prepare(plan) {
-        Ok((bridge, terminal, signals)) => {
-            let mut fds = vec![bridge.as_fd()];
+        Ok((network, terminal, signals)) => {
+            let mut fds = vec![network.bridge.as_fd()];
+            fds.extend(network.doors.iter().map(AsFd::as_fd));
             fds.extend(terminal.as_ref().map(|terminal| terminal.master.as_fd()));
             if socket::send(tell, &[0], &fds).is_err() {
                 sys::exit_now(1);
@@ -59,13 +61,13 @@ pub(crate) fn run(plan: &Plan, tell: BorrowedFd<'_>, control: BorrowedFd<'_>) ->
 }
 
 /// Everything that needs rights, in order; afterwards this process has none.
-fn prepare(plan: &Plan) -> Result<(OwnedFd, Option<Terminal>, OwnedFd), Refusal> {
+fn prepare(plan: &Plan) -> Result<(Network, Option<Terminal>, OwnedFd), Refusal> {
     confine::die_with_launcher().at(Stage::Privileges)?;
     // A shared session id is a right to send SIGCONT.
     rustix::process::setsid().at(Stage::Privileges)?;
     sys::new_cgroup_namespace().at(Stage::Cgroup)?;
     rustix::system::sethostname(b"holdfast").at(Stage::Root)?;
-    let bridge = network::prepare(plan.launch.bridge)?;
+    let network = network::prepare(&plan.launch)?;
     let world = World::build(plan)?;
     let terminal = match &plan.launch.stdio {
         Stdio::Terminal(size) => Some(world.terminal(*size)?),
@@ -77,7 +79,7 @@ fn prepare(plan: &Plan) -> Result<(OwnedFd, Option<Terminal>, OwnedFd), Refusal>
     handled.extend(FORWARDED);
     let signals = sys::signal_descriptor(&handled).at(Stage::Privileges)?;
     seccomp::apply()?;
-    Ok((bridge, terminal, signals))
+    Ok((network, terminal, signals))
 }
 
 /// Waits until the broker has the session on record; ends if it never will.

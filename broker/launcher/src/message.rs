@@ -16,6 +16,8 @@ use crate::place::{Place, ProgramName, UserName};
 pub const MAX_MESSAGE: usize = 128 * 1024;
 /// The most trees that a session gets.
 pub const MAX_TREES: usize = 128;
+/// The most doors that a session gets.
+pub const MAX_DOORS: usize = 32;
 /// The most arguments, and the most variables.
 pub const MAX_STRINGS: usize = 1024;
 
@@ -59,6 +61,8 @@ pub struct Launch {
     pub trees: Vec<Tree>,
     /// The bridge's port on the session's own 127.0.0.1.
     pub bridge: NonZeroU16,
+    /// Further ports of the session's own 127.0.0.1 that lead to the broker, each by its own listener.
+    pub doors: Vec<NonZeroU16>,
     /// Bounds, where the host's cgroup controllers can keep them.
     pub limits: Limits,
 }
@@ -147,6 +151,8 @@ pub struct Launched {
     pub control: OwnedFd,
     /// Listens on the session's own loopback: what is accepted here comes from this session.
     pub bridge: OwnedFd,
+    /// The listeners of [`Launch::doors`], in their order.
+    pub doors: Vec<OwnedFd>,
     /// The other end of the session's terminal.
     pub terminal: Option<OwnedFd>,
 }

@@ -11,6 +11,7 @@ use rustix::process::{WaitId, WaitIdOptions, waitid};
 use crate::cgroup::{Leaf, Sessions};
 use crate::failure::{At, Refusal, Stage};
 use crate::message::{Launch, Launched, Stdio};
+use crate::network::Network;
 use crate::options::Options;
 use crate::sys::{self, Side};
 use crate::{init, plan, socket, wire};
@@ -49,7 +50,7 @@ pub(crate) fn start(
     let plan = plan::prepare(launch, human, uid, options.broker)?;
     let leaf = sessions.make(uid, limits)?;
     match start_in(&plan, &leaf) {
-        Ok((pidfd, control, bridge, terminal)) => {
+        Ok((pidfd, control, network, terminal)) => {
             let launched = Launched {
                 uid,
                 human,
@@ -57,7 +58,8 @@ pub(crate) fn start(
                 pidfd: pidfd.try_clone().at(Stage::Spawn)?,
                 cgroup: leaf.files()?,
                 control,
-                bridge,
+                bridge: network.bridge,
+                doors: network.doors,
                 terminal,
             };
             Ok((Session { uid, pidfd, leaf }, launched))
@@ -69,7 +71,7 @@ pub(crate) fn start(
     }
 }
 
-type Parts = (OwnedFd, OwnedFd, OwnedFd, Option<OwnedFd>);
+type Parts = (OwnedFd, OwnedFd, Network, Option<OwnedFd>);
 
 fn start_in(plan: &plan::Plan, leaf: &Leaf) -> Result<Parts, Refusal> {
     let pair = || {
@@ -94,8 +96,12 @@ fn start_in(plan: &plan::Plan, leaf: &Leaf) -> Result<Parts, Refusal> {
                 Stdio::Terminal(_) => fds.pop(),
                 Stdio::Pipes { .. } => None,
             };
-            let bridge = fds.pop().ok_or(Refusal::Descriptors)?;
-            Ok((pidfd, control, bridge, terminal))
+            let mut fds = fds.into_iter();
+            let network = Network {
+                bridge: fds.next().ok_or(Refusal::Descriptors)?,
+                doors: fds.collect(),
+            };
+            Ok((pidfd, control, network, terminal))
         }
         Err(refusal) => {
             leaf.kill().at(Stage::Cgroup)?;

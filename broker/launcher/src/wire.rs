@@ -4,17 +4,18 @@
 //! never accept a message with bytes left over or with a descriptor too many.
 
 use std::ffi::CString;
+use std::num::NonZeroU16;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::failure::{Refusal, Stage};
 use crate::message::{
-    Access, Answer, CgroupFiles, Greeting, Human, Launch, Launched, Limits, MAX_MESSAGE,
+    Access, Answer, CgroupFiles, Greeting, Human, Launch, Launched, Limits, MAX_DOORS, MAX_MESSAGE,
     MAX_STRINGS, MAX_TREES, Stdio, Tree, WindowSize,
 };
 use crate::place::{Place, ProgramName, UserName};
 
 /// Opens every greeting and launch; the last byte is the version.
-const MAGIC: [u8; 4] = *b"HFL\x01";
+const MAGIC: [u8; 4] = *b"HFL\x02";
 
 /// The bytes of a greeting, and its descriptors in order.
 pub(crate) fn encode_greeting(greeting: &Greeting) -> (Vec<u8>, Vec<BorrowedFd<'_>>) {
@@ -86,6 +87,10 @@ pub(crate) fn encode_launch(launch: &Launch) -> Option<(Vec<u8>, Vec<BorrowedFd<
     put_bytes(&mut out, launch.home.to_string().as_bytes())?;
     put_bytes(&mut out, launch.directory.to_string().as_bytes())?;
     out.extend(launch.bridge.get().to_le_bytes());
+    out.extend(u16::try_from(launch.doors.len()).ok()?.to_le_bytes());
+    for port in &launch.doors {
+        out.extend(port.get().to_le_bytes());
+    }
     out.extend(launch.limits.processes.map_or(0, |n| n.get()).to_le_bytes());
     out.extend(launch.limits.memory.map_or(0, |n| n.get()).to_le_bytes());
     for strings in [&launch.arguments, &launch.environment] {
@@ -107,6 +112,7 @@ pub(crate) fn encode_launch(launch: &Launch) -> Option<(Vec<u8>, Vec<BorrowedFd<
     }
     let fits = out.len() <= MAX_MESSAGE
         && launch.trees.len() <= MAX_TREES
+        && launch.doors.len() <= MAX_DOORS
         && launch.arguments.len().max(launch.environment.len()) <= MAX_STRINGS;
     fits.then_some((out, fds))
 }
@@ -138,9 +144,10 @@ pub(crate) fn decode_launch(bytes: &[u8], fds: Vec<OwnedFd>) -> Result<Launch, R
     let name = ProgramName::parse(input.text()?).map_err(|_| Refusal::Message)?;
     let user = UserName::parse(input.text()?).map_err(|_| Refusal::Message)?;
     let (home, directory) = (input.place()?, input.place()?);
-    let bridge = u16::from_le_bytes(input.array()?)
-        .try_into()
-        .map_err(|_| Refusal::Message)?;
+    let bridge = input.port()?;
+    let doors = (0..input.count(MAX_DOORS)?)
+        .map(|_| input.port())
+        .collect::<Result<_, _>>()?;
     let limits = Limits {
         processes: u32::from_le_bytes(input.array()?).try_into().ok(),
         memory: u64::from_le_bytes(input.array()?).try_into().ok(),
@@ -181,6 +188,7 @@ pub(crate) fn decode_launch(bytes: &[u8], fds: Vec<OwnedFd>) -> Result<Launch, R
         directory,
         trees,
         bridge,
+        doors,
         limits,
     })
 }
@@ -202,6 +210,12 @@ pub(crate) fn encode_answer(answer: &Answer) -> (Vec<u8>, Vec<BorrowedFd<'_>>) {
                 session.control.as_fd(),
                 session.bridge.as_fd(),
             ];
+            out.extend(
+                u16::try_from(session.doors.len())
+                    .unwrap_or(u16::MAX)
+                    .to_le_bytes(),
+            );
+            fds.extend(session.doors.iter().map(AsFd::as_fd));
             fds.extend(session.terminal.as_ref().map(AsFd::as_fd));
             (out, fds)
         }
@@ -241,6 +255,9 @@ pub(crate) fn decode_answer(bytes: &[u8], fds: Vec<OwnedFd>) -> Option<Answer> {
             },
             control: fds.next()?,
             bridge: fds.next()?,
+            doors: (0..input.count(MAX_DOORS).ok()?)
+                .map(|_| fds.next())
+                .collect::<Option<_>>()?,
             terminal: fds.next(),
         })));
     }
@@ -287,6 +304,10 @@ impl<'a> Reader<'a> {
 
     fn place(&mut self) -> Result<Place, Refusal> {
         Place::parse(self.text()?).map_err(|_| Refusal::Message)
+    }
+
+    fn port(&mut self) -> Result<NonZeroU16, Refusal> {
+        NonZeroU16::new(u16::from_le_bytes(self.array()?)).ok_or(Refusal::Message)
     }
 
     fn count(&mut self, most: usize) -> Result<usize, Refusal> {

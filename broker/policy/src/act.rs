@@ -3,6 +3,7 @@
 //! Values only; this module must never find a fact out by itself.
 
 use holdfast_protocol::call::{Caller, Channel, History, Manner, Reach, ToolName};
+use holdfast_protocol::widening::Widening;
 
 /// Who asks, and how.
 #[derive(Clone, Debug)]
@@ -89,6 +90,11 @@ pub enum Act {
         /// Whether this session was given it.
         grant: Grant,
     },
+    /// Widens a session's world, before it begins.
+    Widens {
+        /// What is added.
+        widening: Widening,
+    },
     /// Spends money.
     Spends {
         /// On what.
@@ -151,6 +157,8 @@ pub enum BranchStanding {
 /// Whether a session may know a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Acquaintance {
+    /// Its human gave it to the session, for whatever it does there.
+    Given,
     /// It was named for the session, or approved in it.
     Known,
     /// It was not.

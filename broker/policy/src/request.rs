@@ -11,6 +11,7 @@ use cedar_policy::{
 };
 use holdfast_protocol::call::{Channel, History, Manner, Reach};
 use holdfast_protocol::grade::{Grade, Level};
+use holdfast_protocol::widening::Widening;
 
 use crate::act::{Acquaintance, Act, Asker, BranchStanding, Grant, Place, RemoteStanding, Taint};
 use crate::rule::Asked;
@@ -156,6 +157,7 @@ fn attributes(act: &Act) -> Result<HashMap<String, Value>, Unaskable> {
                 named(
                     "Acquaintance",
                     match acquaintance {
+                        Acquaintance::Given => "given",
                         Acquaintance::Known => "known",
                         Acquaintance::New => "new",
                     },
@@ -185,6 +187,14 @@ fn attributes(act: &Act) -> Result<HashMap<String, Value>, Unaskable> {
                 )?,
             ),
         ],
+        Act::Widens { widening } => {
+            let (way, target) = match widening {
+                Widening::Reach(reach) => ("reach", reach.to_string()),
+                Widening::Host(host) => ("host", host.to_string()),
+                Widening::Publish(publish) => ("publish", publish.to_string()),
+            };
+            vec![("way", named("Way", way)?), ("target", text(&target))]
+        }
         Act::Spends { what } => vec![("what", text(what))],
         Act::Uninspectable { why, reach } => vec![
             ("why", text(why)),
@@ -214,6 +224,7 @@ fn kind(act: &Act) -> &'static str {
         Act::Publishes { .. } => "Publishes",
         Act::Reaches { .. } => "Reaches",
         Act::UsesSecret { .. } => "UsesSecret",
+        Act::Widens { .. } => "Widens",
         Act::Spends { .. } => "Spends",
         Act::Uninspectable { .. } => "Uninspectable",
     }
@@ -248,6 +259,7 @@ fn channel(channel: Channel) -> &'static str {
         Channel::Mcp => "mcp",
         Channel::Egress => "egress",
         Channel::Credential => "credential",
+        Channel::Launch => "launch",
     }
 }
 

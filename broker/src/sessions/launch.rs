@@ -38,6 +38,7 @@ use super::known::Known;
 use super::named::{Named, name};
 use super::repository::Repository;
 use super::socket::WishError;
+use super::widened::{NotWidened, Widened};
 use crate::warden::Acting;
 
 /// The bridge's port on a session's own loopback.
@@ -85,6 +86,9 @@ pub enum RunError {
         #[source]
         source: std::io::Error,
     },
+    /// Its human wants more of a network than it may have.
+    #[error(transparent)]
+    Widening(#[from] NotWidened),
     /// The host fails us.
     #[error("the session's sockets cannot be made")]
     Host(#[source] std::io::Error),
@@ -116,6 +120,8 @@ pub struct Made {
     pub known: Arc<Known>,
     /// The secrets whose use it was given.
     pub given: Given,
+    /// What its human added to its network.
+    pub widened: Widened,
 }
 
 /// Makes the session that `request` asks for; `human` is the kernel's word on who asks.
@@ -128,6 +134,7 @@ pub async fn make(
 ) -> Result<Made, RunError> {
     attested(ground)?;
     may_begin(ground).await?;
+    let widened = Widened::read(request.widenings.clone(), BRIDGE)?;
     let profile = profile(&ground.profiles, &request)?;
     let Descriptors {
         program,
@@ -149,6 +156,14 @@ pub async fn make(
         program: stored.digest,
         purpose: request.purpose.clone(),
     };
+    let caller = Caller {
+        session,
+        spiffe_id: identity.spiffe_id.clone(),
+        kind: profile.kind.clone(),
+        level: Level::L3,
+        human: HumanUid(human),
+    };
+    widened.ask(&ground.authorizer, caller.clone()).await?;
     let (folder, listener) = Folder::make(&ground.sockets, session).map_err(RunError::Host)?;
     let (repository, remotes) = repository(&trees, &Place::parse(&request.project)?).await?;
     let kind = &profile.kind;
@@ -173,16 +188,10 @@ pub async fn make(
         program: stored.program,
         sockets: folder.open().map_err(RunError::Host)?,
         bridge: BRIDGE,
+        doors: widened.doors().collect(),
         environment,
         trees: own_trees,
         limits: Limits::default(),
-    };
-    let caller = Caller {
-        session,
-        spiffe_id: identity.spiffe_id.clone(),
-        kind: profile.kind.clone(),
-        level: Level::L3,
-        human: HumanUid(human),
     };
     let secrets = given.granted.iter();
     let world = World {
@@ -193,6 +202,7 @@ pub async fn make(
         secrets: secrets
             .map(|granted| (granted.name.to_string(), granted.purpose.clone()))
             .collect(),
+        given: widened.all().to_vec(),
         remotes,
         ..World::default()
     };
@@ -228,6 +238,7 @@ pub async fn make(
         listener,
         known: Arc::new(known),
         given,
+        widened,
     })
 }
 

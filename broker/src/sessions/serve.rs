@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_issue_credentials::SessionSocket;
-use holdfast_issue_credentials::bridge::Bridge;
+use holdfast_issue_credentials::bridge::{Bridge, Door};
 use holdfast_launch_agents::peer::Peer;
 use holdfast_launch_agents::{Ending, PassedSignal};
 use holdfast_protocol::audit::What;
@@ -18,6 +18,7 @@ use holdfast_protocol::call::HumanUid;
 use holdfast_protocol::frame;
 use holdfast_protocol::id::SessionId;
 use holdfast_protocol::run::{RunControl, RunEvent};
+use holdfast_protocol::widening::Reach;
 use holdfast_protocol::words::with_causes;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use tokio::io::AsyncWriteExt;
@@ -32,6 +33,7 @@ use super::frames::Frames;
 use super::launch::{BRIDGE, Made, RunError, attested, make};
 use super::peers::OfSession;
 use super::socket::read_wish;
+use super::widened::Widened;
 use super::words;
 
 /// Connections served at once: every live session has one.
@@ -147,6 +149,7 @@ async fn live(
         listener,
         known,
         given,
+        widened,
     } = make(ground, request, descriptors, connection, human).await?;
     let session = identity.session;
     ground
@@ -158,6 +161,16 @@ async fn live(
             program: facts.program,
         })
         .await?;
+    if !widened.all().is_empty() {
+        ground
+            .record
+            .record(What::SessionWidened {
+                session,
+                human: HumanUid(facts.human),
+                by: widened.all().to_vec(),
+            })
+            .await?;
+    }
     let mut ended = ground.endings.of(session);
     // Whatever stopped the host before this line was not told of the session.
     if attested(ground)? != footing {
@@ -167,6 +180,7 @@ async fn live(
     }
     let begun = prepared.begin()?;
     let way_out = listening(begun.bridge).map_err(RunError::Host);
+    let doors = doors(&widened, begun.doors).map_err(RunError::Host);
     tracing::info!(%session, kind = %facts.kind, human = facts.human, "a session began");
 
     let credentials = match spare {
@@ -199,7 +213,10 @@ async fn live(
             granted: given.granted.clone(),
             reveal: Arc::new(ground.vaults.clone()),
             decide: Arc::new(SessionCalls::new(ground.authorizer.clone(), known)),
-            upstream: ground.upstream.clone(),
+            upstream: ground
+                .upstream
+                .reaching(widened.reaches().cloned().collect()),
+            doors: doors?,
         }
         .serve(way_out?, served.clone()),
     );
@@ -286,6 +303,15 @@ fn listening(bridge: OwnedFd) -> std::io::Result<TcpListener> {
     let listener = std::net::TcpListener::from(bridge);
     listener.set_nonblocking(true)?;
     TcpListener::from_std(listener)
+}
+
+/// The listeners of the ports that lead out, with where each leads.
+fn doors(widened: &Widened, listeners: Vec<OwnedFd>) -> std::io::Result<Vec<Door>> {
+    let with = |(to, listener): (&Reach, _)| {
+        let (to, listener) = (to.clone(), listening(listener)?);
+        Ok(Door { listener, to })
+    };
+    widened.behind_doors().zip(listeners).map(with).collect()
 }
 
 fn end(ground: &Ground, session: SessionId) {

@@ -58,6 +58,10 @@ pub fn failed(error: &RunError) -> RunEvent {
         RunError::Wish(_) | RunError::Place(_) | RunError::Profile(_) | RunError::Assemble(_) => {
             (FailureKind::Usage, "see `holdfast run --help`")
         }
+        RunError::Widening(refused) => (
+            refused.kind(),
+            "see `holdfast run --help` for --reach, --host and --publish",
+        ),
         RunError::Own { .. } => (
             FailureKind::Failed,
             "install Holdfast again: its programs belong in one folder",

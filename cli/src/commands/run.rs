@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use holdfast_protocol::run::{MAX_TREES, RunControl, RunEvent, RunRequest, RunStdio};
+use holdfast_protocol::widening::Widening;
 use rustix::termios::tcgetwinsize;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
 use signal_hook::iterator::Signals;
@@ -69,6 +70,7 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
         trees: lent.iter().map(|lent| lent.tree.clone()).collect(),
         path: path.iter().map(|tool| tool.display().to_string()).collect(),
         stdio,
+        widenings: widenings(run),
     };
     if run.show {
         return show(args, &request);
@@ -164,11 +166,19 @@ fn pass_signals(mut signals: Signals, orders: &RunConnection, window: Option<&Ow
     }
 }
 
+/// What the command line adds to the session's network.
+fn widenings(run: &Run) -> Vec<Widening> {
+    let reaches = run.reach.iter().cloned().map(Widening::Reach);
+    reaches
+        .chain(run.host.iter().cloned().map(Widening::Host))
+        .collect()
+}
+
 /// What the session would have, without making it.
 fn show(args: &Args, request: &RunRequest) -> Result<(), Problem> {
     let text = format!(
         "program     {} {}\nproject     {} (read and write)\nstarts in   {}\ntools       {}\n\
-         home        {} (private)\nnetwork     none",
+         home        {} (private)\nnetwork     {}",
         request.program,
         request.arguments.join(" "),
         request.project,
@@ -179,6 +189,7 @@ fn show(args: &Args, request: &RunRequest) -> Result<(), Problem> {
             format!("{} (read only)", request.path.join(", "))
         },
         request.home,
+        network(&request.widenings),
     );
     // The environment is the human's whole one here; what passes is the broker's to say.
     let shown = RunRequest {
@@ -186,6 +197,23 @@ fn show(args: &Args, request: &RunRequest) -> Result<(), Problem> {
         ..request.clone()
     };
     super::show(args, &shown, &text)
+}
+
+/// The network that the session would have, in words.
+fn network(widenings: &[Widening]) -> String {
+    let mut lines = vec!["hosts by name, each as policy says and you answer".to_owned()];
+    lines.extend(widenings.iter().map(|widening| match widening {
+        Widening::Reach(reach) => match reach.door() {
+            Some(port) => format!("{reach} of this machine, at 127.0.0.1:{port} inside"),
+            None => format!("{reach}, even if it is in this machine's own network"),
+        },
+        Widening::Host(host) => format!("{host}, without asking you"),
+        Widening::Publish(publish) => format!(
+            "its own 127.0.0.1:{}, shown as 127.0.0.1:{} of this machine",
+            publish.inside, publish.outside
+        ),
+    }));
+    lines.join("\n            ")
 }
 
 /// The project: what was named, else the git work tree that this folder is in, else this folder.

@@ -19,6 +19,7 @@ mod managed;
 mod measured;
 mod mirrored;
 mod offline;
+mod reached;
 mod receipts;
 mod recorded;
 mod recovered;

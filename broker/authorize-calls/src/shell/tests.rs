@@ -35,6 +35,7 @@ fn world() -> World {
         },
         hosts: BTreeSet::from(["docs.example.com".to_owned(), "git.example.com".to_owned()]),
         secrets: BTreeMap::new(),
+        given: vec![],
     }
 }
 
@@ -84,6 +85,7 @@ fn show(effect: &Effect) -> String {
             }
         ),
         Effect::UsesSecret { name } => format!("secret {name}"),
+        Effect::Widens { widening } => format!("widens {widening}"),
         Effect::Spends { what } => format!("spends {what}"),
         Effect::Uninspectable { why, reach } => format!(
             "?{} {why}",

@@ -59,7 +59,7 @@ impl Covers {
     pub(super) fn of(&self, call: &ToolCall) -> Option<CallId> {
         match call.channel {
             Channel::Egress | Channel::Credential => {}
-            Channel::Hook | Channel::Mcp => return None,
+            Channel::Hook | Channel::Mcp | Channel::Launch => return None,
         }
         if call.effects.is_empty() {
             return None;
@@ -96,6 +96,7 @@ impl Cover {
             | Effect::Publishes { .. }
             | Effect::Reaches { .. }
             | Effect::UsesSecret { .. }
+            | Effect::Widens { .. }
             | Effect::Spends { .. }
             | Effect::Uninspectable { .. } => None,
         };
@@ -114,6 +115,7 @@ fn is_named(effect: &Effect) -> bool {
         | Effect::Runs { .. }
         | Effect::Publishes { .. }
         | Effect::Reaches { .. }
+        | Effect::Widens { .. }
         | Effect::Spends { .. }
         | Effect::Uninspectable { .. } => false,
     }

@@ -36,7 +36,11 @@ pub(super) async fn pass(
 ) -> Result<Response<Given>, Refusal> {
     let (target, request) = readdressed(request)?;
     target.judge_name(&way.upstream)?;
-    let mut running = way.calls.decide(asked(&target, &request)).await?;
+    let mut running = way
+        .calls
+        .decide(asked(&target, &request))
+        .await
+        .map_err(|refusal| target.advise(refusal))?;
     match exchange(way, &target, request, &mut running).await {
         Ok((response, driver)) => Ok(relay(response, running, Some(driver))),
         Err(refusal) => {

@@ -103,6 +103,30 @@ impl Refusal {
         Self::new(Reason::Unreachable, words)
     }
 
+    /// The same, and what would help.
+    pub(super) fn with(mut self, advice: &str) -> Self {
+        // Writing to a `String` cannot fail.
+        let _ = write!(self.words, "; {advice}");
+        self
+    }
+
+    /// The answer to who speaks HTTP without having been heard.
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        let text = self.text();
+        format!(
+            "HTTP/1.1 {}\r\n{REASON}: {}\r\n{CONTENT_TYPE}: text/plain; charset=utf-8\r\n\
+             content-length: {}\r\n{CONNECTION}: close\r\n\r\n{text}",
+            self.reason.status(),
+            self.name(),
+            text.len(),
+        )
+        .into_bytes()
+    }
+
+    fn text(&self) -> String {
+        format!("holdfast: {}\n", printable(&self.words, MAX_WORDS))
+    }
+
     /// The stable name of the reason.
     pub(super) fn name(&self) -> &'static str {
         self.reason.as_str()
@@ -115,8 +139,7 @@ impl Refusal {
 
     /// The answer.
     pub(super) fn into_response(self) -> Response<Given> {
-        let text = format!("holdfast: {}\n", printable(&self.words, MAX_WORDS));
-        let body = Full::new(Bytes::from(text)).map_err(|never| match never {});
+        let body = Full::new(Bytes::from(self.text())).map_err(|never| match never {});
         let mut response = Response::new(Given::new(body));
         *response.status_mut() = self.reason.status();
         let fields = response.headers_mut();

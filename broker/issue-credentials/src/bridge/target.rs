@@ -10,6 +10,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use holdfast_protocol::widening::Reach;
 use hyper::http::uri::Authority;
 use tokio::net::{TcpStream, UdpSocket, lookup_host};
 use tokio::time::timeout;
@@ -17,7 +18,7 @@ use url::Host;
 
 use super::refusal::{Reason, Refusal};
 use super::upstream::Upstream;
-use address::not_public;
+use address::{may_be_named, not_public};
 
 /// How long a look-up, and each attempt to connect, may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -57,6 +58,32 @@ impl Target {
         Ok(Self { host, port })
     }
 
+    /// Where a door leads.
+    pub(super) fn of(reach: &Reach) -> Self {
+        let host = match reach.host.address() {
+            Some(IpAddr::V4(address)) => Host::Ipv4(address),
+            Some(IpAddr::V6(address)) => Host::Ipv6(address),
+            None => Host::Domain(reach.host.as_str().to_owned()),
+        };
+        Self {
+            host,
+            port: reach.port.get(),
+        }
+    }
+
+    /// Whether clients speak HTTP there, so that a refusal can be told in it.
+    pub(super) fn is_plain_http(&self) -> bool {
+        self.port == 80
+    }
+
+    /// A denial, with the flag that would have made it none.
+    pub(super) fn advise(&self, refusal: Refusal) -> Refusal {
+        let host = &self.host;
+        refusal.with(&format!(
+            "a session that needs `{host}` can be started with `holdfast run --host {host}`"
+        ))
+    }
+
     /// `host:port`.
     pub(super) fn shown(&self) -> String {
         format!("{}:{}", self.host, self.port)
@@ -66,7 +93,11 @@ impl Target {
     pub(super) fn judge_name(&self, upstream: &Upstream) -> Result<(), Refusal> {
         let address = match &self.host {
             Host::Domain(name) if name == "localhost" || name.ends_with(".localhost") => {
-                return Err(self.refused("loopback"));
+                return if upstream.named(self) {
+                    Ok(())
+                } else {
+                    Err(self.refused("loopback"))
+                };
             }
             Host::Domain(_) => return Ok(()),
             Host::Ipv4(address) => IpAddr::V4(*address),
@@ -81,7 +112,8 @@ impl Target {
         let addresses = self.resolve().await?;
         for address in &addresses {
             self.judge(upstream, *address)?;
-            if !upstream.widened(*address) && is_our_own(*address).await {
+            let given = upstream.named(self) || upstream.widened(*address);
+            if !given && is_our_own(*address).await {
                 return Err(self.refused("the host's own"));
             }
         }
@@ -127,6 +159,7 @@ impl Target {
     fn judge(&self, upstream: &Upstream, address: SocketAddr) -> Result<(), Refusal> {
         match not_public(address.ip()) {
             Some(_) if upstream.widened(address) => Ok(()),
+            Some(kind) if upstream.named(self) && may_be_named(kind) => Ok(()),
             Some(kind) => Err(self.refused(kind)),
             None => Ok(()),
         }

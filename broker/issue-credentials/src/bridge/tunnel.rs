@@ -10,7 +10,7 @@ use hyper::upgrade::{self, OnUpgrade};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::json;
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
 use tokio::net::TcpStream;
 use tracing::debug;
 
@@ -39,13 +39,7 @@ pub(super) async fn open(
         .authority()
         .ok_or_else(|| Refusal::new(Reason::BadRequest, "CONNECT wants `host:port`"))?;
     let target = Target::read(authority, None)?;
-    target.judge_name(&way.upstream)?;
-    let mut running = way.calls.decide(asked(&target)).await?;
-    running.sending();
-    let far = target
-        .connect(&way.upstream)
-        .await
-        .inspect_err(|refusal| running.failed(refusal))?;
+    let (far, running) = stand(way, &target).await?;
     let tunnel = Tunnel {
         near: upgrade::on(request),
         far,
@@ -53,6 +47,37 @@ pub(super) async fn open(
     };
     *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(tunnel);
     Ok(Response::new(empty()))
+}
+
+/// Has a tunnel to `target` decided, and connects there.
+pub(super) async fn stand(way: &Way, target: &Target) -> Result<(TcpStream, Running), Refusal> {
+    target.judge_name(&way.upstream)?;
+    let mut running = way
+        .calls
+        .decide(asked(target))
+        .await
+        .map_err(|refusal| target.advise(refusal))?;
+    running.sending();
+    let far = target
+        .connect(&way.upstream)
+        .await
+        .inspect_err(|refusal| running.failed(refusal))?;
+    Ok((far, running))
+}
+
+/// Carries bytes both ways until both ends are done.
+pub(super) async fn carry(
+    near: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    far: &mut TcpStream,
+    mut running: Running,
+) {
+    match copy_bidirectional(near, far).await {
+        Ok((up, down)) => running.tunneled(up, down),
+        Err(error) => {
+            debug!(%error, "a tunnel broke off");
+            running.cut();
+        }
+    }
 }
 
 fn asked(target: &Target) -> Asked {
@@ -74,7 +99,7 @@ impl Tunnel {
         let Self {
             near,
             mut far,
-            mut running,
+            running,
         } = self;
         let near = match near.await {
             Ok(near) => near,
@@ -83,12 +108,6 @@ impl Tunnel {
                 return;
             }
         };
-        match copy_bidirectional(&mut TokioIo::new(near), &mut far).await {
-            Ok((up, down)) => running.tunneled(up, down),
-            Err(error) => {
-                debug!(%error, "a tunnel broke off");
-                running.cut();
-            }
-        }
+        carry(&mut TokioIo::new(near), &mut far, running).await;
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_protocol::clock::Clock;
+use holdfast_protocol::widening::Reach;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response};
@@ -23,6 +24,7 @@ use tracing::warn;
 
 use super::body::BodyError;
 use super::refusal::{Reason, Refusal};
+use super::target::Target;
 
 /// How long a connection may take to stand, without TLS.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -40,7 +42,7 @@ pub(super) type Sent = UnsyncBoxBody<Bytes, BodyError>;
 #[derive(Clone)]
 pub struct Upstream {
     client: Client<HttpsConnector<HttpConnector>, Sent>,
-    widened: Arc<[SocketAddr]>,
+    widened: Arc<[Reach]>,
 }
 
 /// The client cannot be made; us.
@@ -115,10 +117,10 @@ impl Upstream {
         })
     }
 
-    /// The same client for a session that may reach these addresses too, public or not: a widening
-    /// that its human asked for and that is on record.
+    /// The same client for a session that may reach these too, public or not: a widening that its
+    /// human asked for and that is on record.
     #[must_use]
-    pub fn reaching(&self, widened: Vec<SocketAddr>) -> Self {
+    pub fn reaching(&self, widened: Vec<Reach>) -> Self {
         Self {
             client: self.client.clone(),
             widened: widened.into(),
@@ -127,7 +129,16 @@ impl Upstream {
 
     /// Whether the session was given this address although it is not public.
     pub(super) fn widened(&self, address: SocketAddr) -> bool {
-        self.widened.contains(&address)
+        self.widened.iter().any(|reach| {
+            reach.port.get() == address.port() && reach.host.address() == Some(address.ip())
+        })
+    }
+
+    /// Whether the session was given this host and port, by this name.
+    pub(super) fn named(&self, target: &Target) -> bool {
+        self.widened
+            .iter()
+            .any(|reach| Target::of(reach) == *target)
     }
 
     /// Sends a request, and returns the head of the answer; redirects are answers.

@@ -150,6 +150,7 @@ impl Host {
             program: stored.program,
             sockets: path_fd(&self.scratch.path().join("sockets")),
             bridge: BRIDGE,
+            doors: vec![],
             environment: vec![],
             trees: kept,
             limits: Limits::default(),

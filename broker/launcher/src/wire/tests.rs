@@ -41,6 +41,7 @@ fn launch(arguments: Vec<CString>, environment: Vec<CString>, terminal: Option<u
             access: Access::Write,
         }],
         bridge: NonZeroU16::new(3128).unwrap(),
+        doors: vec![NonZeroU16::new(5432).unwrap()],
         limits: Limits {
             processes: NonZeroU32::new(64),
             memory: None,
@@ -134,5 +135,5 @@ fn greetings_survive() {
         assert_eq!(got.systemd_log.is_some(), systemd_log);
         assert!(decode_greeting(&bytes, nulls(fds.len() + 1)).is_none());
     }
-    assert!(decode_greeting(b"HFL\x02\x00", vec![]).is_none());
+    assert!(decode_greeting(b"HFL\x03\x00", vec![]).is_none());
 }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use holdfast_protocol::call::{Caller, Channel, History, HumanUid, Manner, Reach};
 use holdfast_protocol::grade::Level;
 use holdfast_protocol::id::{HostId, SessionId, SpiffeId};
+use holdfast_protocol::widening::Widening;
 use proptest::prelude::*;
 
 use super::*;
@@ -57,6 +58,15 @@ fn reaches(acquaintance: Acquaintance, manner: Manner) -> Act {
     }
 }
 
+fn widens(flag: &str) -> Act {
+    let widening = match flag {
+        "--reach" => Widening::Reach("localhost:5432".parse().unwrap()),
+        "--host" => Widening::Host("crates.io".parse().unwrap()),
+        _ => Widening::Publish("3000".parse().unwrap()),
+    };
+    Act::Widens { widening }
+}
+
 /// Every kind of act with every standing that a rule may ask about.
 fn acts() -> Vec<(String, Act)> {
     let mut acts = vec![
@@ -74,6 +84,7 @@ fn acts() -> Vec<(String, Act)> {
             },
         ),
         ("spend".to_owned(), Act::Spends { what: "gpu".into() }),
+        ("widen, from inside".to_owned(), widens("--reach")),
     ];
     for place in [
         Place::Project,
@@ -130,7 +141,7 @@ fn acts() -> Vec<(String, Act)> {
             History::Kept,
         ),
     ));
-    for acquaintance in [Acquaintance::Known, Acquaintance::New] {
+    for acquaintance in [Acquaintance::Given, Acquaintance::Known, Acquaintance::New] {
         for manner in [Manner::Fetch, Manner::Send] {
             acts.push((
                 format!("reach {acquaintance:?} {manner:?}"),
@@ -285,6 +296,34 @@ fn a_host_narrows_an_allow_to_a_question_or_a_denial() {
     assert_eq!(run("curl"), "deny   host/no-curl (Policy)");
     assert_eq!(run("make"), "R2     host/ask-make");
     assert_eq!(run("ls"), "allow  default/run");
+}
+
+#[test]
+fn a_human_widens_a_session_and_a_host_may_narrow_that() {
+    let launch = Asker {
+        channel: Channel::Launch,
+        ..asker(Level::L3, Taint::Clean)
+    };
+    let judged = |engine: &Engine, flag| line(&engine.judge(&launch, &[widens(flag)]));
+    let default = engine(Grade::Hardware);
+    for flag in ["--reach", "--host", "--publish"] {
+        assert_eq!(judged(&default, flag), "allow  default/widening");
+    }
+    let narrow = narrowed(
+        r#"@id("no-publish") @reason("sessions show no ports here")
+           forbid (principal, action, resource is Holdfast::Widens)
+           when { resource.way == Holdfast::Way::"publish" };
+           @id("ask-reach") @reason("ways into this network are asked about") @tier("R1")
+           forbid (principal, action == Holdfast::Action::"call", resource is Holdfast::Widens)
+           when { resource.way == Holdfast::Way::"reach" && resource.target like "*:5432" };"#,
+    )
+    .unwrap();
+    assert_eq!(
+        judged(&narrow, "--publish"),
+        "deny   host/no-publish (Policy)"
+    );
+    assert_eq!(judged(&narrow, "--reach"), "R1     host/ask-reach");
+    assert_eq!(judged(&narrow, "--host"), "allow  default/widening");
 }
 
 #[test]

@@ -134,6 +134,16 @@ impl Record {
                 human,
                 program,
             } => Self::session_started(origin, *session, spiffe_id, *human, program),
+            What::SessionWidened { session, human, by } => Self::new(
+                Class::ProcessActivity,
+                activity(99, "Widen"),
+                json!({
+                    "actor": { "user": human_user(*human) },
+                    "device": device(origin),
+                    "process": { "uid": session },
+                    "unmapped": { "widened_by": by },
+                }),
+            ),
             What::SessionControlled {
                 session,
                 human,

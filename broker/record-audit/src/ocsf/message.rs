@@ -68,6 +68,11 @@ pub(super) fn message(what: &What) -> String {
             human,
             program: _,
         } => format!("session {session} started by uid {}", human.0),
+        What::SessionWidened { session, human, by } => {
+            let by: Vec<String> = by.iter().map(ToString::to_string).collect();
+            let by = cut(&by.join(" ")).to_string();
+            format!("uid {} widens session {session}: {by}", human.0)
+        }
         What::SessionControlled {
             session,
             human,

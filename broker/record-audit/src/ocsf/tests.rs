@@ -17,6 +17,7 @@ use holdfast_protocol::id::{CallId, HostId, SessionId, SpiffeId, TrustDomain};
 use holdfast_protocol::management::SessionAct;
 use holdfast_protocol::receipt::{Consent, ConsentFormat, ConsentProof, Receipt};
 use holdfast_protocol::vault::{SecretUse, Sharing};
+use holdfast_protocol::widening::Widening;
 use holdfast_protocol::{Sha256Digest, Timestamp};
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -185,6 +186,18 @@ snapshot!(
         spiffe_id: spiffe_id(),
         human: HumanUid(1000),
         program: digest(),
+    }
+);
+snapshot!(
+    session_widened,
+    What::SessionWidened {
+        session: session(),
+        human: HumanUid(1000),
+        by: vec![
+            Widening::Reach("localhost:5432".parse().unwrap()),
+            Widening::Host("crates.io".parse().unwrap()),
+            Widening::Publish("8080:80".parse().unwrap()),
+        ],
     }
 );
 snapshot!(

@@ -13,6 +13,12 @@ pub(super) fn not_public(address: IpAddr) -> Option<&'static str> {
     }
 }
 
+/// Whether a *name* that a human gave a session may lead to an address of this kind: one of the host's or of its
+/// network's. What else is not public is given by its address or not at all.
+pub(super) fn may_be_named(kind: &str) -> bool {
+    matches!(kind, "loopback" | "private" | "shared by a carrier")
+}
+
 fn v4(address: Ipv4Addr) -> Option<&'static str> {
     match address.octets() {
         [0, ..] => Some("this network"),
@@ -70,6 +76,32 @@ fn carried(address: Ipv6Addr) -> Option<Ipv4Addr> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
+
+    #[test]
+    fn a_name_never_leads_to_a_metadata_service() {
+        let named = |text: &str| not_public(text.parse().unwrap()).is_some_and(may_be_named);
+        for ours in [
+            "127.0.0.1",
+            "::1",
+            "10.0.0.1",
+            "192.168.1.1",
+            "fd12::1",
+            "100.64.0.1",
+        ] {
+            assert!(named(ours), "{ours}");
+        }
+        for never in [
+            "169.254.169.254",
+            "169.254.0.1",
+            "168.63.129.16",
+            "fe80::1",
+            "198.18.0.1",
+            "0.0.0.0",
+            "224.0.0.1",
+        ] {
+            assert!(!named(never), "{never}");
+        }
+    }
 
     #[test]
     fn only_public_addresses_are_public() {

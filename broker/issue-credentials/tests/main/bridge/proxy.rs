@@ -12,7 +12,12 @@ use super::servers::{Server, text};
 use super::world::{Rule, World, assert_refused, head, plain, rest};
 
 async fn reaching(address: SocketAddr) -> World {
-    World::start(vec![], plain().reaching(vec![address]), |_| Rule::Allow).await
+    World::start(
+        vec![],
+        plain().reaching(vec![address.to_string().parse().unwrap()]),
+        |_| Rule::Allow,
+    )
+    .await
 }
 
 #[tokio::test]
@@ -243,7 +248,9 @@ async fn what_is_denied_is_not_looked_up() {
             .await,
     ] {
         assert_refused(&answer, 403, "denied");
-        assert!(answer.ends_with("not this host\n"), "{answer}");
+        let advice = "not this host; a session that needs `no-such-name.invalid` can be started with \
+                      `holdfast run --host no-such-name.invalid`\n";
+        assert!(answer.ends_with(advice), "{answer}");
     }
     let world = World::allowing(vec![]).await;
     let answer = world.get("http://no-such-name.invalid/", &[]).await;

@@ -154,6 +154,7 @@ impl World {
             granted: granted.clone(),
             decide: decider.clone(),
             upstream,
+            doors: vec![],
         };
         let stop = CancellationToken::new();
         let mut task = JoinSet::new();
