@@ -1,5 +1,6 @@
 //! The promises, each shown on real parts. A scenario is named for the promise that it shows.
 
+mod agents_at_work;
 mod asked;
 mod at_rest;
 mod attestation_refused;
