@@ -231,16 +231,24 @@ pub async fn make(
     })
 }
 
-/// The project's repository and its remotes, read where blocking is allowed.
+/// The session's repository and its remotes, read where blocking is allowed: what is lent over the project's `.git`
+/// is what the session writes.
 async fn repository(
     trees: &[Tree],
     project: &Place,
 ) -> Result<(Repository, BTreeMap<String, Remote>), RunError> {
-    let project = trees.iter().find(|tree| tree.place == *project);
-    let project = project.ok_or(RunError::Stopping)?;
-    let project = project.source.try_clone().map_err(RunError::Host)?;
+    let at = |place: &Place| {
+        let tree = trees.iter().find(|tree| tree.place == *place);
+        tree.map(|tree| tree.source.try_clone().map_err(RunError::Host))
+            .transpose()
+    };
+    let git = at(&Place::parse(&format!("{project}/.git"))?)?;
+    let project = at(project)?.ok_or(RunError::Stopping)?;
     let read = move || {
-        let repository = Repository::open(project);
+        let repository = match git {
+            Some(git) => Repository::lent(git),
+            None => Repository::open(project),
+        };
         let remotes = repository.remotes();
         (repository, remotes)
     };

@@ -1,4 +1,4 @@
-//! What the project's git folder says, read without ever leaving the project.
+//! What the session's git folder says, read without ever leaving it: the one that it was lent, else the project's own.
 //!
 //! The agent can write all of it. So it is bounded, links are not followed, and nothing here decides:
 //! a push is judged again where it leaves the host, by what is really sent.
@@ -35,7 +35,9 @@ const PROTECTED: [&str; 8] = [
 /// The git folder of a session's project.
 #[derive(Clone, Debug)]
 pub struct Repository {
-    project: Arc<OwnedFd>,
+    folder: Arc<OwnedFd>,
+    /// Where the git folder is in `folder`.
+    inside: &'static str,
     /// The branches that were there when the session began, here or at a remote.
     before: Arc<BTreeSet<String>>,
 }
@@ -43,8 +45,18 @@ pub struct Repository {
 impl Repository {
     /// The repository in `project`, as it is before a session begins.
     pub fn open(project: OwnedFd) -> Self {
+        Self::of(project, ".git/")
+    }
+
+    /// The repository whose git folder the session was lent, as it is before a session begins.
+    pub fn lent(git_folder: OwnedFd) -> Self {
+        Self::of(git_folder, "")
+    }
+
+    fn of(folder: OwnedFd, inside: &'static str) -> Self {
         let mut repository = Self {
-            project: Arc::new(project),
+            folder: Arc::new(folder),
+            inside,
             before: Arc::default(),
         };
         repository.before = Arc::new(repository.all_branches());
@@ -53,7 +65,7 @@ impl Repository {
 
     /// The remotes, as they are now.
     pub fn remotes(&self) -> BTreeMap<String, Remote> {
-        let config = self.read(".git/config");
+        let config = self.read("config");
         config.map(|text| remotes(&text)).unwrap_or_default()
     }
 
@@ -67,8 +79,8 @@ impl Repository {
         made.retain(|name| !self.before.contains(name));
         made.extend(pushed.iter().cloned());
         Branches {
-            current: named(".git/HEAD", "refs/heads/"),
-            default: named(".git/refs/remotes/origin/HEAD", "refs/remotes/origin/"),
+            current: named("HEAD", "refs/heads/"),
+            default: named("refs/remotes/origin/HEAD", "refs/remotes/origin/"),
             protected: PROTECTED.map(str::to_owned).into(),
             made,
         }
@@ -77,7 +89,7 @@ impl Repository {
     /// Every branch by name, of this repository and of its remotes.
     fn all_branches(&self) -> BTreeSet<String> {
         let mut found = self
-            .read(".git/packed-refs")
+            .read("packed-refs")
             .map(|text| packed(&text))
             .unwrap_or_default();
         for folder in ["refs/heads", "refs/remotes"] {
@@ -89,7 +101,7 @@ impl Repository {
     fn walk(&self, folder: &str, depth: usize, found: &mut BTreeSet<String>) {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         let entries = self
-            .below(&format!(".git/{folder}"), flags)
+            .below(folder, flags)
             .and_then(|opened| Dir::read_from(opened).ok());
         for entry in entries.into_iter().flatten().flatten() {
             let Ok(name) = entry.file_name().to_str() else {
@@ -123,7 +135,8 @@ impl Repository {
         let resolve =
             ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         let flags = flags | OFlags::CLOEXEC;
-        openat2(self.project.as_fd(), path, flags, Mode::empty(), resolve).ok()
+        let path = format!("{}{path}", self.inside);
+        openat2(self.folder.as_fd(), path, flags, Mode::empty(), resolve).ok()
     }
 }
 
@@ -176,6 +189,21 @@ mod tests {
             remotes.get("origin").unwrap().url,
             "https://git.example/a.git"
         );
+    }
+
+    #[test]
+    fn a_git_folder_that_is_lent_is_read_in_place_of_the_projects() {
+        let folder = tempfile::tempdir().unwrap();
+        git(folder.path(), &["init", "-q"]);
+        let private = File::open(folder.path().join(".git")).unwrap();
+        let repository = Repository::lent(private.into());
+        git(
+            folder.path(),
+            &["commit", "-q", "--allow-empty", "-m", "one"],
+        );
+        let branches = repository.branches(&BTreeSet::new());
+        assert_eq!(branches.current.as_deref(), Some("main"));
+        assert_eq!(branches.made, BTreeSet::from(["main".to_owned()]));
     }
 
     #[test]
