@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 
 use holdfast_authorize_calls::world::repository::{branch, head, packed, remotes};
@@ -38,6 +38,8 @@ pub struct Repository {
     folder: Arc<OwnedFd>,
     /// Where the git folder is in `folder`.
     inside: &'static str,
+    /// Where a linked work tree's own part is in the git folder.
+    own: String,
     /// The branches that were there when the session began, here or at a remote.
     before: Arc<BTreeSet<String>>,
 }
@@ -45,18 +47,25 @@ pub struct Repository {
 impl Repository {
     /// The repository in `project`, as it is before a session begins.
     pub fn open(project: OwnedFd) -> Self {
-        Self::of(project, ".git/")
+        Self::of(project, ".git/", String::new())
     }
 
-    /// The repository whose git folder the session was lent, as it is before a session begins.
-    pub fn lent(git_folder: OwnedFd) -> Self {
-        Self::of(git_folder, "")
+    /// The repository whose git folder the session was lent, as it is before a session begins; a linked work tree's
+    /// own part lies at `own` in it.
+    pub fn lent(git_folder: OwnedFd, own: &str) -> Self {
+        let own = if own.is_empty() {
+            String::new()
+        } else {
+            format!("{own}/")
+        };
+        Self::of(git_folder, "", own)
     }
 
-    fn of(folder: OwnedFd, inside: &'static str) -> Self {
+    fn of(folder: OwnedFd, inside: &'static str, own: String) -> Self {
         let mut repository = Self {
             folder: Arc::new(folder),
             inside,
+            own,
             before: Arc::default(),
         };
         repository.before = Arc::new(repository.all_branches());
@@ -71,7 +80,7 @@ impl Repository {
 
     /// The branches, as they are now; `pushed` are those that the session has made at a remote.
     pub fn branches(&self, pushed: &BTreeSet<String>) -> Branches {
-        let named = |file, before| {
+        let named = |file: &str, before| {
             let text = self.read(file)?;
             head(&text, before).map(str::to_owned)
         };
@@ -79,7 +88,7 @@ impl Repository {
         made.retain(|name| !self.before.contains(name));
         made.extend(pushed.iter().cloned());
         Branches {
-            current: named("HEAD", "refs/heads/"),
+            current: named(&format!("{}HEAD", self.own), "refs/heads/"),
             default: named("refs/remotes/origin/HEAD", "refs/remotes/origin/"),
             protected: PROTECTED.map(str::to_owned).into(),
             made,
@@ -140,6 +149,20 @@ impl Repository {
     }
 }
 
+/// Where a `.git` that is a file leads (gitrepository-layout(5)).
+pub fn pointer(file: &OwnedFd) -> Option<String> {
+    // What is lent is open without a right to its content.
+    let name = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(name, flags, Mode::empty()).ok()?);
+    if !file.metadata().ok()?.is_file() {
+        return None;
+    }
+    let mut text = String::new();
+    file.take(MAX_FILE).read_to_string(&mut text).ok()?;
+    text.trim_end().strip_prefix("gitdir: ").map(str::to_owned)
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
@@ -196,7 +219,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         git(folder.path(), &["init", "-q"]);
         let private = File::open(folder.path().join(".git")).unwrap();
-        let repository = Repository::lent(private.into());
+        let repository = Repository::lent(private.into(), "");
         git(
             folder.path(),
             &["commit", "-q", "--allow-empty", "-m", "one"],
@@ -204,6 +227,26 @@ mod tests {
         let branches = repository.branches(&BTreeSet::new());
         assert_eq!(branches.current.as_deref(), Some("main"));
         assert_eq!(branches.made, BTreeSet::from(["main".to_owned()]));
+    }
+
+    #[test]
+    fn a_linked_work_tree_has_its_head_apart_from_its_branches() {
+        let folder = tempfile::tempdir().unwrap();
+        let (main, linked) = (folder.path().join("main"), folder.path().join("linked"));
+        std::fs::create_dir(&main).unwrap();
+        git(&main, &["init", "-q"]);
+        git(&main, &["commit", "-q", "--allow-empty", "-m", "one"]);
+        git(
+            &main,
+            &["worktree", "add", "-q", "-b", "topic", "../linked"],
+        );
+        let place = pointer(&File::open(linked.join(".git")).unwrap().into()).unwrap();
+        let own = place.split_once("/.git/").unwrap().1;
+        let private = File::open(main.join(".git")).unwrap();
+        let repository = Repository::lent(private.into(), own);
+        let branches = repository.branches(&BTreeSet::new());
+        assert_eq!(branches.current.as_deref(), Some("topic"));
+        assert_eq!(branches.made, BTreeSet::new());
     }
 
     #[test]

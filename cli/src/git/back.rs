@@ -13,11 +13,13 @@ use super::foreign::{self, Foreign, MAX_SMALL};
 use super::import::Way;
 use super::land::{self, Step, Times, Why};
 use super::lfs;
-use super::names::{Oid, RefName, Value};
+use super::names::{self, Oid, RefName, Value};
 use super::private;
-use super::record::{Before, Kept};
+use super::record::{Before, Kept, Record};
 use super::report::Report;
 use super::staged::{self, Head};
+use super::traps::Quarantined;
+use super::worktrees::Added;
 
 /// What a merge, a pick or a revert in progress is told by.
 const UNDER_WAY: [&str; 3] = ["MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD"];
@@ -35,6 +37,8 @@ pub struct Back<'a> {
     pub git: &'a Git,
     /// The session's folder.
     pub kept: &'a Kept,
+    /// What was there before.
+    pub record: &'a Record,
     /// The repository as it was.
     pub before: &'a Before,
     /// What the session is called.
@@ -44,13 +48,19 @@ pub struct Back<'a> {
 }
 
 impl Back<'_> {
-    /// Brings it back; what is refused is said in the report, which then keeps the session's folder.
-    pub fn bring(&self, report: &mut Report) -> Result<(), GitError> {
+    /// Brings it back; what is refused is said in the report, which then keeps the session's folder. Of `aside` it takes
+    /// what it gives back.
+    pub fn bring(&self, aside: &mut Vec<Quarantined>, report: &mut Report) -> Result<(), GitError> {
         let repository = &self.before.repository;
         let private = self.kept.private();
         let folder = Beneath::open(&private).map_err(|error| GitError::file(&private, error))?;
         let foreign = foreign::read(&folder, &repository.own, &repository.common)
             .map_err(|error| GitError::file(&private, error))?;
+        if foreign.head.is_none() && repository.own != repository.common && self.number > 0 {
+            let gone = repository.work_tree.display();
+            report.tell(format!("the session removed the work tree {gone}"));
+            return Ok(());
+        }
         let clean = self.fresh("clean")?;
         clean::make(&clean, &self.before.format)?;
         let packs = foreign::take_objects(&private, &repository.common, &clean)?;
@@ -98,6 +108,20 @@ impl Back<'_> {
         self.under_way(&private.join(&repository.own), stands, report);
         self.stash(&foreign, &refused, report)?;
         self.settings(&folder, &landed, report)?;
+        if self.number == 0 {
+            let added = Added {
+                git: self.git,
+                repository,
+                private: &folder,
+                foreign: &foreign,
+                now: &landed,
+            };
+            let adopted = added.adopt(aside)?;
+            aside.retain(|quarantined| !adopted.contains(&quarantined.was));
+            for pointer in adopted {
+                report.added(&pointer);
+            }
+        }
         let large = lfs::bring(&folder, repository)?;
         if large.files > 0 {
             report.came(format!("{} large files", large.files));
@@ -298,7 +322,10 @@ impl Back<'_> {
                 let at = entry
                     .lines()
                     .find_map(|line| line.strip_prefix("worktree "));
-                let here = at.is_some_and(|at| Path::new(at) == repository.work_tree);
+                let mut session = self.record.repositories.iter();
+                let here = at.is_some_and(|at| {
+                    session.any(|before| before.repository.work_tree == Path::new(at))
+                });
                 !(here || main && *number == 0)
             })
             .filter_map(|(_, entry)| {
@@ -362,9 +389,18 @@ impl Back<'_> {
         let path = self.before.repository.common_dir.join("logs/refs/stash");
         let now = own_file(&path, MAX_SMALL)
             .map_err(|error| GitError::file(&path, error))?
-            .map(|content| super::names::log(&content))
+            .map(|content| names::log(&content))
             .unwrap_or_default();
         let before = &self.before.stashes;
+        let same = |one: &names::Logged, other: &names::Logged| one.oid == other.oid;
+        if now.len() == foreign.stashes.len()
+            && now
+                .iter()
+                .zip(&foreign.stashes)
+                .all(|(one, other)| same(one, other))
+        {
+            return Ok(());
+        }
         let unchanged = now.iter().map(|entry| &entry.oid).eq(before);
         let left: Vec<_> = foreign
             .stashes

@@ -149,7 +149,7 @@ mod tests {
         let (settings, hooks) = (project.join(".gitconfig"), project.join(".husky/_"));
         assert_eq!(
             places,
-            [(Kind::Settings, &*settings), (Kind::Hooks, &*hooks)]
+            [(Kind::Hooks, &*hooks), (Kind::Settings, &*settings)]
         );
         std::fs::write(&settings, "[core]\n\tfsmonitor = x\n").unwrap();
         std::fs::create_dir_all(&hooks).unwrap();

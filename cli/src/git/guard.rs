@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use holdfast_protocol::id::SessionId;
 use holdfast_protocol::run::RunAccess;
 
+use super::back::Back;
 use super::command::Git;
 use super::doors::Kind;
 use super::layout::Layout;
 use super::private::{self, Made};
 use super::record::{Kept, Record};
 use super::report::Report;
+use super::traps::Quarantined;
 use super::{GitError, doors, traps};
 use crate::lent::Lent;
 use crate::outcome::Problem;
@@ -126,9 +128,10 @@ fn prepared(project: &Path, kept: &Kept) -> Result<(Record, Vec<Lent>), Problem>
             let target = layout.place.join(own.unwrap_or_default());
             fs::write(&ours, format!("gitdir: {}\n", target.display()))
                 .map_err(|error| GitError::file(&ours, error))?;
+            private::readable(&ours)?;
             lent.push(Lent::at(&ours, pointer, RunAccess::Read)?);
         }
-        for pointer in layout.submodule_pointers() {
+        for pointer in layout.inner_pointers() {
             let content =
                 fs::read_to_string(&pointer).map_err(|error| GitError::file(&pointer, error))?;
             lent.push(Lent::to_read(&pointer)?);
@@ -154,11 +157,14 @@ fn except(project: &Path, layout: Option<&Layout>) -> Vec<PathBuf> {
 fn bring_back(kept: Kept, record: &Record) -> Report {
     let mut report = Report::default();
     // First what would run at the human's next command.
-    disarm(record, &mut report);
+    let mut aside = disarm(record, &mut report);
     if !record.repositories.is_empty()
-        && let Err(error) = repositories(&kept, record, &mut report)
+        && let Err(error) = repositories(&kept, record, &mut aside, &mut report)
     {
         report.keep(kept.folder(), &error.words());
+    }
+    for quarantined in &aside {
+        report.quarantined(quarantined);
     }
     if report.is_whole()
         && let Err(error) = kept.remove()
@@ -168,28 +174,36 @@ fn bring_back(kept: Kept, record: &Record) -> Report {
     report
 }
 
-fn repositories(kept: &Kept, record: &Record, report: &mut Report) -> Result<(), GitError> {
+/// Brings the repositories back; what `aside` has of work trees that the session added is taken off it.
+fn repositories(
+    kept: &Kept,
+    record: &Record,
+    aside: &mut Vec<Quarantined>,
+    report: &mut Report,
+) -> Result<(), GitError> {
     let git = Git::find(&record.project)?;
     let session = match record.session {
         Some(session) => session.to_string(),
         None => kept.name(),
     };
     for (number, before) in record.repositories.iter().enumerate() {
-        let back = super::back::Back {
+        let back = Back {
             git: &git,
             kept,
+            record,
             before,
             session: &session,
             number,
         };
-        if let Err(error) = back.bring(report) {
+        if let Err(error) = back.bring(aside, report) {
             report.keep(kept.folder(), &error.words());
         }
     }
     Ok(())
 }
 
-fn disarm(record: &Record, report: &mut Report) {
+/// Renames what would run; gives what it renamed.
+fn disarm(record: &Record, report: &mut Report) -> Vec<Quarantined> {
     let project = &record.project;
     let mut except = vec![project.join(".git")];
     let own = record.repositories.first();
@@ -199,8 +213,9 @@ fn disarm(record: &Record, report: &mut Report) {
         except.clear();
     }
     let look = traps::look(project, &except);
+    let mut aside = Vec::new();
     for place in look.new_since(&record.standing) {
-        quarantine(&place, report);
+        aside.extend(quarantine(&place, report));
     }
     if !look.is_whole() {
         report.tell(
@@ -214,7 +229,7 @@ fn disarm(record: &Record, report: &mut Report) {
         match (door.kind, door.path.symlink_metadata()) {
             (_, Err(_)) => {}
             (Kind::Hooks, Ok(_)) => report.hooks(&door.path),
-            (Kind::Settings, Ok(_)) => quarantine(&door.path, report),
+            (Kind::Settings, Ok(_)) => aside.extend(quarantine(&door.path, report)),
         }
     }
     for (pointer, content) in &record.pointers {
@@ -227,14 +242,16 @@ fn disarm(record: &Record, report: &mut Report) {
             report.tell(format!("`{}` is as it was", pointer.display()));
         }
     }
+    aside
 }
 
-fn quarantine(place: &Path, report: &mut Report) {
-    match traps::quarantine(place) {
-        Ok(quarantined) => report.quarantined(&quarantined),
-        Err(error) => report.tell(format!(
-            "the session made or changed `{}`, and it cannot be renamed: {error}; use no git there",
-            crate::render::printable(&place.display().to_string())
-        )),
-    }
+fn quarantine(place: &Path, report: &mut Report) -> Option<Quarantined> {
+    traps::quarantine(place)
+        .map_err(|error| {
+            report.tell(format!(
+                "the session made or changed `{}`, and it cannot be renamed: {error}; use no git there",
+                crate::render::printable(&place.display().to_string())
+            ));
+        })
+        .ok()
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::GitError;
 use super::command::{Git, line};
+use super::worktrees::tame;
 
 /// The most repositories that a session is given, the project's own counted.
 const MAX_REPOSITORIES: usize = 24;
@@ -75,6 +76,7 @@ impl Layout {
             common: PathBuf::new(),
         }];
         submodules(git, project, &git_dir, &own, MAX_DEPTH, &mut repositories)?;
+        work_trees(project, &common_dir, &mut repositories)?;
         Ok(Some(Self {
             place,
             pointer,
@@ -82,10 +84,10 @@ impl Layout {
         }))
     }
 
-    /// The `.git` files of submodules.
-    pub fn submodule_pointers(&self) -> impl Iterator<Item = PathBuf> {
-        let submodules = self.repositories.iter().skip(1);
-        submodules.map(|repository| repository.work_tree.join(".git"))
+    /// The `.git` files of submodules and further work trees.
+    pub fn inner_pointers(&self) -> impl Iterator<Item = PathBuf> {
+        let inner = self.repositories.iter().skip(1);
+        inner.map(|repository| repository.work_tree.join(".git"))
     }
 }
 
@@ -141,6 +143,53 @@ fn submodules(
         }
     }
     Ok(())
+}
+
+/// Further work trees of the project's own repository that lie in the project.
+fn work_trees(
+    project: &Path,
+    common_dir: &Path,
+    found: &mut Vec<Repository>,
+) -> Result<(), GitError> {
+    let folder = common_dir.join("worktrees");
+    for entry in folder.read_dir().into_iter().flatten().flatten() {
+        let git_dir = entry.path();
+        let name = entry.file_name();
+        let Some(work_tree) = linked(project, &git_dir) else {
+            continue;
+        };
+        if !name.to_str().is_some_and(tame) {
+            continue;
+        }
+        if found.len() >= MAX_REPOSITORIES {
+            return Err(GitError::Many("work trees", MAX_REPOSITORIES - 1));
+        }
+        found.push(Repository {
+            work_tree,
+            git_dir,
+            common_dir: common_dir.to_owned(),
+            own: Path::new("worktrees").join(name),
+            common: PathBuf::new(),
+        });
+    }
+    Ok(())
+}
+
+/// Where a linked work tree is, if that is within the project and points back.
+fn linked(project: &Path, git_dir: &Path) -> Option<PathBuf> {
+    let pointer = std::fs::read_to_string(git_dir.join("gitdir")).ok()?;
+    let work_tree = git_dir
+        .join(pointer.trim_end())
+        .parent()?
+        .canonicalize()
+        .ok()?;
+    let dot_git = work_tree.join(".git");
+    let content = std::fs::read_to_string(&dot_git).ok()?;
+    let target = content.trim_end().strip_prefix("gitdir: ")?;
+    let back = work_tree.join(target).canonicalize().ok()?;
+    let inside = work_tree.starts_with(project) && work_tree != project;
+    let plain = dot_git.symlink_metadata().ok()?.is_file();
+    (inside && plain && back == git_dir).then_some(work_tree)
 }
 
 /// Where a submodule is checked out, if that is in the project and points back.

@@ -22,6 +22,7 @@ mod record;
 mod report;
 mod staged;
 mod traps;
+mod worktrees;
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -135,11 +135,16 @@ pub fn open_up(folder: &Path) -> Result<(), GitError> {
         if entry.file_type().map_err(failed)?.is_dir() {
             open_up(&entry.path())?;
         } else {
-            let open = Permissions::from_mode(0o644);
-            fs::set_permissions(entry.path(), open).map_err(failed)?;
+            readable(&entry.path())?;
         }
     }
     Ok(())
+}
+
+/// As [`open_up`], of one file.
+pub fn readable(file: &Path) -> Result<(), GitError> {
+    let open = Permissions::from_mode(0o644);
+    fs::set_permissions(file, open).map_err(|error| GitError::file(file, error))
 }
 
 /// What the repository has, asked of git.
@@ -257,7 +262,7 @@ fn head(
         None => "ref: refs/heads/main\n".to_owned(),
     };
     write(&own.join("HEAD"), text.as_bytes())?;
-    if repository.own != repository.common {
+    if repository.own != repository.common && !common.join("HEAD").exists() {
         // The main work tree is not in the session; git still keeps its branch from being taken.
         let path = repository.common_dir.join("HEAD");
         let main = own_file(&path, MAX_SMALL).map_err(|error| GitError::file(&path, error))?;

@@ -87,7 +87,11 @@ impl Report {
 
     /// Something that its human should know, in words of ours.
     pub fn tell(&mut self, what: impl Into<String>) {
-        self.told.push(format!("git: {}", what.into()));
+        let line = format!("git: {}", what.into());
+        // Work trees of one repository have the same to say.
+        if !self.told.contains(&line) {
+            self.told.push(line);
+        }
     }
 
     /// A ref that is kept aside.
@@ -134,6 +138,12 @@ impl Report {
                 quoted(url)
             ));
         }
+    }
+
+    /// A work tree that the session added is the human's now.
+    pub fn added(&mut self, pointer: &Path) {
+        let folder = pointer.parent().unwrap_or(pointer);
+        self.came.push(format!("work tree {}", path(folder)));
     }
 
     /// Something was put under another name.

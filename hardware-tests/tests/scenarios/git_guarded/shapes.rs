@@ -1,10 +1,13 @@
 //! Every shape that a project's repository has: linked work trees, submodules, borrowed objects, large files, many files.
 
 use std::fs;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use data_encoding::HEXLOWER;
-use holdfast_hardware_tests::harness::git;
+use holdfast_hardware_tests::harness::{git, plain_git};
 use holdfast_proof::hash::sha256;
 
 use super::{Stage, begin};
@@ -32,6 +35,47 @@ fn a_linked_work_tree_is_worked_in_and_its_main_one_is_left_alone() {
     assert_eq!(stage.git(&["status", "--short"]), "");
     assert!(!stage.git(&["config", "--list"]).contains("fsmonitor"));
     assert!(stage.kept().is_empty());
+}
+
+#[test]
+fn a_work_tree_that_a_session_adds_is_the_humans_and_the_next_sessions() {
+    let Some(stage) = Stage::set() else { return };
+    let ran = stage.session(
+        "git worktree add -q trees/a -b a; cd trees/a; echo a > a; git add a; git commit -qm A
+         git worktree add -q --detach ../b; git -C ../b config core.fsmonitor /bin/false",
+    );
+    assert_eq!(ran.code, 0, "{ran:#?}");
+    let (a, b) = (stage.project.join("trees/a"), stage.project.join("trees/b"));
+    assert_eq!(git(&a, &["status", "--short", "--branch"]), "## a\n");
+    assert_eq!(git(&b, &["log", "-1", "--format=%s"]), "A\n", "{ran:#?}");
+    assert!(!stage.git(&["config", "--list"]).contains("fsmonitor"));
+    assert!(!ran.stderr.contains("quarantine"), "{ran:#?}");
+
+    let ran = stage.session(
+        "cd trees/a; git log -1 --format=%s; echo more >> a; git commit -qam More; echo staged > s; git add s
+         cd ../b; git checkout -q -b topic; ! rm -f .git 2> /dev/null",
+    );
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "A\n"), "{ran:#?}");
+    assert_eq!(git(&a, &["log", "-1", "--format=%s"]), "More\n");
+    assert_eq!(git(&a, &["status", "--short", "--branch"]), "## a\nA  s\n");
+    assert_eq!(git(&b, &["status", "--short", "--branch"]), "## topic\n");
+    assert!(stage.kept().is_empty(), "{ran:#?}");
+
+    // One whose `.git` says something else than git wrote is none.
+    let ran = stage.session(
+        "git worktree add -q trees/c -b c; cp -r .git/worktrees/c evil; echo \"gitdir: $PWD/evil\" > trees/c/.git
+         git worktree add -q trees/d -b d; echo /etc > .git/worktrees/d/commondir",
+    );
+    assert_eq!(ran.code, 0, "{ran:#?}");
+    assert!(!stage.project.join("trees/c/.git").exists(), "{ran:#?}");
+    let common = git(
+        &stage.project.join("trees/d"),
+        &["rev-parse", "--git-common-dir"],
+    );
+    assert_eq!(
+        common.trim(),
+        stage.project.join(".git").display().to_string()
+    );
 }
 
 #[test]
@@ -131,20 +175,33 @@ fn a_large_file_comes_back_if_it_is_what_it_is_called() {
     assert!(stage.git(&["show", "HEAD:large"]).contains(&new));
 }
 
+/// Fifty thousand files in one commit on top, written as one pack.
+fn many_files(project: &Path) {
+    let mut import = plain_git(project)
+        .args(["fast-import", "--quiet"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stream = BufWriter::new(import.stdin.take().unwrap());
+    let commit = "commit refs/heads/main\ncommitter kelp <kelp@rock.test> 1700000000 +0000\n\
+                  data 4\nMany\nfrom refs/heads/main^0\n";
+    stream.write_all(commit.as_bytes()).unwrap();
+    for number in 0..50_000 {
+        let (folder, content) = (number / 100, format!("{number}\n"));
+        let length = content.len();
+        let file = format!("M 644 inline d{folder}/f{number}\ndata {length}\n{content}\n");
+        stream.write_all(file.as_bytes()).unwrap();
+    }
+    drop(stream);
+    assert!(import.wait().unwrap().success());
+    git(project, &["reset", "-q", "--hard"]);
+}
+
 /// Prints what it costs; the machine decides how much that is.
 #[test]
 fn a_repository_of_fifty_thousand_files_is_guarded() {
     let Some(stage) = Stage::set() else { return };
-    for folder in 0..500 {
-        let path = stage.project.join(format!("d{folder}"));
-        fs::create_dir(&path).unwrap();
-        for file in 0..100 {
-            fs::write(path.join(format!("f{file}")), format!("{folder} {file}\n")).unwrap();
-        }
-    }
-    stage.git(&["add", "-A"]);
-    stage.git(&["commit", "-qm", "Many"]);
-    stage.git(&["gc", "-q"]);
+    many_files(&stage.project);
     let timed = |what: &str, script: &str| -> Duration {
         let began = Instant::now();
         let ran = stage.session(script);
