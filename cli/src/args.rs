@@ -62,7 +62,18 @@ pub enum Command {
     /// It sees the project, the system and the tools on your PATH, and nothing else of this machine:
     /// no network but what policy, you and these flags let through, no other processes, a home of its own.
     /// The session ends with this command.
+    ///
+    /// Over the project's `.git` it has a git folder of its own, without your hooks and settings. At its
+    /// end its commits, branches, tags, stash and index are checked and brought into yours, unless you
+    /// changed the same meanwhile: then they are kept below refs/holdfast/. A repository that it made or
+    /// changed elsewhere in the project is renamed, because its settings would run as you.
     Run(Run),
+    /// Bring back what sessions did in git.
+    ///
+    /// `holdfast run` does so at its end, and at its start for the same project where an earlier one was
+    /// killed.
+    #[command(subcommand)]
+    Git(GitCommand),
     /// List the sessions of this host, or act on one.
     Sessions {
         #[command(subcommand)]
@@ -107,6 +118,17 @@ pub enum Command {
     /// Answer a tool that asks its credential helper, from inside a session.
     #[command(subcommand)]
     Credential(Credential),
+}
+
+/// Git.
+#[derive(Debug, Subcommand)]
+pub enum GitCommand {
+    /// Bring back what is left of sessions whose command was killed, or that could not be brought back.
+    Recover {
+        /// Of this project alone [default: of all].
+        #[arg(long, value_name = "DIR")]
+        project: Option<PathBuf>,
+    },
 }
 
 /// Credential helpers.

@@ -23,10 +23,15 @@ pub struct Lent {
 impl Lent {
     /// Lends `path` for reading, under its own name.
     pub fn to_read(path: &Path) -> Result<Self, Problem> {
+        Self::at(path, path, RunAccess::Read)
+    }
+
+    /// Lends `path`, to appear at `place`.
+    pub fn at(path: &Path, place: &Path, access: RunAccess) -> Result<Self, Problem> {
         Ok(Self {
             tree: RunTree {
-                place: path.display().to_string(),
-                access: RunAccess::Read,
+                place: place.display().to_string(),
+                access,
             },
             source: open(path)?,
         })

@@ -7,6 +7,7 @@
 mod args;
 mod client;
 mod commands;
+mod git;
 mod import;
 mod keyring;
 mod lent;

@@ -66,6 +66,13 @@ impl Place {
         self.0.split('/')
     }
 
+    /// What stands after `outer`, of which this is a part; empty where it is `outer` itself, or lies elsewhere.
+    pub fn within(&self, outer: &Place) -> &str {
+        let rest = self.0.strip_prefix(outer.0.as_str());
+        rest.and_then(|rest| rest.strip_prefix('/'))
+            .unwrap_or_default()
+    }
+
     /// Whether this is `outer` or lies below it.
     pub fn is_within(&self, outer: &Place) -> bool {
         self.0
@@ -177,6 +184,8 @@ mod tests {
         let home = Place::parse("/home/al").unwrap();
         assert!(Place::parse("/home/al/x").unwrap().is_within(&home));
         assert!(home.is_within(&home));
+        let inner = Place::parse("/home/al/x/y").unwrap();
+        assert_eq!((inner.within(&home), home.within(&home)), ("x/y", ""));
         assert!(!Place::parse("/home/alice").unwrap().is_within(&home));
     }
 

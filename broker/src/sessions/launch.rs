@@ -36,7 +36,7 @@ use super::grants::{self, Given, give};
 use super::homes::NoHome;
 use super::known::Known;
 use super::named::{Named, name};
-use super::repository::Repository;
+use super::repository::{Repository, pointer};
 use super::socket::WishError;
 use super::widened::{NotWidened, Widened};
 use crate::warden::Acting;
@@ -242,16 +242,34 @@ pub async fn make(
     })
 }
 
-/// The project's repository and its remotes, read where blocking is allowed.
+/// The session's repository and its remotes, read where blocking is allowed: what is lent over the project's `.git`
+/// is what the session writes.
 async fn repository(
     trees: &[Tree],
     project: &Place,
 ) -> Result<(Repository, BTreeMap<String, Remote>), RunError> {
-    let project = trees.iter().find(|tree| tree.place == *project);
-    let project = project.ok_or(RunError::Stopping)?;
-    let project = project.source.try_clone().map_err(RunError::Host)?;
+    let tree = |place: &Place| trees.iter().find(|tree| tree.place == *place);
+    let copy = |tree: &Tree| tree.source.try_clone().map_err(RunError::Host);
+    let git = tree(&Place::parse(&format!("{project}/.git"))?);
+    // A linked work tree's `.git` is a file that says where its folder is; that is lent as well.
+    let place = git.and_then(|git| Place::parse(&pointer(&git.source)?).ok());
+    let folder = match &place {
+        Some(place) => trees
+            .iter()
+            .find(|tree| tree.access == Access::Write && place.is_within(&tree.place)),
+        None => git,
+    };
+    let own = match (&place, folder) {
+        (Some(place), Some(folder)) => place.within(&folder.place).to_owned(),
+        _ => String::new(),
+    };
+    let git = folder.map(copy).transpose()?;
+    let project = copy(tree(project).ok_or(RunError::Stopping)?)?;
     let read = move || {
-        let repository = Repository::open(project);
+        let repository = match git {
+            Some(git) => Repository::lent(git, &own),
+            None => Repository::open(project),
+        };
         let remotes = repository.remotes();
         (repository, remotes)
     };

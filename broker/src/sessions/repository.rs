@@ -1,4 +1,4 @@
-//! What the project's git folder says, read without ever leaving the project.
+//! What the session's git folder says, read without ever leaving it: the one that it was lent, else the project's own.
 //!
 //! The agent can write all of it. So it is bounded, links are not followed, and nothing here decides:
 //! a push is judged again where it leaves the host, by what is really sent.
@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 
 use holdfast_authorize_calls::world::repository::{branch, head, packed, remotes};
@@ -35,7 +35,11 @@ const PROTECTED: [&str; 8] = [
 /// The git folder of a session's project.
 #[derive(Clone, Debug)]
 pub struct Repository {
-    project: Arc<OwnedFd>,
+    folder: Arc<OwnedFd>,
+    /// Where the git folder is in `folder`.
+    inside: &'static str,
+    /// Where a linked work tree's own part is in the git folder.
+    own: String,
     /// The branches that were there when the session began, here or at a remote.
     before: Arc<BTreeSet<String>>,
 }
@@ -43,8 +47,25 @@ pub struct Repository {
 impl Repository {
     /// The repository in `project`, as it is before a session begins.
     pub fn open(project: OwnedFd) -> Self {
+        Self::of(project, ".git/", String::new())
+    }
+
+    /// The repository whose git folder the session was lent, as it is before a session begins; a linked work tree's
+    /// own part lies at `own` in it.
+    pub fn lent(git_folder: OwnedFd, own: &str) -> Self {
+        let own = if own.is_empty() {
+            String::new()
+        } else {
+            format!("{own}/")
+        };
+        Self::of(git_folder, "", own)
+    }
+
+    fn of(folder: OwnedFd, inside: &'static str, own: String) -> Self {
         let mut repository = Self {
-            project: Arc::new(project),
+            folder: Arc::new(folder),
+            inside,
+            own,
             before: Arc::default(),
         };
         repository.before = Arc::new(repository.all_branches());
@@ -53,13 +74,13 @@ impl Repository {
 
     /// The remotes, as they are now.
     pub fn remotes(&self) -> BTreeMap<String, Remote> {
-        let config = self.read(".git/config");
+        let config = self.read("config");
         config.map(|text| remotes(&text)).unwrap_or_default()
     }
 
     /// The branches, as they are now; `pushed` are those that the session has made at a remote.
     pub fn branches(&self, pushed: &BTreeSet<String>) -> Branches {
-        let named = |file, before| {
+        let named = |file: &str, before| {
             let text = self.read(file)?;
             head(&text, before).map(str::to_owned)
         };
@@ -67,8 +88,8 @@ impl Repository {
         made.retain(|name| !self.before.contains(name));
         made.extend(pushed.iter().cloned());
         Branches {
-            current: named(".git/HEAD", "refs/heads/"),
-            default: named(".git/refs/remotes/origin/HEAD", "refs/remotes/origin/"),
+            current: named(&format!("{}HEAD", self.own), "refs/heads/"),
+            default: named("refs/remotes/origin/HEAD", "refs/remotes/origin/"),
             protected: PROTECTED.map(str::to_owned).into(),
             made,
         }
@@ -77,7 +98,7 @@ impl Repository {
     /// Every branch by name, of this repository and of its remotes.
     fn all_branches(&self) -> BTreeSet<String> {
         let mut found = self
-            .read(".git/packed-refs")
+            .read("packed-refs")
             .map(|text| packed(&text))
             .unwrap_or_default();
         for folder in ["refs/heads", "refs/remotes"] {
@@ -89,7 +110,7 @@ impl Repository {
     fn walk(&self, folder: &str, depth: usize, found: &mut BTreeSet<String>) {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         let entries = self
-            .below(&format!(".git/{folder}"), flags)
+            .below(folder, flags)
             .and_then(|opened| Dir::read_from(opened).ok());
         for entry in entries.into_iter().flatten().flatten() {
             let Ok(name) = entry.file_name().to_str() else {
@@ -123,8 +144,23 @@ impl Repository {
         let resolve =
             ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         let flags = flags | OFlags::CLOEXEC;
-        openat2(self.project.as_fd(), path, flags, Mode::empty(), resolve).ok()
+        let path = format!("{}{path}", self.inside);
+        openat2(self.folder.as_fd(), path, flags, Mode::empty(), resolve).ok()
     }
+}
+
+/// Where a `.git` that is a file leads (gitrepository-layout(5)).
+pub fn pointer(file: &OwnedFd) -> Option<String> {
+    // What is lent is open without a right to its content.
+    let name = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(name, flags, Mode::empty()).ok()?);
+    if !file.metadata().ok()?.is_file() {
+        return None;
+    }
+    let mut text = String::new();
+    file.take(MAX_FILE).read_to_string(&mut text).ok()?;
+    text.trim_end().strip_prefix("gitdir: ").map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -176,6 +212,41 @@ mod tests {
             remotes.get("origin").unwrap().url,
             "https://git.example/a.git"
         );
+    }
+
+    #[test]
+    fn a_git_folder_that_is_lent_is_read_in_place_of_the_projects() {
+        let folder = tempfile::tempdir().unwrap();
+        git(folder.path(), &["init", "-q"]);
+        let private = File::open(folder.path().join(".git")).unwrap();
+        let repository = Repository::lent(private.into(), "");
+        git(
+            folder.path(),
+            &["commit", "-q", "--allow-empty", "-m", "one"],
+        );
+        let branches = repository.branches(&BTreeSet::new());
+        assert_eq!(branches.current.as_deref(), Some("main"));
+        assert_eq!(branches.made, BTreeSet::from(["main".to_owned()]));
+    }
+
+    #[test]
+    fn a_linked_work_tree_has_its_head_apart_from_its_branches() {
+        let folder = tempfile::tempdir().unwrap();
+        let (main, linked) = (folder.path().join("main"), folder.path().join("linked"));
+        std::fs::create_dir(&main).unwrap();
+        git(&main, &["init", "-q"]);
+        git(&main, &["commit", "-q", "--allow-empty", "-m", "one"]);
+        git(
+            &main,
+            &["worktree", "add", "-q", "-b", "topic", "../linked"],
+        );
+        let place = pointer(&File::open(linked.join(".git")).unwrap().into()).unwrap();
+        let own = place.split_once("/.git/").unwrap().1;
+        let private = File::open(main.join(".git")).unwrap();
+        let repository = Repository::lent(private.into(), own);
+        let branches = repository.branches(&BTreeSet::new());
+        assert_eq!(branches.current.as_deref(), Some("topic"));
+        assert_eq!(branches.made, BTreeSet::new());
     }
 
     #[test]

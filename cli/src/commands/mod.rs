@@ -5,6 +5,7 @@ mod audit;
 mod config;
 mod doctor;
 mod enroll;
+mod git;
 mod import;
 mod receipts;
 mod run;
@@ -31,6 +32,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Problem> {
             authority,
         } => enroll::run(args, url, token_file.as_deref(), authority.as_deref()),
         Command::Run(command) => run::run(args, command),
+        Command::Git(command) => git::run(args, command),
         Command::Sessions { command } => sessions::run(args, command.as_ref()),
         Command::Approvals { command } => approvals::run(args, command.as_ref()),
         Command::Factors(command) => approvals::factors(args, command),

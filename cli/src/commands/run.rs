@@ -3,11 +3,13 @@
 //! The session lives as long as this command. Nothing but what is named on the command line and
 //! found on PATH goes into it.
 
+use std::fs::File;
 use std::io::IsTerminal;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use holdfast_protocol::id::SessionId;
 use holdfast_protocol::run::{MAX_TREES, RunControl, RunEvent, RunRequest, RunStdio};
 use holdfast_protocol::widening::Widening;
 use rustix::termios::tcgetwinsize;
@@ -15,6 +17,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
 use signal_hook::iterator::Signals;
 
 use crate::args::{Args, Run};
+use crate::git::{self, Guard, Report};
 use crate::lent::{self, Lent};
 use crate::outcome::Problem;
 use crate::program::Program;
@@ -36,7 +39,7 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
         .filter(|directory| directory.starts_with(&project))
         .unwrap_or_else(|| project.clone());
     let path = tools(&project);
-    let lent = path
+    let mut lent = path
         .iter()
         .map(|folder| Lent::to_read(folder))
         .collect::<Result<Vec<_>, _>>()?;
@@ -51,7 +54,7 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
     } else {
         RunStdio::Pipes
     };
-    let request = RunRequest {
+    let mut request = RunRequest {
         agent: run.agent.clone(),
         purpose: run.purpose.clone(),
         program: program.name,
@@ -76,13 +79,43 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
         return show(args, &request);
     }
 
+    for (_, report) in git::recover(Some(&project))? {
+        tell(&report);
+    }
+    let guard = Guard::prepare(&project)?;
+    // What stands for `.git` goes before tools: without it there is no session, without them there is.
+    lent.truncate(MAX_TREES.saturating_sub(guard.lent().len()));
+    let trees = lent.iter().chain(guard.lent());
+    request.trees = trees.map(|lent| lent.tree.clone()).collect();
     let project_folder = lent::open(&project)?;
+    let trees = lent.iter().chain(guard.lent()).map(|lent| &lent.source);
+    let owned: Vec<&OwnedFd> = std::iter::once(&project_folder).chain(trees).collect();
+    let mut session = None;
+    let ended = live(args, run, &request, &program.file, &owned, &mut session);
+    match session {
+        Some(session) => tell(&guard.bring_back(session)),
+        None => guard.discard(),
+    }
+    conclude(ended?)
+}
+
+/// Keeps the session until it is over; `session` is its name from the moment that it has begun.
+fn live(
+    args: &Args,
+    run: &Run,
+    request: &RunRequest,
+    program: &File,
+    owned: &[&OwnedFd],
+    begun: &mut Option<SessionId>,
+) -> Result<RunEvent, Problem> {
     let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
-    let mut descriptors: Vec<BorrowedFd<'_>> = vec![program.file.as_fd(), project_folder.as_fd()];
-    if !terminal {
+    let mut owned = owned.iter().map(AsFd::as_fd);
+    let mut descriptors: Vec<BorrowedFd<'_>> = vec![program.as_fd()];
+    descriptors.extend(owned.next());
+    if matches!(request.stdio, RunStdio::Pipes) {
         descriptors.extend([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]);
     }
-    descriptors.extend(lent.iter().map(|lent| lent.source.as_fd()));
+    descriptors.extend(owned);
 
     vault::open_for_a_session(&args.socket);
     let socket = args.socket.with_file_name("run.sock");
@@ -91,7 +124,7 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
     let signals =
         Signals::new([SIGHUP, SIGINT, SIGTERM, SIGWINCH]).map_err(|error| host(&error))?;
     connection
-        .ask(&request, &descriptors)
+        .ask(request, &descriptors)
         .map_err(|error| host(&error))?;
     let (event, other_end) = connection.next().map_err(|error| host(&error))?;
     let RunEvent::Started {
@@ -100,8 +133,9 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
         notes,
     } = event
     else {
-        return conclude(event);
+        return Ok(event);
     };
+    *begun = Some(session);
     for note in &notes {
         eprintln!("holdfast: {}", printable(note));
     }
@@ -127,7 +161,14 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
         )
     })?;
     drop(screen);
-    conclude(event)
+    Ok(event)
+}
+
+/// Says what became of a session's git.
+fn tell(report: &Report) {
+    for line in report.lines() {
+        eprintln!("holdfast: {line}");
+    }
 }
 
 /// Exits as the program did.

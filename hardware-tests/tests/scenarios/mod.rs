@@ -14,6 +14,7 @@ mod explained;
 mod federated;
 mod federation;
 mod full_screen;
+mod git_guarded;
 mod leases;
 mod main_job;
 mod managed;
