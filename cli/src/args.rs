@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use holdfast_protocol::id::{AgentKind, CallId, SessionId};
-use holdfast_protocol::widening::{HostName, Reach};
+use holdfast_protocol::widening::{HostName, Publish, Reach};
 
 pub use secrets::{AddSecret, Import, Secrets, Source};
 
@@ -163,6 +163,11 @@ pub struct Run {
     /// Let it reach a public host without asking you; repeatable.
     #[arg(long, value_name = "NAME")]
     pub host: Vec<HostName>,
+    /// Show a port of its own 127.0.0.1 on this machine's, as the same port or another; repeatable.
+    ///
+    /// Every program on this machine can connect there, until the session ends.
+    #[arg(long, value_name = "[HOSTPORT:]PORT")]
+    pub publish: Vec<Publish>,
     /// Show what the session would have, and do not make it.
     #[arg(long)]
     pub show: bool,

@@ -21,6 +21,7 @@ mod environment;
 mod fields;
 mod git;
 mod model;
+pub mod names;
 mod proxy;
 mod refusal;
 mod substitute;
@@ -32,7 +33,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::join_all;
+use futures::future::{OptionFuture, join_all};
 use holdfast_protocol::id::SessionId;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
@@ -49,6 +50,7 @@ use target::Target;
 
 pub use direct::Door;
 pub use environment::environment;
+pub use names::Names;
 pub use upstream::{Upstream, UpstreamError};
 
 /// The most connections that one session may have open, tunnels included. One that comes on top is
@@ -75,6 +77,8 @@ pub struct Bridge {
     pub upstream: Upstream,
     /// The ports of the session's own loopback that lead elsewhere.
     pub doors: Vec<Door>,
+    /// What makes names work in it, where it has that.
+    pub names: Option<Names>,
 }
 
 /// The way out cannot be served any more; us.
@@ -103,6 +107,7 @@ impl Bridge {
             decide,
             upstream,
             doors,
+            names,
         } = self;
         // Unbounded, because a call must be able to end where nothing can wait (in a drop). Each entry
         // was a decision on record before, and that paces them.
@@ -118,16 +123,32 @@ impl Bridge {
         // Where one of them fails, all end.
         let stop = stop.child_token();
         let direct = Arc::new(Semaphore::new(MAX_DIRECT));
-        let doors = doors.into_iter().map(|door| {
-            let entry = Entry::Door(Target::of(&door.to), direct.clone());
-            accept(way.clone(), entry, door.listener, stop.clone())
-        });
-        let doors = join_all(doors.collect::<Vec<_>>());
-        let proxy = accept(way, Entry::Proxy, listener, stop.clone());
+        let mut entries: Vec<_> = doors
+            .into_iter()
+            .map(|door| {
+                (
+                    door.listener,
+                    Entry::Door(Target::of(&door.to), direct.clone()),
+                )
+            })
+            .collect();
+        let mut resolver = None;
+        if let Some(names) = names {
+            let shared = names::Shared::new(names.given);
+            let entry = |listener| (listener, Entry::Names(shared.clone(), direct.clone()));
+            entries.extend(names.connections.into_iter().map(entry));
+            let (datagrams, streams) = (names.datagrams, names.streams);
+            resolver = Some(names::answer(shared, datagrams, streams, stop.clone()));
+        }
+        let accept = |(listener, entry)| accept(way.clone(), entry, listener, stop.clone());
+        let direct = join_all(entries.into_iter().map(accept).collect::<Vec<_>>());
+        let proxy = accept((listener, Entry::Proxy));
+        drop(way);
         // `closing` ends once the last connection is gone, which has the last sender.
-        let (served, doors, ()) = tokio::join!(proxy, doors, closing);
+        let (served, direct, _, ()) =
+            tokio::join!(proxy, direct, OptionFuture::from(resolver), closing);
         served?;
-        doors.into_iter().collect()
+        direct.into_iter().collect()
     }
 }
 
@@ -137,26 +158,35 @@ enum Entry {
     Proxy,
     /// A connection to a door's port, one of so many.
     Door(Target, Arc<Semaphore>),
+    /// A connection to the address of a name, one of so many.
+    Names(names::Shared, Arc<Semaphore>),
 }
 
 impl Entry {
     /// Serves a connection, where there is room for it.
     fn serve(&self, way: &Arc<Way>, stream: TcpStream, connections: &mut JoinSet<()>) {
-        match self {
+        let (target, places) = match self {
             Self::Proxy if connections.len() < MAX_CONNECTIONS => {
                 connections.spawn(serve_connection(way.clone(), stream));
+                return;
             }
-            Self::Proxy => turn_away(&stream),
-            Self::Door(target, places) => {
-                let Ok(place) = places.clone().try_acquire_owned() else {
-                    return;
-                };
-                let carried = direct::carry(way.clone(), target.clone(), stream);
+            Self::Proxy => return turn_away(&stream),
+            Self::Door(target, places) => (Some(target.clone()), places),
+            Self::Names(names, places) => {
+                let meant = stream.local_addr().ok().and_then(|at| names.meant(at));
+                (meant.as_ref().map(Target::of), places)
+            }
+        };
+        match (target, places.clone().try_acquire_owned()) {
+            (Some(target), Ok(place)) => {
+                let carried = direct::carry(way.clone(), target, stream);
                 connections.spawn(async move {
                     carried.await;
                     drop(place);
                 });
             }
+            // No name stands for that address, or there are too many connections.
+            (None, _) | (_, Err(_)) => direct::reset(&stream),
         }
     }
 }

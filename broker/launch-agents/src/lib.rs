@@ -22,5 +22,5 @@ pub mod store;
 pub mod task;
 
 pub use holdfast_launcher::control::{Ending, PassedSignal};
-pub use holdfast_launcher::message::{Access, Limits, Stdio, Tree, WindowSize};
+pub use holdfast_launcher::message::{Access, Limits, Names, Stdio, Tree, WindowSize};
 pub use holdfast_launcher::{InvalidPlace, Place, ProgramName, UserName};

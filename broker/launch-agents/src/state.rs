@@ -172,6 +172,18 @@ impl Registry {
         })
     }
 
+    /// Whether it is running.
+    ///
+    /// # Errors
+    /// [`StateError`] unless it is.
+    pub fn running(&self, id: SessionId) -> Result<(), StateError> {
+        match self.sessions.get(&id).map(|session| session.phase) {
+            Some(Phase::Running(_)) => Ok(()),
+            Some(Phase::Starting | Phase::Frozen(_)) => Err(StateError::Phase(id)),
+            Some(Phase::Ended { .. }) | None => Err(StateError::Unknown(id)),
+        }
+    }
+
     /// It is over, or never began.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! session ends it: it must never outlive the broker's knowledge of it.
 
 mod handles;
+mod inward;
 mod watch;
 
 use std::os::fd::OwnedFd;
@@ -13,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use holdfast_launcher::control::{Ending, PassedSignal, START};
-use holdfast_launcher::message::{Greeting, Launch, Launched};
+use holdfast_launcher::message::{Greeting, Launch, Launched, Names};
 use holdfast_launcher::socket::{self, LaunchError};
 use holdfast_protocol::clock::Clock;
 use holdfast_protocol::id::SessionId;
@@ -181,6 +182,7 @@ impl Sessions {
             pidfd: launched.pidfd,
             bridge: launched.bridge,
             doors: launched.doors,
+            names: launched.names,
             terminal: launched.terminal,
         })
     }
@@ -293,6 +295,7 @@ pub struct Prepared {
     pidfd: OwnedFd,
     bridge: OwnedFd,
     doors: Vec<OwnedFd>,
+    names: Names,
     terminal: Option<OwnedFd>,
 }
 
@@ -305,6 +308,8 @@ pub struct Begun {
     pub bridge: OwnedFd,
     /// The listeners of the further ports that were asked for, in their order.
     pub doors: Vec<OwnedFd>,
+    /// What makes names work inside.
+    pub names: Names,
     /// The other end of the session's terminal.
     pub terminal: Option<OwnedFd>,
 }
@@ -340,6 +345,7 @@ impl Prepared {
             id,
             bridge: self.bridge,
             doors: self.doors,
+            names: self.names,
             terminal: self.terminal,
         })
     }

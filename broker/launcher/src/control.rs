@@ -1,7 +1,8 @@
 //! The control socket of a session: signals go in, the way that the program ended comes out.
 //!
 //! One end is the session's first process, the other the broker. Nothing runs before the broker
-//! says [`START`], so that the session is on record first; when it closes its end the session ends. Pure encoding; it must never carry anything else.
+//! says [`START`], so that the session is on record first; when it closes its end the session ends.
+//! Pure encoding; but for what [`crate::inward`] asks, it must never carry anything else.
 
 use crate::failure::{Refusal, Stage};
 

@@ -1,5 +1,6 @@
 //! The session's first process: it builds the world, gives up every right, starts the program, and
-//! then only reaps, forwards signals, and tells how the program ended.
+//! then only reaps, forwards signals, makes connections to the session's own loopback for the broker,
+//! and tells how the program ended.
 //!
 //! It never executes anything itself, so its memory is not dumpable and, unlike the program's,
 //! belongs to the initial user namespace: nothing in the session can touch it. It must never return.
@@ -16,7 +17,7 @@ use crate::message::{Answer, Stdio};
 use crate::network::Network;
 use crate::plan::Plan;
 use crate::world::{Terminal, World};
-use crate::{confine, network, program, seccomp, socket, sys, wire};
+use crate::{confine, inward, network, program, seccomp, socket, sys, wire};
 
 /// Signals that this process passes on to the program's group.
 const FORWARDED: [libc::c_int; 6] = [
@@ -32,8 +33,7 @@ const FORWARDED: [libc::c_int; 6] = [
 pub(crate) fn run(plan: &Plan, tell: BorrowedFd<'_>, control: BorrowedFd<'_>) -> ! {
     match prepare(plan) {
         Ok((network, terminal, signals)) => {
-            let mut fds = vec![network.bridge.as_fd()];
-            fds.extend(network.doors.iter().map(AsFd::as_fd));
+            let mut fds = network.passed();
             fds.extend(terminal.as_ref().map(|terminal| terminal.master.as_fd()));
             if socket::send(tell, &[0], &fds).is_err() {
                 sys::exit_now(1);
@@ -41,7 +41,7 @@ pub(crate) fn run(plan: &Plan, tell: BorrowedFd<'_>, control: BorrowedFd<'_>) ->
             await_start(control);
             match sys::fork() {
                 Ok(0) => start_program(plan, terminal.as_ref(), control),
-                Ok(child) => supervise(child, &signals, control),
+                Ok(child) => supervise(child, &signals, network.switch.as_ref(), control),
                 Err(error) => {
                     let refusal = Err::<(), _>(error).at(Stage::Spawn);
                     end(
@@ -101,13 +101,20 @@ fn start_program(plan: &Plan, terminal: Option<&Terminal>, control: BorrowedFd<'
     sys::exit_now(127)
 }
 
-fn supervise(child: libc::pid_t, signals: &OwnedFd, control: BorrowedFd<'_>) -> ! {
+fn supervise(
+    child: libc::pid_t,
+    signals: &OwnedFd,
+    switch: Option<&OwnedFd>,
+    control: BorrowedFd<'_>,
+) -> ! {
     let Some(child) = Pid::from_raw(child) else {
         sys::exit_now(1)
     };
     // Standard input and output are the program's; this process must not keep them open.
     let quiet = program::redirect_to_null().is_ok();
-    if !quiet || sys::close_all_but(&[signals.as_fd(), control]).is_err() {
+    let mut kept = vec![signals.as_fd(), control];
+    kept.extend(switch.map(AsFd::as_fd));
+    if !quiet || sys::close_all_but(&kept).is_err() {
         end(control, Ending::Killed);
     }
     loop {
@@ -128,11 +135,10 @@ fn supervise(child: libc::pid_t, signals: &OwnedFd, control: BorrowedFd<'_>) -> 
         }
         let mut buffer = [0; MAX_CONTROL];
         match socket::receive(control, &mut buffer, RecvFlags::DONTWAIT) {
-            Ok(Some((message, _))) => {
-                if let Some(signal) = PassedSignal::decode(message) {
-                    forward(child, signal.number());
-                }
-            }
+            Ok(Some((message, fds))) => match PassedSignal::decode(message) {
+                Some(signal) => forward(child, signal.number()),
+                None => inward::serve(message, fds),
+            },
             Err(rustix::io::Errno::AGAIN) => {}
             // Nobody holds the session any more: it ends with this process.
             Ok(None) | Err(_) => sys::exit_now(1),

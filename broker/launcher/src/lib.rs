@@ -10,14 +10,16 @@
 //! namespace therefore owns nothing; with a host uid of its own; in a root-owned cgroup. See
 //! [`message::Launch`] for what the broker may ask, `DESIGN.md` §9 for what a session sees.
 //!
-//! The broker and its job 2 use [`message`], [`socket`], [`control`] and [`peer`]; all else is this
+//! The broker and its job 2 use [`message`], [`socket`], [`control`], [`inward`] and [`peer`]; all else is this
 //! process's own.
 
+mod bpf;
 mod cgroup;
 mod confine;
 pub mod control;
 mod failure;
 mod init;
+pub mod inward;
 pub mod message;
 mod network;
 pub mod options;

@@ -153,9 +153,26 @@ pub struct Launched {
     pub bridge: OwnedFd,
     /// The listeners of [`Launch::doors`], in their order.
     pub doors: Vec<OwnedFd>,
+    /// What makes names work inside.
+    pub names: Names,
     /// The other end of the session's terminal.
     pub terminal: Option<OwnedFd>,
 }
+
+/// The sockets inside by which names work for programs that ask no proxy.
+#[derive(Debug)]
+pub struct Names {
+    /// The resolver's UDP socket, on 127.0.0.1:53.
+    pub datagrams: OwnedFd,
+    /// The resolver's listener, there too.
+    pub streams: OwnedFd,
+    /// Where TCP connections to 198.18.0.0/15 arrive, whatever their port; where the kernel cannot
+    /// lead them all to one listener, one for each of the usual ports.
+    pub connections: Vec<OwnedFd>,
+}
+
+/// The most listeners that [`Names::connections`] has.
+pub(crate) const MAX_USUAL: usize = 8;
 
 /// Whose session it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -60,6 +60,7 @@ pub(crate) fn start(
                 control,
                 bridge: network.bridge,
                 doors: network.doors,
+                names: network.names,
                 terminal,
             };
             Ok((Session { uid, pidfd, leaf }, launched))
@@ -96,11 +97,7 @@ fn start_in(plan: &plan::Plan, leaf: &Leaf) -> Result<Parts, Refusal> {
                 Stdio::Terminal(_) => fds.pop(),
                 Stdio::Pipes { .. } => None,
             };
-            let mut fds = fds.into_iter();
-            let network = Network {
-                bridge: fds.next().ok_or(Refusal::Descriptors)?,
-                doors: fds.collect(),
-            };
+            let network = Network::received(&plan.launch, fds).ok_or(Refusal::Descriptors)?;
             Ok((pidfd, control, network, terminal))
         }
         Err(refusal) => {

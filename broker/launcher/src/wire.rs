@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use crate::failure::{Refusal, Stage};
 use crate::message::{
     Access, Answer, CgroupFiles, Greeting, Human, Launch, Launched, Limits, MAX_DOORS, MAX_MESSAGE,
-    MAX_STRINGS, MAX_TREES, Stdio, Tree, WindowSize,
+    MAX_STRINGS, MAX_TREES, MAX_USUAL, Names, Stdio, Tree, WindowSize,
 };
 use crate::place::{Place, ProgramName, UserName};
 
@@ -216,6 +216,14 @@ pub(crate) fn encode_answer(answer: &Answer) -> (Vec<u8>, Vec<BorrowedFd<'_>>) {
                     .to_le_bytes(),
             );
             fds.extend(session.doors.iter().map(AsFd::as_fd));
+            let names = &session.names;
+            out.extend(
+                u16::try_from(names.connections.len())
+                    .unwrap_or(u16::MAX)
+                    .to_le_bytes(),
+            );
+            fds.extend([names.datagrams.as_fd(), names.streams.as_fd()]);
+            fds.extend(names.connections.iter().map(AsFd::as_fd));
             fds.extend(session.terminal.as_ref().map(AsFd::as_fd));
             (out, fds)
         }
@@ -258,6 +266,13 @@ pub(crate) fn decode_answer(bytes: &[u8], fds: Vec<OwnedFd>) -> Option<Answer> {
             doors: (0..input.count(MAX_DOORS).ok()?)
                 .map(|_| fds.next())
                 .collect::<Option<_>>()?,
+            names: Names {
+                datagrams: fds.next()?,
+                streams: fds.next()?,
+                connections: (0..input.count(MAX_USUAL).ok()?)
+                    .map(|_| fds.next())
+                    .collect::<Option<_>>()?,
+            },
             terminal: fds.next(),
         })));
     }

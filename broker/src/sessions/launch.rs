@@ -37,6 +37,7 @@ use super::homes::NoHome;
 use super::known::Known;
 use super::named::{Named, name};
 use super::repository::{Repository, pointer};
+use super::published::{NotPublished, Published};
 use super::socket::WishError;
 use super::widened::{NotWidened, Widened};
 use crate::warden::Acting;
@@ -89,6 +90,9 @@ pub enum RunError {
     /// Its human wants more of a network than it may have.
     #[error(transparent)]
     Widening(#[from] NotWidened),
+    /// A port of the host's is not to be had.
+    #[error(transparent)]
+    Publish(#[from] NotPublished),
     /// The host fails us.
     #[error("the session's sockets cannot be made")]
     Host(#[source] std::io::Error),
@@ -122,6 +126,8 @@ pub struct Made {
     pub given: Given,
     /// What its human added to its network.
     pub widened: Widened,
+    /// The ports of its own that are shown.
+    pub published: Vec<Published>,
 }
 
 /// Makes the session that `request` asks for; `human` is the kernel's word on who asks.
@@ -164,6 +170,10 @@ pub async fn make(
         human: HumanUid(human),
     };
     widened.ask(&ground.authorizer, caller.clone()).await?;
+    let mut published = Vec::new();
+    for publish in widened.publishes() {
+        published.push(Published::listen(publish).await?);
+    }
     let (folder, listener) = Folder::make(&ground.sockets, session).map_err(RunError::Host)?;
     let (repository, remotes) = repository(&trees, &Place::parse(&request.project)?).await?;
     let kind = &profile.kind;
@@ -239,6 +249,7 @@ pub async fn make(
         known: Arc::new(known),
         given,
         widened,
+        published,
     })
 }
 

@@ -16,6 +16,7 @@ mod live;
 mod named;
 mod own;
 mod peers;
+mod published;
 mod recorder;
 mod repository;
 mod serve;

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_issue_credentials::SessionSocket;
-use holdfast_issue_credentials::bridge::{Bridge, Door};
+use holdfast_issue_credentials::bridge::{Bridge, Door, Names};
 use holdfast_launch_agents::peer::Peer;
-use holdfast_launch_agents::{Ending, PassedSignal};
+use holdfast_launch_agents::{Ending, Names as NameSockets, PassedSignal};
 use holdfast_protocol::audit::What;
 use holdfast_protocol::call::HumanUid;
 use holdfast_protocol::frame;
@@ -22,7 +22,7 @@ use holdfast_protocol::widening::Reach;
 use holdfast_protocol::words::with_causes;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::net::{TcpListener, UdpSocket, UnixListener, UnixStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -150,6 +150,7 @@ async fn live(
         known,
         given,
         widened,
+        published,
     } = make(ground, request, descriptors, connection, human).await?;
     let session = identity.session;
     ground
@@ -181,6 +182,7 @@ async fn live(
     let begun = prepared.begin()?;
     let way_out = listening(begun.bridge).map_err(RunError::Host);
     let doors = doors(&widened, begun.doors).map_err(RunError::Host);
+    let names = names(&widened, begun.names).map_err(RunError::Host);
     tracing::info!(%session, kind = %facts.kind, human = facts.human, "a session began");
 
     let credentials = match spare {
@@ -217,9 +219,14 @@ async fn live(
                 .upstream
                 .reaching(widened.reaches().cloned().collect()),
             doors: doors?,
+            names: Some(names?),
         }
         .serve(way_out?, served.clone()),
     );
+    let mut shown = JoinSet::new();
+    for port in published {
+        shown.spawn(port.serve(ground.sessions.clone(), session, served.clone()));
+    }
     let started = RunEvent::Started {
         session,
         spiffe_id: identity.spiffe_id,
@@ -238,6 +245,7 @@ async fn live(
     drop(given);
     ground.authorizer.session_gone(session).await;
     served.cancel();
+    while shown.join_next().await.is_some() {}
     while let Some(done) = bridge.join_next().await {
         if let Ok(Err(error)) = done {
             tracing::warn!(%session, error = with_causes(&error), "a session's way out failed");
@@ -312,6 +320,19 @@ fn doors(widened: &Widened, listeners: Vec<OwnedFd>) -> std::io::Result<Vec<Door
         Ok(Door { listener, to })
     };
     widened.behind_doors().zip(listeners).map(with).collect()
+}
+
+/// What makes names work inside, for this runtime.
+fn names(widened: &Widened, sockets: NameSockets) -> std::io::Result<Names> {
+    let datagrams = std::net::UdpSocket::from(sockets.datagrams);
+    datagrams.set_nonblocking(true)?;
+    let connections = sockets.connections.into_iter().map(listening);
+    Ok(Names {
+        datagrams: UdpSocket::from_std(datagrams)?,
+        streams: listening(sockets.streams)?,
+        connections: connections.collect::<Result<_, _>>()?,
+        given: widened.names().cloned().collect(),
+    })
 }
 
 fn end(ground: &Ground, session: SessionId) {

@@ -13,7 +13,7 @@ use holdfast_protocol::call::{Caller, Channel, Effect, ToolCall, ToolName};
 use holdfast_protocol::decision::DeniedBy;
 use holdfast_protocol::id::CallId;
 use holdfast_protocol::management::FailureKind;
-use holdfast_protocol::widening::{MAX_WIDENINGS, Reach, Widening};
+use holdfast_protocol::widening::{HostName, MAX_WIDENINGS, Publish, Reach, Widening};
 use serde_json::json;
 
 use crate::ambient::random_bits;
@@ -55,6 +55,9 @@ impl NotWidened {
     }
 }
 
+/// Where a session's own resolver is.
+const RESOLVER: NonZeroU16 = NonZeroU16::MIN.saturating_add(52);
+
 /// The widenings of one session, in bounds.
 #[derive(Clone, Debug, Default)]
 pub struct Widened {
@@ -74,14 +77,21 @@ impl Widened {
             }
         }
         let widened = Self { all };
-        let mut taken = vec![bridge];
+        let mut taken = vec![bridge, RESOLVER];
         for port in widened.doors() {
             if taken.contains(&port) {
                 return Err(NotWidened::Taken(port));
             }
             taken.push(port);
         }
-        Ok(widened)
+        // What leads out with the session's rights is not to be led into from the host.
+        let shown = widened
+            .publishes()
+            .find(|publish| taken.contains(&publish.inside));
+        match shown {
+            Some(publish) => Err(NotWidened::Taken(publish.inside)),
+            None => Ok(widened),
+        }
     }
 
     /// Has the policy judge them, and the human asked where it says so. On record when this returns.
@@ -135,6 +145,23 @@ impl Widened {
         })
     }
 
+    /// Ports of its own that are shown on the host.
+    pub fn publishes(&self) -> impl Iterator<Item = Publish> {
+        self.all.iter().filter_map(|widening| match widening {
+            Widening::Publish(publish) => Some(*publish),
+            Widening::Reach(_) | Widening::Host(_) => None,
+        })
+    }
+
+    /// Every host that is named, with a port or without.
+    pub fn names(&self) -> impl Iterator<Item = &HostName> {
+        self.all.iter().filter_map(|widening| match widening {
+            Widening::Reach(reach) => Some(&reach.host),
+            Widening::Host(host) => Some(host),
+            Widening::Publish(_) => None,
+        })
+    }
+
     /// Those that a port of the session's own loopback leads to.
     pub fn behind_doors(&self) -> impl Iterator<Item = &Reach> {
         self.reaches().filter(|reach| reach.door().is_some())
@@ -179,6 +206,12 @@ mod tests {
     fn a_port_leads_to_one_place() {
         for wished in [
             vec![reach("localhost:3128")],
+            vec![reach("localhost:53")],
+            vec![Widening::Publish("3128".parse().unwrap())],
+            vec![
+                reach("localhost:5432"),
+                Widening::Publish("8080:5432".parse().unwrap()),
+            ],
             vec![reach("localhost:80"), reach("127.0.0.2:80")],
         ] {
             assert!(matches!(read(wished), Err(NotWidened::Taken(_))));

@@ -62,6 +62,10 @@ pub fn failed(error: &RunError) -> RunEvent {
             refused.kind(),
             "see `holdfast run --help` for --reach, --host and --publish",
         ),
+        RunError::Publish(_) => (
+            FailureKind::Failed,
+            "name another with `--publish HOSTPORT:PORT`",
+        ),
         RunError::Own { .. } => (
             FailureKind::Failed,
             "install Holdfast again: its programs belong in one folder",

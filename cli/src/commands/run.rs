@@ -212,6 +212,7 @@ fn widenings(run: &Run) -> Vec<Widening> {
     let reaches = run.reach.iter().cloned().map(Widening::Reach);
     reaches
         .chain(run.host.iter().cloned().map(Widening::Host))
+        .chain(run.publish.iter().copied().map(Widening::Publish))
         .collect()
 }
 

@@ -1,8 +1,11 @@
 //! Promise 5: a session reaches over the network what it was given, by whatever program, and nothing else.
 
+mod named;
+mod published;
 mod servers;
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use holdfast_hardware_tests::world::{Ran, World};
 
@@ -12,12 +15,18 @@ fn project(world: &World) -> PathBuf {
     world.scratch.folder("project")
 }
 
-/// Runs `script` in a session that is started with `flags`.
-fn run_with(world: &World, flags: &[&str], script: &str) -> Ran {
+/// A session that is started with `flags` and runs `script`.
+fn session(world: &World, flags: &[&str], script: &str) -> Command {
     let project = project(world);
     let mut command = world.broker.holdfast_command();
     command.current_dir(&project).arg("run").args(flags);
-    Ran::of(command.args(["--", "sh", "-c", script]))
+    command.args(["--", "sh", "-c", script]);
+    command
+}
+
+/// Runs `script` in a session that is started with `flags`.
+fn run_with(world: &World, flags: &[&str], script: &str) -> Ran {
+    Ran::of(&mut session(world, flags, script))
 }
 
 #[test]

@@ -43,7 +43,11 @@ async fn refuse(target: &Target, refusal: Refusal, mut near: TcpStream) {
         let _ = near.write_all(&refusal.into_bytes()).await;
         let _ = near.shutdown().await;
     } else {
-        // A reset: nobody is to take an end in order for an answer.
-        let _ = near.set_zero_linger();
+        reset(&near);
     }
+}
+
+/// Has a connection end by a reset once it is dropped: nobody is to take an end in order for an answer.
+pub(super) fn reset(near: &TcpStream) {
+    let _ = near.set_zero_linger();
 }

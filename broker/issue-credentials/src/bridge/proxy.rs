@@ -87,6 +87,7 @@ fn asked(target: &Target, request: &Request<Sent>) -> Asked {
             "method": request.method().as_str(),
             "host": target.shown(),
             "path": request.uri().path(),
+            "given_by": target.flag(),
         }),
         effects: vec![Effect::Reaches {
             host: target.shown(),

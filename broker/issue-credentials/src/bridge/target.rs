@@ -78,10 +78,16 @@ impl Target {
 
     /// A denial, with the flag that would have made it none.
     pub(super) fn advise(&self, refusal: Refusal) -> Refusal {
-        let host = &self.host;
         refusal.with(&format!(
-            "a session that needs `{host}` can be started with `holdfast run --host {host}`"
+            "a session that needs `{}` can be started with `holdfast run {}`",
+            self.host,
+            self.flag()
         ))
+    }
+
+    /// The flag by which a session is given the host from its start.
+    pub(super) fn flag(&self) -> String {
+        format!("--host {}", self.host)
     }
 
     /// `host:port`.

@@ -85,7 +85,7 @@ fn asked(target: &Target) -> Asked {
         channel: Channel::Egress,
         tool: "connect",
         creates: vec![],
-        arguments: json!({ "host": target.shown() }),
+        arguments: json!({ "host": target.shown(), "given_by": target.flag() }),
         effects: vec![Effect::Reaches {
             host: target.shown(),
             manner: Manner::Send,

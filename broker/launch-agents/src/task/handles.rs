@@ -5,10 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::num::NonZeroU16;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use holdfast_launcher::inward;
 use holdfast_launcher::message::CgroupFiles;
 use holdfast_protocol::id::SessionId;
 use rustix::net::SendFlags;
@@ -55,6 +57,11 @@ impl Handles {
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
         rustix::net::send(&self.control, message, flags)?;
         Ok(())
+    }
+
+    /// Asks for a connection to a port of the session's loopback; what comes back is answered on.
+    pub(super) fn ask_for(&self, port: NonZeroU16) -> io::Result<OwnedFd> {
+        inward::ask(&self.control, port)
     }
 
     fn is_frozen(&self) -> io::Result<bool> {

@@ -90,7 +90,8 @@ pub(super) fn make(root: &Root, plan: &Plan) -> Result<(), Errno> {
     accounts(root, plan)?;
     root.write("etc/hostname", "holdfast\n")?;
     root.write("etc/hosts", "127.0.0.1 localhost holdfast\n::1 localhost\n")?;
-    root.write("etc/resolv.conf", "")?;
+    // The broker answers there, see `network`.
+    root.write("etc/resolv.conf", "nameserver 127.0.0.1\n")?;
     root.write(
         "etc/nsswitch.conf",
         "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n\

@@ -155,6 +155,7 @@ impl World {
             decide: decider.clone(),
             upstream,
             doors: vec![],
+            names: None,
         };
         let stop = CancellationToken::new();
         let mut task = JoinSet::new();
