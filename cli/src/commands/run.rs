@@ -1,29 +1,30 @@
 //! `holdfast run`: a program in a sealed session, as if it had been started here.
 //!
-//! The session lives as long as this command. Nothing but what is named on the command line and
-//! found on PATH goes into it.
+//! The session lives as long as this command. Nothing but what is named on the command line or in the
+//! agent's profile, and found on PATH, goes into it.
+
+mod show;
+mod world;
 
 use std::io::IsTerminal;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use holdfast_protocol::run::{MAX_TREES, RunControl, RunEvent, RunRequest, RunStdio};
+use holdfast_protocol::run::{RunAim, RunControl, RunEvent, RunKept, RunRequest, RunStdio};
 use rustix::termios::tcgetwinsize;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
 use signal_hook::iterator::Signals;
 
 use crate::args::{Args, Run};
-use crate::lent::{self, Lent};
+use crate::lent;
 use crate::outcome::Problem;
 use crate::program::Program;
 use crate::render::printable;
 use crate::run_client::RunConnection;
 use crate::screen::Screen;
+use crate::tools::Ground;
 use crate::vault;
-
-/// What every session has anyway.
-const SYSTEM: [&str; 4] = ["/usr", "/bin", "/sbin", "/lib"];
 
 /// Runs the program and exits as it did.
 pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
@@ -34,12 +35,13 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
         .ok()
         .filter(|directory| directory.starts_with(&project))
         .unwrap_or_else(|| project.clone());
-    let path = tools(&project);
-    let lent = path
-        .iter()
-        .map(|folder| Lent::to_read(folder))
-        .collect::<Result<Vec<_>, _>>()?;
     let home = home()?;
+    let tools = Ground {
+        home: &home,
+        project: &project,
+        variable: &|name| std::env::var_os(name),
+    }
+    .probe()?;
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     let stdio = if terminal {
         let size = tcgetwinsize(std::io::stdin()).map_err(|error| host(&error.into()))?;
@@ -50,7 +52,8 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
     } else {
         RunStdio::Pipes
     };
-    let request = RunRequest {
+    let socket = args.socket.with_file_name("run.sock");
+    let mut request = RunRequest {
         agent: run.agent.clone(),
         purpose: run.purpose.clone(),
         program: program.name,
@@ -66,13 +69,26 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
         home: home.display().to_string(),
         project: project.display().to_string(),
         directory: directory.display().to_string(),
-        trees: lent.iter().map(|lent| lent.tree.clone()).collect(),
-        path: path.iter().map(|tool| tool.display().to_string()).collect(),
+        trees: Vec::new(),
+        path: tools
+            .path
+            .iter()
+            .map(|folder| folder.display().to_string())
+            .collect(),
         stdio,
+        aim: if run.show {
+            RunAim::Show
+        } else {
+            RunAim::Session
+        },
+        kept: if run.fresh {
+            RunKept::Fresh
+        } else {
+            RunKept::Kept
+        },
+        profile: None,
     };
-    if run.show {
-        return show(args, &request);
-    }
+    let lent = world::widen(&socket, run, &home, &tools, &mut request)?;
 
     let project_folder = lent::open(&project)?;
     let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
@@ -82,8 +98,9 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
     }
     descriptors.extend(lent.iter().map(|lent| lent.source.as_fd()));
 
-    vault::open_for_a_session(&args.socket);
-    let socket = args.socket.with_file_name("run.sock");
+    if !run.show {
+        vault::open_for_a_session(&args.socket);
+    }
     let connection = RunConnection::open(&socket).map_err(|error| no_sessions(&socket, &error))?;
     // Signals that arrive while the wish is on its way are for the session, too.
     let signals =
@@ -98,7 +115,7 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
         notes,
     } = event
     else {
-        return conclude(event);
+        return conclude(args, event);
     };
     for note in &notes {
         eprintln!("holdfast: {}", printable(note));
@@ -125,12 +142,13 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
         )
     })?;
     drop(screen);
-    conclude(event)
+    conclude(args, event)
 }
 
-/// Exits as the program did.
-fn conclude(event: RunEvent) -> Result<(), Problem> {
+/// Exits as the program did, or shows what was asked to be shown.
+fn conclude(args: &Args, event: RunEvent) -> Result<(), Problem> {
     match event {
+        RunEvent::Shown(world) => super::show(args, &world, &show::text(&world)),
         RunEvent::Ended { code, how } => {
             if let Some(how) = how {
                 eprintln!("holdfast: the session was {how}");
@@ -138,8 +156,8 @@ fn conclude(event: RunEvent) -> Result<(), Problem> {
             std::process::exit(i32::from(code))
         }
         RunEvent::Failed(failure) => Err(failure.into()),
-        RunEvent::Started { .. } => Err(Problem::failed(
-            "the broker said twice that the session began",
+        RunEvent::Started { .. } | RunEvent::Needs(_) => Err(Problem::failed(
+            "the broker said what it was not asked",
             "use a `holdfast` of the same version as holdfastd",
         )),
     }
@@ -164,30 +182,6 @@ fn pass_signals(mut signals: Signals, orders: &RunConnection, window: Option<&Ow
     }
 }
 
-/// What the session would have, without making it.
-fn show(args: &Args, request: &RunRequest) -> Result<(), Problem> {
-    let text = format!(
-        "program     {} {}\nproject     {} (read and write)\nstarts in   {}\ntools       {}\n\
-         home        {} (private)\nnetwork     none",
-        request.program,
-        request.arguments.join(" "),
-        request.project,
-        request.directory,
-        if request.path.is_empty() {
-            "the system's".to_owned()
-        } else {
-            format!("{} (read only)", request.path.join(", "))
-        },
-        request.home,
-    );
-    // The environment is the human's whole one here; what passes is the broker's to say.
-    let shown = RunRequest {
-        environment: Vec::new(),
-        ..request.clone()
-    };
-    super::show(args, &shown, &text)
-}
-
 /// The project: what was named, else the git work tree that this folder is in, else this folder.
 fn project(named: Option<&Path>) -> Result<PathBuf, Problem> {
     let folder = match named {
@@ -206,20 +200,6 @@ fn project(named: Option<&Path>) -> Result<PathBuf, Problem> {
             "name a folder with --project",
         )
     })
-}
-
-/// Folders on PATH that hold the human's own tools; what lies in the project is there anyway.
-fn tools(project: &Path) -> Vec<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut tools: Vec<PathBuf> = std::env::split_paths(&path)
-        .filter_map(|folder| folder.canonicalize().ok())
-        .filter(|folder| folder.is_dir() && !folder.starts_with(project))
-        .filter(|folder| !SYSTEM.iter().any(|system| folder.starts_with(system)))
-        .collect();
-    tools.sort();
-    tools.dedup();
-    tools.truncate(MAX_TREES);
-    tools
 }
 
 fn home() -> Result<PathBuf, Problem> {

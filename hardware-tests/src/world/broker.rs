@@ -31,7 +31,11 @@ pub struct Ran {
 }
 
 impl Ran {
-    fn of(command: &mut Command) -> Self {
+    /// What `command` does, with nothing to read.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn of(command: &mut Command) -> Self {
         let output = command
             .stdin(Stdio::null())
             .output()

@@ -17,6 +17,7 @@ mod main_job;
 mod managed;
 mod measured;
 mod mirrored;
+mod normal_day;
 mod offline;
 mod receipts;
 mod recorded;

@@ -35,6 +35,7 @@ fn world() -> World {
         },
         hosts: BTreeSet::from(["docs.example.com".to_owned(), "git.example.com".to_owned()]),
         secrets: BTreeMap::new(),
+        lent: vec![],
     }
 }
 

@@ -134,6 +134,24 @@ impl Record {
                 human,
                 program,
             } => Self::session_started(origin, *session, spiffe_id, *human, program),
+            What::SessionLent {
+                session,
+                human,
+                trees,
+                hosts,
+            } => Self {
+                bulky: &["/unmapped/trees", "/unmapped/hosts"],
+                ..Self::new(
+                    Class::ProcessActivity,
+                    activity(99, "Lend"),
+                    json!({
+                        "actor": { "user": human_user(*human) },
+                        "device": device(origin),
+                        "process": { "uid": session },
+                        "unmapped": { "trees": trees, "hosts": hosts },
+                    }),
+                )
+            },
             What::SessionControlled {
                 session,
                 human,
