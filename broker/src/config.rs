@@ -128,6 +128,31 @@ pub struct SessionsConfig {
     pub spares: usize,
     /// Of which kinds, besides those that were launched lately.
     pub spare_kinds: BTreeSet<AgentKind>,
+    /// What humans may lend their sessions beside the project.
+    pub lend: LendConfig,
+}
+
+/// What humans may lend their sessions beside the project.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct LendConfig {
+    /// What `--ro` names.
+    pub read: Lend,
+    /// What `--rw` names.
+    pub write: Lend,
+    /// Folders that are lent to nobody, for whatever reason.
+    pub never: Vec<PathBuf>,
+}
+
+/// Whether something is lent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lend {
+    /// It is, and recorded.
+    #[default]
+    Allow,
+    /// It is not.
+    Refuse,
 }
 
 impl SessionsConfig {
@@ -280,6 +305,15 @@ impl Config {
                 "names a kind of agent that has no profile",
             ));
         }
+        if !config
+            .sessions
+            .lend
+            .never
+            .iter()
+            .all(|path| path.is_absolute())
+        {
+            return Err(value("sessions.lend.never", "has to hold absolute paths"));
+        }
         if config.audit.counter_per_day > 288 {
             return Err(value(
                 "audit.counter-per-day",
@@ -335,6 +369,7 @@ impl Default for SessionsConfig {
         Self {
             spares: 4,
             spare_kinds: kinds.filter_map(|kind| kind.parse().ok()).collect(),
+            lend: LendConfig::default(),
         }
     }
 }

@@ -39,7 +39,7 @@ use crate::listener::listen;
 use crate::management::{self, Answers, Managers};
 use crate::mirror::Mirroring;
 use crate::sessions::{
-    self as sealed, Endings, Ground, Homes, Live, NodeAuthority, Own, RecordSvids,
+    self as sealed, Endings, Ground, Homes, Lending, Live, NodeAuthority, Own, RecordSvids,
 };
 use crate::state_folder::StateFolder;
 use crate::time;
@@ -347,6 +347,10 @@ fn sessions(
         acting,
         record: Arc::clone(record),
         homes: Homes::new(state.join("homes")).context("agents' homes cannot be made")?,
+        lending: Lending::new(
+            [config.state.clone(), config.run.clone()],
+            config.sessions.lend.clone(),
+        ),
         authorizer,
         vaults,
         upstream: Upstream::new(clock).context("requests cannot leave this host")?,

@@ -63,10 +63,18 @@ pub enum Command {
     /// no network but what policy, you and these flags let through, no other processes, a home of its own.
     /// The session ends with this command.
     ///
+    /// Its home and what its tools fetch stay for the next session of the same project. Your instructions
+    /// for an agent come for reading. A profile of your own, ~/.config/holdfast/profiles/KIND.toml, adds to
+    /// what Holdfast knows of an agent, or defines another kind: `names`, `keep`, `set`, `instructions`,
+    /// `tools`, `hosts`.
+    ///
     /// Over the project's `.git` it has a git folder of its own, without your hooks and settings. At its
     /// end its commits, branches, tags, stash and index are checked and brought into yours, unless you
     /// changed the same meanwhile: then they are kept below refs/holdfast/. A repository that it made or
     /// changed elsewhere in the project is renamed, because its settings would run as you.
+    ///
+    /// Not in a session: container engines (start containers outside), a browser's own sandbox (start it
+    /// with --no-sandbox), sudo, ping, the system's services.
     Run(Run),
     /// Bring back what sessions did in git.
     ///
@@ -151,6 +159,15 @@ pub struct Run {
     /// The folder that the session may change [default: the git work tree here, or this folder].
     #[arg(long, value_name = "DIR")]
     pub project: Option<PathBuf>,
+    /// Lend it this folder or file too, for reading; may be given more than once. It is recorded.
+    #[arg(long, value_name = "PATH")]
+    pub ro: Vec<PathBuf>,
+    /// Lend it this folder or file of yours too, to be changed; may be given more than once. It is recorded.
+    #[arg(long, value_name = "PATH")]
+    pub rw: Vec<PathBuf>,
+    /// Start without the home and the caches that earlier sessions of this project left, and leave none.
+    #[arg(long)]
+    pub fresh: bool,
     /// What it is for; it stands in listings and in the record.
     #[arg(long, value_name = "TEXT")]
     pub purpose: Option<String>,

@@ -14,12 +14,14 @@ mod lent;
 #[cfg(test)]
 mod man;
 mod outcome;
+mod own_profile;
 mod program;
 mod prompt;
 mod receipt;
 mod render;
 mod run_client;
 mod screen;
+mod tools;
 mod vault;
 
 use std::process::ExitCode;

@@ -36,7 +36,8 @@ impl RunConnection {
         let bytes = frame::encode(request).map_err(invalid)?;
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        if !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        if !descriptors.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(descriptors))
+        {
             return Err(std::io::Error::new(
                 ErrorKind::InvalidInput,
                 "too many descriptors",

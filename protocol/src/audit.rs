@@ -13,6 +13,7 @@ use crate::grade::Grade;
 use crate::id::{CallId, HostId, SessionId, SpiffeId};
 use crate::management::SessionAct;
 use crate::receipt::Receipt;
+use crate::run::RunTree;
 use crate::vault::{SecretName, SecretUse, Sharing};
 use crate::widening::Widening;
 use crate::{Sha256Digest, Timestamp};
@@ -132,6 +133,17 @@ pub enum What {
         human: HumanUid,
         /// By what.
         by: Vec<Widening>,
+    },
+    /// A session is about to be lent more of the human's than every session has.
+    SessionLent {
+        /// The session.
+        session: SessionId,
+        /// Whose it is.
+        human: HumanUid,
+        /// Folders and files that the human named.
+        trees: Vec<RunTree>,
+        /// Hosts that the human's own profile names.
+        hosts: Vec<String>,
     },
     /// A human is about to freeze a session, let it go on, or end it.
     SessionControlled {

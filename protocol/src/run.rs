@@ -4,7 +4,12 @@
 //! [`RunControl`] frames go to the broker and [`RunEvent`] frames come back. No field is a path that
 //! the broker would open: places are names inside the session, things are descriptors.
 
+mod shown;
+pub mod toolchains;
+
 use serde::{Deserialize, Serialize};
+
+pub use self::shown::{RunNeeds, RunVariable, RunWorld, ShownAccess, ShownTree, ShownWhy};
 
 use crate::id::{AgentKind, SessionId, SpiffeId};
 use crate::management::Failure;
@@ -12,6 +17,9 @@ use crate::widening::Widening;
 
 /// The most trees that a session may be lent beside its project.
 pub const MAX_TREES: usize = 96;
+
+/// The longest text of a profile of the human's, in bytes.
+pub const MAX_PROFILE: usize = 16 * 1024;
 
 /// A wish for a session.
 ///
@@ -46,6 +54,49 @@ pub struct RunRequest {
     pub stdio: RunStdio,
     /// What its human adds to its network: at most [`MAX_WIDENINGS`](crate::widening::MAX_WIDENINGS).
     pub widenings: Vec<Widening>,
+    /// What is asked.
+    #[serde(default)]
+    pub aim: RunAim,
+    /// What earlier sessions of this project left, and whether it is wanted.
+    #[serde(default)]
+    pub kept: RunKept,
+    /// What the human adds to the agent's profile.
+    #[serde(default)]
+    pub profile: Option<RunProfile>,
+}
+
+/// What is asked of the broker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunAim {
+    /// The session.
+    #[default]
+    Session,
+    /// What it would be: [`RunEvent::Shown`], and nothing is made.
+    Show,
+    /// What a session of this kind wants of the human's: [`RunEvent::Needs`]. No descriptor comes with it.
+    Needs,
+}
+
+/// Whether the agent's home and the project's caches are those of earlier sessions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunKept {
+    /// They are, and later sessions find what this one leaves.
+    #[default]
+    Kept,
+    /// They are new, and go with the session.
+    Fresh,
+}
+
+/// A profile of the human's own: it adds to one that Holdfast has, or defines a kind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunProfile {
+    /// Which kind: the file's name.
+    pub kind: AgentKind,
+    /// TOML, [`MAX_PROFILE`] bytes at the most.
+    pub text: String,
 }
 
 /// A folder or file of the human's that a session is lent.
@@ -56,6 +107,24 @@ pub struct RunTree {
     pub place: String,
     /// What the session may do there.
     pub access: RunAccess,
+    /// Why it is lent.
+    #[serde(default)]
+    pub why: RunWhy,
+}
+
+/// Why a [`RunTree`] is lent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunWhy {
+    /// A tool on the human's PATH needs it.
+    #[default]
+    Tool,
+    /// It tells the agent how this human wants things done.
+    Instruction,
+    /// It stands for the project's git folder, or is what that looks into.
+    Git,
+    /// The human named it: a widening, which is recorded.
+    Named,
 }
 
 /// What a session may do with a [`RunTree`].
@@ -86,6 +155,9 @@ pub enum RunStdio {
 impl RunRequest {
     /// How many descriptors come with it.
     pub fn descriptors(&self) -> usize {
+        if self.aim == RunAim::Needs {
+            return 0;
+        }
         let stdio = match self.stdio {
             RunStdio::Pipes => 3,
             RunStdio::Terminal { .. } => 0,
@@ -126,6 +198,10 @@ pub enum RunEvent {
         /// In words, where it did not end by itself.
         how: Option<String>,
     },
+    /// What a session would be.
+    Shown(Box<RunWorld>),
+    /// What a session of this kind wants of the human's.
+    Needs(RunNeeds),
     /// There is no session.
     Failed(Failure),
 }

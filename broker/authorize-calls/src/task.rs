@@ -136,6 +136,12 @@ impl Authorizer {
         answer.await.unwrap_or_else(|_| stopped())
     }
 
+    /// What the policy would say of one effect of `asker`'s; nothing is decided or recorded.
+    pub fn foresee(&self, asker: &Asker, effect: &Effect, world: &World) -> Verdict {
+        let engine = Arc::clone(&self.engine.borrow());
+        engine.judge(asker, &[world.act(effect, &world.project)])
+    }
+
     /// The open questions, oldest first.
     pub fn pending(&self) -> Vec<ApprovalCard> {
         self.cards.borrow().clone()

@@ -3,6 +3,7 @@
 //! Facts in, standings out. Paths are judged by their text: this module must never look at a file system, whose answer
 //! could change between the question and the act. The sealed session is what confines; this is what explains.
 
+mod advice;
 mod path;
 mod place;
 pub mod repository;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use holdfast_policy::{Acquaintance, Act, BranchStanding, Grant, Place, RemoteStanding};
 use holdfast_protocol::call::Effect;
+use holdfast_protocol::run::RunAccess;
 use holdfast_protocol::vault::SecretUse;
 use holdfast_protocol::widening::{Reach, Widening};
 
@@ -31,6 +33,8 @@ pub struct World {
     pub scratch: Vec<PathBuf>,
     /// Roots of the human's other projects, absolute.
     pub other_projects: Vec<PathBuf>,
+    /// What else of the human's the session was lent, absolute.
+    pub lent: Vec<Lent>,
     /// The project's git remotes by name.
     pub remotes: BTreeMap<String, Remote>,
     /// The project's branches, as far as they matter.
@@ -41,6 +45,15 @@ pub struct World {
     pub given: Vec<Widening>,
     /// The secrets that the session was given, by name, and what each is for.
     pub secrets: BTreeMap<String, SecretUse>,
+}
+
+/// A folder or file that the human named for the session, outside the project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lent {
+    /// Its root.
+    pub root: PathBuf,
+    /// What the session may do there.
+    pub access: RunAccess,
 }
 
 /// What is known of the branches of a project.
@@ -72,7 +85,7 @@ impl World {
                 let (path, place) = self.located(path, cwd);
                 // Whoever deletes a folder deletes what lies in it.
                 let place = match place {
-                    Place::Project if self.project.starts_with(&path) => Place::Elsewhere,
+                    Place::Project if self.is_outermost(Path::new(&path)) => Place::Elsewhere,
                     Place::Holdfast
                     | Place::Secret
                     | Place::Hooks
@@ -130,6 +143,20 @@ impl World {
     /// Where an absolute path lies.
     pub fn place(&self, path: &Path) -> Place {
         place::place(self, path)
+    }
+
+    /// Whether no session may be lent this: a secret's file, Holdfast's own, or a folder with such in it.
+    pub fn guards(&self, path: &Path) -> bool {
+        matches!(self.place(path), Place::Secret | Place::Holdfast)
+            || place::holds_secrets(self, path)
+    }
+
+    /// Whether this is the project or something lent, or holds one of them.
+    fn is_outermost(&self, path: &Path) -> bool {
+        let lent = self.lent.iter().map(|lent| &lent.root);
+        std::iter::once(&self.project)
+            .chain(lent)
+            .any(|root| root.starts_with(path))
     }
 
     fn located(&self, path: &Path, cwd: &Path) -> (String, Place) {

@@ -113,7 +113,11 @@ pub fn assemble(
     })
 }
 
-fn environment(
+/// What the session's environment would be.
+///
+/// # Errors
+/// [`InvalidVariable`] if one of our own is not one.
+pub fn environment(
     profile: &Profile,
     wanted: &Wanted,
     ours: Vec<(VariableName, String)>,

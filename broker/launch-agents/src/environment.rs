@@ -6,6 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
+use std::sync::LazyLock;
+
+use holdfast_protocol::run::toolchains::{TABLE, Toolchains};
 
 /// Passed on from the human's environment if set there.
 const PASSED: &[&str] = &[
@@ -24,6 +27,13 @@ const PASSED: &[&str] = &[
     "TERM_PROGRAM",
     "TZ",
 ];
+/// Passed on besides: the variables of tools.
+static TOOLS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    // A part of the program: a test reads it. Without it tools are found at their usual places.
+    let table: Option<Toolchains> = toml::from_str(TABLE).ok();
+    let names = table.iter().flat_map(Toolchains::variables);
+    names.map(str::to_owned).collect()
+});
 /// Passed on if the name starts so.
 const PASSED_PREFIXES: &[&str] = &["LC_"];
 /// Never passed, never set: each lets whoever sets it choose the code that runs.
@@ -90,6 +100,13 @@ impl TryFrom<String> for VariableName {
     }
 }
 
+impl VariableName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 impl std::fmt::Display for VariableName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
@@ -108,6 +125,7 @@ impl Environment {
     ) -> Self {
         let passes = |name: &str| {
             PASSED.contains(&name)
+                || TOOLS.iter().any(|tool| tool == name)
                 || PASSED_PREFIXES
                     .iter()
                     .any(|prefix| name.starts_with(prefix))
@@ -129,6 +147,11 @@ impl Environment {
     /// Sets a variable, whatever it was before.
     pub fn set(&mut self, name: VariableName, value: impl Into<String>) {
         self.0.insert(name, value.into());
+    }
+
+    /// Each variable with its value.
+    pub fn iter(&self) -> impl Iterator<Item = (&VariableName, &str)> {
+        self.0.iter().map(|(name, value)| (name, value.as_str()))
     }
 
     /// `NAME=value` for each; what holds a NUL byte is left out.
@@ -164,6 +187,16 @@ mod tests {
         let ours = Environment::passed(theirs, &kept).to_strings();
         let ours: Vec<_> = ours.iter().map(|s| s.to_str().unwrap()).collect();
         assert_eq!(ours, ["LC_ALL=C.UTF-8", "MINE=kept", "TERM=xterm"]);
+    }
+
+    #[test]
+    fn every_variable_of_a_tool_passes() {
+        let table: Toolchains = toml::from_str(TABLE).unwrap();
+        for variable in table.variables() {
+            assert!(name(variable).is_ok(), "{variable}");
+            let ours = Environment::passed([(variable, "/x")], &[]);
+            assert_eq!(ours.iter().count(), 1, "{variable}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, mkdirat, openat2};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, mkdirat, openat2};
 use rustix::io::Errno;
 
 use crate::profile::Seed;
@@ -43,6 +43,31 @@ pub fn seed(home: impl AsFd, seeds: &[Seed]) -> Result<(), HomeError> {
 pub fn make_folders(home: impl AsFd, place: &str) -> Result<(), HomeError> {
     let made = folders(home.as_fd(), place);
     made.map(drop).map_err(|source| HomeError {
+        place: place.to_owned(),
+        source,
+    })
+}
+
+/// Makes the folders that lead to `place`, and an empty file there, for something to be mounted on.
+///
+/// # Errors
+/// [`HomeError`], also where an agent left a folder or a link in the way.
+pub fn make_file(home: impl AsFd, place: &str) -> Result<(), HomeError> {
+    let empty = Seed {
+        place: place.to_owned(),
+        content: String::new(),
+    };
+    let kept = write(home.as_fd(), &empty).and_then(|()| {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW;
+        let there = below(&home.as_fd().try_clone_to_owned()?, place, flags, 0)?;
+        let mode = rustix::fs::fstat(there)?.st_mode;
+        if FileType::from_raw_mode(mode).is_file() {
+            Ok(())
+        } else {
+            Err(Errno::ISDIR.into())
+        }
+    });
+    kept.map_err(|source| HomeError {
         place: place.to_owned(),
         source,
     })

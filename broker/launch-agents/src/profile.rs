@@ -3,12 +3,16 @@
 //! A profile says which arguments and variables an agent gets, which of the human's pass, and what
 //! its home starts with. It must never hold a secret, nor weaken a session.
 
+mod own;
+
 use std::ffi::CString;
 
 use holdfast_protocol::id::AgentKind;
 use serde::Deserialize;
 
 use crate::environment::VariableName;
+
+pub use self::own::{OwnProfileError, with_own};
 
 /// The profiles that come with Holdfast.
 const BUILT_IN: [&str; 7] = [
@@ -32,9 +36,9 @@ pub enum ProfileError {
     /// A template says not once where the human's arguments go.
     #[error("`arguments` must contain `{THEIRS}` exactly once")]
     Template,
-    /// A seed's place is not a plain path below home.
+    /// A place is not a plain path below home.
     #[error("`{0}` is not a place below home")]
-    Seed(String),
+    Place(String),
 }
 
 /// The human asked for something that this kind of agent must not be told.
@@ -71,6 +75,15 @@ pub struct Profile {
     /// Files that a new home starts with.
     #[serde(default)]
     pub seed: Vec<Seed>,
+    /// What tells the agent how this human wants things done: places below home, lent for reading.
+    #[serde(default)]
+    pub instructions: Vec<String>,
+    /// What its tools need beyond what PATH says: places below home, lent for reading.
+    #[serde(default)]
+    pub tools: Vec<String>,
+    /// Hosts that it may fetch from without a question.
+    #[serde(default)]
+    pub hosts: Vec<String>,
 }
 
 /// A variable and its value.
@@ -103,13 +116,12 @@ impl Profile {
         if profile.arguments.iter().filter(|a| *a == THEIRS).count() != 1 {
             return Err(ProfileError::Template);
         }
-        for seed in &profile.seed {
-            let plain = |part: &str| !matches!(part, "" | "." | "..");
-            if !seed.place.split('/').all(plain) || seed.place.contains('\0') {
-                return Err(ProfileError::Seed(seed.place.clone()));
-            }
+        let seeds = profile.seed.iter().map(|seed| &seed.place);
+        let mut places = seeds.chain(&profile.instructions).chain(&profile.tools);
+        match places.find(|place| !is_below_home(place)) {
+            Some(place) => Err(ProfileError::Place(place.clone())),
+            None => Ok(profile),
         }
-        Ok(profile)
     }
 
     /// The profiles that come with Holdfast.
@@ -155,6 +167,12 @@ impl Profile {
             .map(|argument| CString::new(argument).map_err(|_| RefusedArgument::Nul))
             .collect()
     }
+}
+
+/// Whether this is a plain path of some length, relative to home.
+fn is_below_home(place: &str) -> bool {
+    let plain = |part: &str| !matches!(part, "" | "." | "..");
+    place.len() <= 512 && place.split('/').all(plain) && !place.contains(|c: char| c.is_control())
 }
 
 #[cfg(test)]

@@ -82,6 +82,21 @@ impl Store {
         Ok(Stored { digest, program })
     }
 
+    /// What this program is, without taking it in.
+    ///
+    /// Reads and hashes the whole file the first time: run it where blocking is allowed.
+    ///
+    /// # Errors
+    /// [`StoreError::Measure`].
+    pub fn digest(&self, program: &File) -> Result<Sha256Digest, StoreError> {
+        let version = Version::of(program).map_err(StoreError::Measure)?;
+        let known = self.lock().recall(version);
+        known.map_or_else(
+            || measure::measure(program, |_| Ok(())).map_err(StoreError::Measure),
+            Ok,
+        )
+    }
+
     /// The program with this digest, if the store has it.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ use holdfast_issue_credentials::bridge::credential;
 use holdfast_issue_credentials::decide::{Asked, Decide, Decision};
 use holdfast_issue_credentials::{FrameHandler, FrameStream, SessionIdentity};
 use holdfast_policy::Taint;
-use holdfast_protocol::call::{Channel, Effect};
+use holdfast_protocol::call::{Channel, Effect, ToolCall};
 use holdfast_protocol::decision::{DeniedBy, Reason};
 use holdfast_protocol::frame::{self, FrameError};
 use holdfast_protocol::hook::{Dialect, HookRequest, HookResponse};
@@ -32,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::calls::{SessionCalls, pushes};
 use super::known::Known;
+use super::unable::unable;
 use crate::ambient::random_bits;
 
 /// How long a shim may take to say what is wanted: it has it in hand.
@@ -94,7 +95,11 @@ impl Frames {
         match heard {
             Heard::Call { call, tool_use_id } => {
                 let id = call.id;
-                let decision = self.authorizer.decide(*call, &world, Taint::Clean).await;
+                let way = way_around(&world, &call);
+                let mut decision = self.authorizer.decide(*call, &world, Taint::Clean).await;
+                if let (Final::Deny { because, .. }, Some(way)) = (&mut decision, way) {
+                    because.text = format!("{}; {way}", because.text);
+                }
                 if let (Final::Allow { .. }, Some(name)) = (&decision, tool_use_id)
                     && let Some(forgotten) = self.known.began(name, id)
                 {
@@ -190,6 +195,18 @@ impl FrameHandler for Frames {
             tracing::debug!(%error, "a shim went away before it was answered");
         }
     }
+}
+
+/// What an agent is told besides, where a call of its is denied.
+fn way_around(world: &World, call: &ToolCall) -> Option<String> {
+    let runs = call.effects.iter().find_map(|effect| {
+        let Effect::Runs { program } = effect else {
+            return None;
+        };
+        unable(program)
+    });
+    let advice = || world.advice(&call.effects, &call.cwd);
+    runs.map(str::to_owned).or_else(advice)
 }
 
 fn encoded(answer: &impl Serialize) -> Result<Vec<u8>, NotDecided> {

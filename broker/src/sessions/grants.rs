@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use holdfast_authorize_calls::world::Remote;
 use holdfast_issue_credentials::grant::Granted;
-use holdfast_issue_credentials::vault::Vaults;
+use holdfast_issue_credentials::vault::{VaultError, Vaults};
 use holdfast_protocol::call::HumanUid;
 use holdfast_protocol::id::{AgentKind, SessionId};
 use holdfast_protocol::vault::{SecretName, SecretUse, VaultListing, VaultState};
@@ -47,10 +47,7 @@ pub async fn give(
     let listing = match vaults.try_listing(human) {
         Ok(listing) => listing,
         Err(error) => {
-            given.notes.push(format!(
-                "your vault cannot be used, so this session has no secrets: {}",
-                with_causes(&error)
-            ));
+            given.notes.push(unusable(&error));
             return given;
         }
     };
@@ -59,10 +56,7 @@ pub async fn give(
         return given;
     }
     if listing.state == VaultState::Locked {
-        given.notes.push(
-            "your vault is locked, so this session has no secrets; `holdfast secrets unlock` opens it"
-                .to_owned(),
-        );
+        given.notes.push(LOCKED.to_owned());
         return given;
     }
     match vaults.grant(session, human, &names).await {
@@ -73,6 +67,37 @@ pub async fn give(
         )),
     }
     given
+}
+
+/// What [`give`] would give, and what would stand in the way; nothing is given.
+pub fn needed(
+    vaults: &Vaults,
+    human: HumanUid,
+    kind: &AgentKind,
+    remotes: &BTreeMap<String, Remote>,
+) -> (Vec<SecretName>, Vec<String>) {
+    match vaults.try_listing(human) {
+        Ok(listing) => {
+            let names = chosen(&listing, kind, remotes);
+            let locked = listing.state == VaultState::Locked && !names.is_empty();
+            (
+                names,
+                locked.then(|| LOCKED.to_owned()).into_iter().collect(),
+            )
+        }
+        Err(error) => (Vec::new(), vec![unusable(&error)]),
+    }
+}
+
+/// What the human is told where a vault is locked.
+const LOCKED: &str =
+    "your vault is locked, so this session has no secrets; `holdfast secrets unlock` opens it";
+
+fn unusable(error: &VaultError) -> String {
+    format!(
+        "your vault cannot be used, so this session has no secrets: {}",
+        with_causes(error)
+    )
 }
 
 /// The names of the secrets that are needed.

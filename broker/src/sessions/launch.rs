@@ -3,7 +3,8 @@
 //! The program is measured and run from the broker's own store; what of the human's passes is what
 //! the profile lists. It must never open a path that the human named.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::num::NonZeroU16;
 use std::os::fd::OwnedFd;
@@ -11,13 +12,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use holdfast_authorize_calls::world::{Remote, World};
+use holdfast_authorize_calls::world::{Lent, Remote, World};
 use holdfast_issue_credentials::bridge;
+use holdfast_issue_credentials::grant::Granted;
 use holdfast_issue_credentials::spares::{Footing, Spare};
 use holdfast_issue_credentials::{SessionIdentity, SessionListener};
 use holdfast_launch_agents::assemble::{AssembleError, Provided, Wanted, assemble};
 use holdfast_launch_agents::environment::{InvalidVariable, VariableName};
-use holdfast_launch_agents::profile::Profile;
+use holdfast_launch_agents::profile::{OwnProfileError, Profile, with_own};
 use holdfast_launch_agents::state::Facts;
 use holdfast_launch_agents::store::{StoreError, Stored};
 use holdfast_launch_agents::task::{Prepared, SessionError};
@@ -26,19 +28,22 @@ use holdfast_launch_agents::{
 };
 use holdfast_protocol::call::{Caller, HumanUid};
 use holdfast_protocol::grade::Level;
+use holdfast_protocol::id::AgentKind;
 use holdfast_protocol::management::NodeState;
-use holdfast_protocol::run::{RunAccess, RunRequest, RunStdio};
+use holdfast_protocol::run::{RunAccess, RunKept, RunRequest, RunStdio, RunTree, RunWhy};
 
 use super::Ground;
 use super::authority::footing;
 use super::folder::{Folder, INSIDE};
 use super::grants::{self, Given, give};
-use super::homes::NoHome;
+use super::homes::{Kept, NoHome, Passing, Stay, Whose};
 use super::known::Known;
+use super::lend::{Asked, NotLent};
 use super::named::{Named, name};
-use super::repository::{Repository, pointer};
 use super::published::{NotPublished, Published};
+use super::repository::{Repository, pointer};
 use super::socket::WishError;
+use super::unable::unable;
 use super::widened::{NotWidened, Widened};
 use crate::warden::Acting;
 
@@ -46,7 +51,7 @@ use crate::warden::Acting;
 pub const BRIDGE: NonZeroU16 = NonZeroU16::MIN.saturating_add(3127);
 
 /// What git runs inside to be given a credential.
-const CREDENTIAL_HELPER: &str = "/opt/holdfast/libexec/holdfast-hook credential git";
+pub(super) const CREDENTIAL_HELPER: &str = "/opt/holdfast/libexec/holdfast-hook credential git";
 
 /// No session was made.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +68,18 @@ pub enum RunError {
     /// The program cannot be measured or kept.
     #[error("the program cannot be taken into the store")]
     Program(#[from] StoreError),
+    /// The human's own profile cannot be used.
+    #[error("your profile `{kind}` is refused")]
+    OwnProfile {
+        /// Which.
+        kind: AgentKind,
+        /// Why.
+        #[source]
+        source: OwnProfileError,
+    },
+    /// Something is asked of the human's that is not lent.
+    #[error(transparent)]
+    NotLent(#[from] NotLent),
     /// The launch cannot be put together.
     #[error(transparent)]
     Assemble(#[from] AssembleError),
@@ -128,6 +145,12 @@ pub struct Made {
     pub widened: Widened,
     /// The ports of its own that are shown.
     pub published: Vec<Published>,
+    /// What the human named for it, outside the project.
+    pub lent: Vec<RunTree>,
+    /// Hosts that the human's own profile names.
+    pub hosts: Vec<String>,
+    /// Its home, where that goes with it.
+    pub passing: Option<Passing>,
 }
 
 /// Makes the session that `request` asks for; `human` is the kernel's word on who asks.
@@ -141,12 +164,13 @@ pub async fn make(
     attested(ground)?;
     may_begin(ground).await?;
     let widened = Widened::read(request.widenings.clone(), BRIDGE)?;
-    let profile = profile(&ground.profiles, &request)?;
+    let profile = &*profile(&ground.profiles, &request)?;
     let Descriptors {
         program,
         trees,
         stdio,
     } = sort(&request, descriptors)?;
+    judge(ground, human, &request, &trees)?;
     let stored = admit(ground, program).await?;
     // As late as can be: a name that was signed ahead is gone with the attempt.
     let Named {
@@ -179,20 +203,28 @@ pub async fn make(
     let kind = &profile.kind;
     let mut given = give(&ground.vaults, session, HumanUid(human), kind, &remotes).await;
     given.notes.extend(note);
+    given
+        .notes
+        .extend(unable(&request.program).map(str::to_owned));
     let mut environment = own_variables(&identity)?;
     for (name, value) in bridge::environment(&given.granted, BRIDGE, CREDENTIAL_HELPER) {
         environment.push((VariableName::try_from(name)?, value));
     }
     let home = Place::parse(&request.home)?;
-    let lent = request.trees.iter().map(|tree| &tree.place);
-    let mounted = std::iter::once(&request.project).chain(lent);
-    let kept = ground.homes.open(
+    let whose = Whose {
         human,
         profile,
-        &request.project,
-        &home,
-        mounted.map(String::as_str),
-    )?;
+        project: &request.project,
+        home: &home,
+    };
+    let stay = match request.kept {
+        RunKept::Kept => Stay::Kept,
+        RunKept::Fresh => Stay::With(session),
+    };
+    let Kept {
+        trees: kept,
+        gone: passing,
+    } = ground.homes.open(whose, stay, &trees)?;
     let own_trees = kept.into_iter().chain(ground.own.trees()?).collect();
     let provided = Provided {
         program: stored.program,
@@ -208,7 +240,8 @@ pub async fn make(
         project: PathBuf::from(&request.project),
         home: PathBuf::from(&request.home),
         scratch: vec![PathBuf::from("/tmp"), PathBuf::from("/var/tmp")],
-        hosts: grants::hosts(&given.granted, &remotes),
+        hosts: hosts(profile, &given.granted, &remotes),
+        lent: lent(&request),
         secrets: secrets
             .map(|granted| (granted.name.to_string(), granted.purpose.clone()))
             .collect(),
@@ -216,6 +249,7 @@ pub async fn make(
         remotes,
         ..World::default()
     };
+    let named = named(&request);
     let known = Known::new(caller, world, repository, given.granted.clone());
     let wanted = Wanted {
         human: connection,
@@ -223,13 +257,9 @@ pub async fn make(
         home,
         directory: Place::parse(&request.directory)?,
         name: ProgramName::parse(&request.program)?,
+        path: path(&request)?,
         arguments: request.arguments,
         environment: request.environment,
-        path: request
-            .path
-            .iter()
-            .map(|folder| Place::parse(folder))
-            .collect::<Result<_, _>>()?,
         stdio,
         trees,
     };
@@ -248,6 +278,9 @@ pub async fn make(
         listener,
         known: Arc::new(known),
         given,
+        lent: named,
+        hosts: profile.hosts.clone(),
+        passing,
         widened,
         published,
     })
@@ -255,7 +288,7 @@ pub async fn make(
 
 /// The session's repository and its remotes, read where blocking is allowed: what is lent over the project's `.git`
 /// is what the session writes.
-async fn repository(
+pub(super) async fn repository(
     trees: &[Tree],
     project: &Place,
 ) -> Result<(Repository, BTreeMap<String, Remote>), RunError> {
@@ -319,12 +352,24 @@ pub fn attested(ground: &Ground) -> Result<Footing, RunError> {
     }
 }
 
-fn profile<'p>(profiles: &'p [Profile], request: &RunRequest) -> Result<&'p Profile, RunError> {
+/// The profile that the request is for, with what the human's own adds.
+pub(super) fn profile<'p>(
+    profiles: &'p [Profile],
+    request: &RunRequest,
+) -> Result<Cow<'p, Profile>, RunError> {
+    if let Some(own) = &request.profile {
+        return with_own(profiles, &own.kind, &request.program, &own.text)
+            .map(Cow::Owned)
+            .map_err(|source| RunError::OwnProfile {
+                kind: own.kind.clone(),
+                source,
+            });
+    }
     let found = match &request.agent {
         Some(kind) => profiles.iter().find(|profile| profile.kind == *kind),
         None => Profile::for_program(profiles, &request.program),
     };
-    found.ok_or_else(|| {
+    found.map(Cow::Borrowed).ok_or_else(|| {
         let wanted = request
             .agent
             .as_ref()
@@ -333,14 +378,81 @@ fn profile<'p>(profiles: &'p [Profile], request: &RunRequest) -> Result<&'p Prof
     })
 }
 
-/// The descriptors of a wish, each in its place.
-struct Descriptors {
-    program: File,
-    trees: Vec<Tree>,
-    stdio: Stdio,
+/// Whether the human may lend all of this.
+pub(super) fn judge(
+    ground: &Ground,
+    human: u32,
+    request: &RunRequest,
+    trees: &[Tree],
+) -> Result<(), RunError> {
+    let project = Place::parse(&request.project)?;
+    for tree in trees {
+        let place = tree.place.to_string();
+        let asked = request.trees.iter().find(|asked| asked.place == place);
+        let asked = Asked {
+            place: Path::new(&place),
+            access: match tree.access {
+                Access::Public | Access::Read => RunAccess::Read,
+                Access::Write | Access::Keep => RunAccess::Write,
+            },
+            why: asked
+                .map(|asked| asked.why)
+                .filter(|_| tree.place != project),
+        };
+        let home = Path::new(&request.home);
+        ground.lending.judge(human, home, asked, &tree.source)?;
+    }
+    Ok(())
 }
 
-fn sort(request: &RunRequest, descriptors: Vec<OwnedFd>) -> Result<Descriptors, RunError> {
+/// Where programs are looked for.
+pub(super) fn path(request: &RunRequest) -> Result<Vec<Place>, InvalidPlace> {
+    let folders = request.path.iter();
+    folders.map(|folder| Place::parse(folder)).collect()
+}
+
+/// What the human named, besides what the session's program and agent need.
+fn named(request: &RunRequest) -> Vec<RunTree> {
+    let trees = request.trees.iter();
+    trees
+        .filter(|tree| tree.why == RunWhy::Named)
+        .cloned()
+        .collect()
+}
+
+/// The same, for the calls that touch it.
+pub(super) fn lent(request: &RunRequest) -> Vec<Lent> {
+    let named = named(request).into_iter();
+    named
+        .map(|tree| Lent {
+            root: PathBuf::from(tree.place),
+            access: tree.access,
+        })
+        .collect()
+}
+
+/// Hosts that the session may fetch from without a question.
+pub(super) fn hosts(
+    profile: &Profile,
+    granted: &[Granted],
+    remotes: &BTreeMap<String, Remote>,
+) -> BTreeSet<String> {
+    let mut hosts = grants::hosts(granted, remotes);
+    hosts.extend(profile.hosts.iter().cloned());
+    hosts
+}
+
+/// The descriptors of a wish, each in its place.
+pub(super) struct Descriptors {
+    pub(super) program: File,
+    pub(super) trees: Vec<Tree>,
+    pub(super) stdio: Stdio,
+}
+
+pub(super) fn sort(
+    request: &RunRequest,
+    descriptors: Vec<OwnedFd>,
+) -> Result<Descriptors, RunError> {
     let spoken_of = request.descriptors();
     let came = descriptors.len();
     let mut descriptors = descriptors.into_iter();
@@ -391,18 +503,27 @@ async fn admit(ground: &Ground, program: File) -> Result<Stored, RunError> {
         .map_err(RunError::Program)
 }
 
-/// What leads the agent to the broker, and names it to itself.
+/// The variables that lead the agent to the broker, and name it to itself.
+pub(super) const OWN_VARIABLES: [&str; 3] = [
+    "SPIFFE_ENDPOINT_SOCKET",
+    "HOLDFAST_SOCKET",
+    "HOLDFAST_SESSION",
+];
+
+/// [`OWN_VARIABLES`] with their values.
 fn own_variables(
     identity: &SessionIdentity,
 ) -> Result<Vec<(VariableName, String)>, InvalidVariable> {
-    [
-        ("SPIFFE_ENDPOINT_SOCKET", format!("unix://{INSIDE}")),
-        ("HOLDFAST_SOCKET", INSIDE.to_owned()),
-        ("HOLDFAST_SESSION", identity.session.to_string()),
-    ]
-    .into_iter()
-    .map(|(name, value)| Ok((VariableName::try_from(name.to_owned())?, value)))
-    .collect()
+    let values = [
+        format!("unix://{INSIDE}"),
+        INSIDE.to_owned(),
+        identity.session.to_string(),
+    ];
+    OWN_VARIABLES
+        .into_iter()
+        .zip(values)
+        .map(|(name, value)| Ok((VariableName::try_from(name.to_owned())?, value)))
+        .collect()
 }
 
 /// Makes the folder of all sessions' sockets, closed to everybody else, and empties it of what a

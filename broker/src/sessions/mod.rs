@@ -5,6 +5,7 @@
 
 mod authority;
 mod calls;
+mod describe;
 mod ended;
 mod folder;
 mod frames;
@@ -12,6 +13,7 @@ mod grants;
 mod homes;
 mod known;
 mod launch;
+mod lend;
 mod live;
 mod named;
 mod own;
@@ -21,6 +23,7 @@ mod recorder;
 mod repository;
 mod serve;
 mod socket;
+mod unable;
 mod widened;
 mod words;
 
@@ -46,6 +49,7 @@ pub use self::authority::NodeAuthority;
 pub use self::ended::Endings;
 pub use self::homes::Homes;
 pub use self::launch::sockets_folder;
+pub use self::lend::Lending;
 pub use self::live::Live;
 pub use self::own::Own;
 pub use self::recorder::RecordSvids;
@@ -76,6 +80,8 @@ pub struct Ground {
     pub record: Arc<dyn Record>,
     /// What agents keep from one session to the next.
     pub homes: Homes,
+    /// What of the humans' sessions may be lent.
+    pub lending: Lending,
     /// Job 4.
     pub authorizer: Authorizer,
     /// Job 3: the humans' secrets.

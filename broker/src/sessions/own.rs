@@ -21,6 +21,9 @@ const HOOK: &str = "/opt/holdfast/libexec/holdfast-hook";
 /// Claude Code's admin layer, inside.
 const CLAUDE: &str = "/etc/claude-code";
 
+/// Where all of it is, inside.
+pub const PLACES: [&str; 2] = [HOOK, CLAUDE];
+
 /// Managed settings for Claude Code: every tool call is asked about, and a hook that fails blocks.
 const CLAUDE_SETTINGS: &str = include_str!("claude-settings.json");
 

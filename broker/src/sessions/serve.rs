@@ -17,7 +17,7 @@ use holdfast_protocol::audit::What;
 use holdfast_protocol::call::HumanUid;
 use holdfast_protocol::frame;
 use holdfast_protocol::id::SessionId;
-use holdfast_protocol::run::{RunControl, RunEvent};
+use holdfast_protocol::run::{RunAim, RunControl, RunEvent};
 use holdfast_protocol::widening::Reach;
 use holdfast_protocol::words::with_causes;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Ground;
 use super::calls::SessionCalls;
+use super::describe;
 use super::frames::Frames;
 use super::launch::{BRIDGE, Made, RunError, attested, make};
 use super::peers::OfSession;
@@ -70,7 +71,13 @@ pub async fn serve(listener: UnixListener, ground: Arc<Ground>, stop: Cancellati
 async fn keep(stream: UnixStream, ground: Arc<Ground>, stop: CancellationToken) {
     let (mut stream, outcome) = match wish(stream).await {
         Ok((stream, wish)) => {
-            let outcome = live(&stream, wish, &ground, &stop).await;
+            let outcome = match wish.request.aim {
+                RunAim::Session => live(&stream, wish, &ground, &stop).await.map(words::ended),
+                RunAim::Show => describe::world(&ground, wish)
+                    .await
+                    .map(|world| RunEvent::Shown(Box::new(world))),
+                RunAim::Needs => describe::needs(&ground, &wish.request).map(RunEvent::Needs),
+            };
             (stream, outcome)
         }
         Err(error) => {
@@ -79,7 +86,7 @@ async fn keep(stream: UnixStream, ground: Arc<Ground>, stop: CancellationToken) 
         }
     };
     let event = match outcome {
-        Ok(ending) => words::ended(ending),
+        Ok(event) => event,
         Err(error) => {
             tracing::warn!(error = with_causes(&error), "no session was made");
             words::failed(&error)
@@ -94,11 +101,11 @@ async fn keep(stream: UnixStream, ground: Arc<Ground>, stop: CancellationToken) 
 }
 
 /// What was wished for, by whom.
-struct Wish {
-    request: holdfast_protocol::run::RunRequest,
-    descriptors: Vec<OwnedFd>,
-    connection: OwnedFd,
-    human: u32,
+pub(super) struct Wish {
+    pub(super) request: holdfast_protocol::run::RunRequest,
+    pub(super) descriptors: Vec<OwnedFd>,
+    pub(super) connection: OwnedFd,
+    pub(super) human: u32,
 }
 
 async fn wish(stream: UnixStream) -> std::io::Result<(UnixStream, Wish)> {
@@ -151,6 +158,9 @@ async fn live(
         given,
         widened,
         published,
+        lent,
+        hosts,
+        passing,
     } = make(ground, request, descriptors, connection, human).await?;
     let session = identity.session;
     ground
@@ -171,6 +181,15 @@ async fn live(
                 by: widened.all().to_vec(),
             })
             .await?;
+    }
+    if !lent.is_empty() || !hosts.is_empty() {
+        let lent = What::SessionLent {
+            session,
+            human: HumanUid(facts.human),
+            trees: lent,
+            hosts,
+        };
+        ground.record.record(lent).await?;
     }
     let mut ended = ground.endings.of(session);
     // Whatever stopped the host before this line was not told of the session.
@@ -257,6 +276,7 @@ async fn live(
         }
     }
     drop(folder);
+    drop(passing);
     tracing::info!(%session, how = words::how(ending), "a session ended");
     ground
         .record

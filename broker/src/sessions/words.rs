@@ -8,6 +8,7 @@ use holdfast_protocol::run::RunEvent;
 use holdfast_protocol::words::with_causes;
 
 use super::launch::RunError;
+use super::lend::NotLent;
 
 /// A session, for a listing.
 pub fn status(session: SessionId, state: Session) -> SessionStatus {
@@ -55,6 +56,21 @@ pub fn failed(error: &RunError) -> RunEvent {
             FailureKind::NotAttested,
             "`holdfast enroll URL --token-file FILE`, or `holdfast doctor`",
         ),
+        RunError::NotLent(NotLent::Policy(_)) => (
+            FailureKind::DeniedByPolicy,
+            "`[sessions.lend]` in holdfastd.toml says what this host lends",
+        ),
+        RunError::NotLent(_) => (
+            FailureKind::Usage,
+            "name another place with --ro, --rw or --project",
+        ),
+        RunError::OwnProfile { .. } => {
+            (FailureKind::Usage, "mend it in ~/.config/holdfast/profiles")
+        }
+        RunError::Home(_) => (
+            FailureKind::Failed,
+            "`holdfast run --fresh` starts without what earlier sessions left",
+        ),
         RunError::Wish(_) | RunError::Place(_) | RunError::Profile(_) | RunError::Assemble(_) => {
             (FailureKind::Usage, "see `holdfast run --help`")
         }
@@ -71,7 +87,6 @@ pub fn failed(error: &RunError) -> RunEvent {
             "install Holdfast again: its programs belong in one folder",
         ),
         RunError::Program(_)
-        | RunError::Home(_)
         | RunError::Variable(_)
         | RunError::Session(_)
         | RunError::NotRecorded(_)

@@ -1,7 +1,10 @@
 //! `holdfast run`: a program in a sealed session, as if it had been started here.
 //!
-//! The session lives as long as this command. Nothing but what is named on the command line and
-//! found on PATH goes into it.
+//! The session lives as long as this command. Nothing but what is named on the command line or in the
+//! agent's profile, and found on PATH, goes into it.
+
+mod show;
+mod world;
 
 use std::fs::File;
 use std::io::IsTerminal;
@@ -10,7 +13,9 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use holdfast_protocol::id::SessionId;
-use holdfast_protocol::run::{MAX_TREES, RunControl, RunEvent, RunRequest, RunStdio};
+use holdfast_protocol::run::{
+    MAX_TREES, RunAim, RunControl, RunEvent, RunKept, RunRequest, RunStdio,
+};
 use holdfast_protocol::widening::Widening;
 use rustix::termios::tcgetwinsize;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
@@ -18,16 +23,14 @@ use signal_hook::iterator::Signals;
 
 use crate::args::{Args, Run};
 use crate::git::{self, Guard, Report};
-use crate::lent::{self, Lent};
+use crate::lent;
 use crate::outcome::Problem;
 use crate::program::Program;
 use crate::render::printable;
 use crate::run_client::RunConnection;
 use crate::screen::Screen;
+use crate::tools::Ground;
 use crate::vault;
-
-/// What every session has anyway.
-const SYSTEM: [&str; 4] = ["/usr", "/bin", "/sbin", "/lib"];
 
 /// Runs the program and exits as it did.
 pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
@@ -38,12 +41,13 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
         .ok()
         .filter(|directory| directory.starts_with(&project))
         .unwrap_or_else(|| project.clone());
-    let path = tools(&project);
-    let mut lent = path
-        .iter()
-        .map(|folder| Lent::to_read(folder))
-        .collect::<Result<Vec<_>, _>>()?;
     let home = home()?;
+    let tools = Ground {
+        home: &home,
+        project: &project,
+        variable: &|name| std::env::var_os(name),
+    }
+    .probe()?;
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     let stdio = if terminal {
         let size = tcgetwinsize(std::io::stdin()).map_err(|error| host(&error.into()))?;
@@ -54,6 +58,7 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
     } else {
         RunStdio::Pipes
     };
+    let socket = args.socket.with_file_name("run.sock");
     let mut request = RunRequest {
         agent: run.agent.clone(),
         purpose: run.purpose.clone(),
@@ -70,13 +75,33 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
         home: home.display().to_string(),
         project: project.display().to_string(),
         directory: directory.display().to_string(),
-        trees: lent.iter().map(|lent| lent.tree.clone()).collect(),
-        path: path.iter().map(|tool| tool.display().to_string()).collect(),
+        trees: Vec::new(),
+        path: tools
+            .path
+            .iter()
+            .map(|folder| folder.display().to_string())
+            .collect(),
         stdio,
         widenings: widenings(run),
+        aim: if run.show {
+            RunAim::Show
+        } else {
+            RunAim::Session
+        },
+        kept: if run.fresh {
+            RunKept::Fresh
+        } else {
+            RunKept::Kept
+        },
+        profile: None,
     };
+    let mut lent = world::widen(&socket, run, &home, &tools, &mut request)?;
+    let project_folder = lent::open(&project)?;
     if run.show {
-        return show(args, &request);
+        let owned = std::iter::once(&project_folder).chain(lent.iter().map(|lent| &lent.source));
+        let owned: Vec<&OwnedFd> = owned.collect();
+        let shown = live(args, run, &request, &program.file, &owned, &mut None)?;
+        return conclude(args, shown);
     }
 
     for (_, report) in git::recover(Some(&project))? {
@@ -87,7 +112,6 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
     lent.truncate(MAX_TREES.saturating_sub(guard.lent().len()));
     let trees = lent.iter().chain(guard.lent());
     request.trees = trees.map(|lent| lent.tree.clone()).collect();
-    let project_folder = lent::open(&project)?;
     let trees = lent.iter().chain(guard.lent()).map(|lent| &lent.source);
     let owned: Vec<&OwnedFd> = std::iter::once(&project_folder).chain(trees).collect();
     let mut session = None;
@@ -96,7 +120,7 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
         Some(session) => tell(&guard.bring_back(session)),
         None => guard.discard(),
     }
-    conclude(ended?)
+    conclude(args, ended?)
 }
 
 /// Keeps the session until it is over; `session` is its name from the moment that it has begun.
@@ -117,7 +141,9 @@ fn live(
     }
     descriptors.extend(owned);
 
-    vault::open_for_a_session(&args.socket);
+    if !run.show {
+        vault::open_for_a_session(&args.socket);
+    }
     let socket = args.socket.with_file_name("run.sock");
     let connection = RunConnection::open(&socket).map_err(|error| no_sessions(&socket, &error))?;
     // Signals that arrive while the wish is on its way are for the session, too.
@@ -171,9 +197,10 @@ fn tell(report: &Report) {
     }
 }
 
-/// Exits as the program did.
-fn conclude(event: RunEvent) -> Result<(), Problem> {
+/// Exits as the program did, or shows what was asked to be shown.
+fn conclude(args: &Args, event: RunEvent) -> Result<(), Problem> {
     match event {
+        RunEvent::Shown(world) => super::show(args, &world, &show::text(&world)),
         RunEvent::Ended { code, how } => {
             if let Some(how) = how {
                 eprintln!("holdfast: the session was {how}");
@@ -181,8 +208,8 @@ fn conclude(event: RunEvent) -> Result<(), Problem> {
             std::process::exit(i32::from(code))
         }
         RunEvent::Failed(failure) => Err(failure.into()),
-        RunEvent::Started { .. } => Err(Problem::failed(
-            "the broker said twice that the session began",
+        RunEvent::Started { .. } | RunEvent::Needs(_) => Err(Problem::failed(
+            "the broker said what it was not asked",
             "use a `holdfast` of the same version as holdfastd",
         )),
     }
@@ -216,48 +243,6 @@ fn widenings(run: &Run) -> Vec<Widening> {
         .collect()
 }
 
-/// What the session would have, without making it.
-fn show(args: &Args, request: &RunRequest) -> Result<(), Problem> {
-    let text = format!(
-        "program     {} {}\nproject     {} (read and write)\nstarts in   {}\ntools       {}\n\
-         home        {} (private)\nnetwork     {}",
-        request.program,
-        request.arguments.join(" "),
-        request.project,
-        request.directory,
-        if request.path.is_empty() {
-            "the system's".to_owned()
-        } else {
-            format!("{} (read only)", request.path.join(", "))
-        },
-        request.home,
-        network(&request.widenings),
-    );
-    // The environment is the human's whole one here; what passes is the broker's to say.
-    let shown = RunRequest {
-        environment: Vec::new(),
-        ..request.clone()
-    };
-    super::show(args, &shown, &text)
-}
-
-/// The network that the session would have, in words.
-fn network(widenings: &[Widening]) -> String {
-    let mut lines = vec!["hosts by name, each as policy says and you answer".to_owned()];
-    lines.extend(widenings.iter().map(|widening| match widening {
-        Widening::Reach(reach) => match reach.door() {
-            Some(port) => format!("{reach} of this machine, at 127.0.0.1:{port} inside"),
-            None => format!("{reach}, even if it is in this machine's own network"),
-        },
-        Widening::Host(host) => format!("{host}, without asking you"),
-        Widening::Publish(publish) => format!(
-            "its own 127.0.0.1:{}, shown as 127.0.0.1:{} of this machine",
-            publish.inside, publish.outside
-        ),
-    }));
-    lines.join("\n            ")
-}
-
 /// The project: what was named, else the git work tree that this folder is in, else this folder.
 fn project(named: Option<&Path>) -> Result<PathBuf, Problem> {
     let folder = match named {
@@ -276,20 +261,6 @@ fn project(named: Option<&Path>) -> Result<PathBuf, Problem> {
             "name a folder with --project",
         )
     })
-}
-
-/// Folders on PATH that hold the human's own tools; what lies in the project is there anyway.
-fn tools(project: &Path) -> Vec<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut tools: Vec<PathBuf> = std::env::split_paths(&path)
-        .filter_map(|folder| folder.canonicalize().ok())
-        .filter(|folder| folder.is_dir() && !folder.starts_with(project))
-        .filter(|folder| !SYSTEM.iter().any(|system| folder.starts_with(system)))
-        .collect();
-    tools.sort();
-    tools.dedup();
-    tools.truncate(MAX_TREES);
-    tools
 }
 
 fn home() -> Result<PathBuf, Problem> {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use holdfast_protocol::id::SessionId;
-use holdfast_protocol::run::RunAccess;
+use holdfast_protocol::run::{RunAccess, RunWhy};
 
 use super::back::Back;
 use super::command::Git;
@@ -96,7 +96,12 @@ fn prepared(project: &Path, kept: &Kept) -> Result<(Record, Vec<Lent>), Problem>
     let except = except(project, layout.as_ref().map(|(_, layout)| layout));
     if let Some((git, layout)) = &layout {
         let private = kept.private();
-        lent.push(Lent::at(&private, &layout.place, RunAccess::Write)?);
+        lent.push(Lent::at(
+            &private,
+            &layout.place,
+            RunAccess::Write,
+            RunWhy::Git,
+        )?);
         let nothing = kept.beside("nothing");
         fs::write(&nothing, "").map_err(|error| GitError::file(&nothing, error))?;
         for (number, repository) in layout.repositories.iter().enumerate() {
@@ -108,13 +113,19 @@ fn prepared(project: &Path, kept: &Kept) -> Result<(Record, Vec<Lent>), Problem>
             } = private::make(git, repository, &private, &layout.place, &scratch)?;
             for objects in objects {
                 let place = layout.place.join(objects.inner);
-                lent.push(Lent::at(&objects.source, &place, RunAccess::Read)?);
+                lent.push(Lent::at(
+                    &objects.source,
+                    &place,
+                    RunAccess::Read,
+                    RunWhy::Git,
+                )?);
             }
             for inner in hidden {
                 lent.push(Lent::at(
                     &nothing,
                     &layout.place.join(inner),
                     RunAccess::Read,
+                    RunWhy::Git,
                 )?);
             }
             repositories.push(before);
@@ -129,7 +140,7 @@ fn prepared(project: &Path, kept: &Kept) -> Result<(Record, Vec<Lent>), Problem>
             fs::write(&ours, format!("gitdir: {}\n", target.display()))
                 .map_err(|error| GitError::file(&ours, error))?;
             private::readable(&ours)?;
-            lent.push(Lent::at(&ours, pointer, RunAccess::Read)?);
+            lent.push(Lent::at(&ours, pointer, RunAccess::Read, RunWhy::Git)?);
         }
         for pointer in layout.inner_pointers() {
             let content =

@@ -20,6 +20,7 @@ mod main_job;
 mod managed;
 mod measured;
 mod mirrored;
+mod normal_day;
 mod offline;
 mod reached;
 mod receipts;

@@ -36,6 +36,7 @@ fn world() -> World {
         hosts: BTreeSet::from(["docs.example.com".to_owned(), "git.example.com".to_owned()]),
         secrets: BTreeMap::new(),
         given: vec![],
+        lent: vec![],
     }
 }
 

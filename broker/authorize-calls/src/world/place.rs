@@ -6,9 +6,10 @@
 use std::path::{Component, Path};
 
 use holdfast_policy::Place;
+use holdfast_protocol::run::RunAccess;
 
-use super::World;
 use super::path::{could_be, says_something};
+use super::{Lent, World};
 
 /// Holdfast's own folders, and the agents' managed configuration that names its hooks.
 const HOLDFAST: &[&str] = &[
@@ -98,6 +99,12 @@ pub(super) fn place(world: &World, path: &Path) -> Place {
         Place::Hooks
     } else if !world.project.as_os_str().is_empty() && path.starts_with(&world.project) {
         Place::Project
+    } else if let Some(lent) = lent(world, path) {
+        // What is lent to be changed is the session's to work in, as the project is.
+        match lent.access {
+            RunAccess::Write => Place::Project,
+            RunAccess::Read => Place::Elsewhere,
+        }
     } else if world.other_projects.iter().any(|p| path.starts_with(p)) {
         Place::OtherProject
     } else if world.scratch.iter().any(|p| path.starts_with(p)) {
@@ -105,6 +112,20 @@ pub(super) fn place(world: &World, path: &Path) -> Place {
     } else {
         Place::Elsewhere
     }
+}
+
+/// The innermost of what was lent that holds this path.
+pub(super) fn lent<'w>(world: &'w World, path: &Path) -> Option<&'w Lent> {
+    let holds = |lent: &&Lent| path.starts_with(&lent.root);
+    let depth = |lent: &&Lent| lent.root.components().count();
+    world.lent.iter().filter(holds).max_by_key(depth)
+}
+
+/// Whether a place of secrets in the human's home lies below this path.
+pub(super) fn holds_secrets(world: &World, path: &Path) -> bool {
+    SECRET_IN_HOME
+        .iter()
+        .any(|secret| world.home.join(secret).starts_with(path))
 }
 
 fn is_secret(world: &World, parts: &[&str]) -> bool {

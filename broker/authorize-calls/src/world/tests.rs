@@ -112,3 +112,99 @@ fn branches_stand_where_the_push_lands() {
         assert_eq!(world.branch(refspec), standing, "{refspec:?}");
     }
 }
+
+/// A world that was lent a folder to change, and another project to read.
+fn widened() -> World {
+    let lent = |root: &str, access| Lent {
+        root: root.into(),
+        access,
+    };
+    World {
+        lent: vec![
+            lent("/home/ann/data", RunAccess::Write),
+            lent("/home/ann/work/other", RunAccess::Read),
+            lent("/home/ann/data/fixed", RunAccess::Read),
+        ],
+        ..world()
+    }
+}
+
+#[test]
+fn what_was_lent_is_the_sessions_to_work_in() {
+    let world = widened();
+    for (path, place) in [
+        ("/home/ann/data/table.csv", Place::Project),
+        ("/home/ann/database", Place::Elsewhere),
+        ("/home/ann/data/fixed/x", Place::Elsewhere),
+        ("/home/ann/work/other/x", Place::Elsewhere),
+        // As guarded as anywhere.
+        ("/home/ann/data/.env", Place::Secret),
+        ("/home/ann/data/.git/hooks/x", Place::Hooks),
+    ] {
+        assert_eq!(world.place(Path::new(path)), place, "{path}");
+    }
+    let deletes = |path: &str| world.act(&Effect::Deletes { path: path.into() }, &world.project);
+    for (path, wanted) in [
+        ("/home/ann/data/table.csv", Place::Project),
+        ("/home/ann/data", Place::Elsewhere),
+        ("/home/ann", Place::Elsewhere),
+    ] {
+        assert!(
+            matches!(deletes(path), Act::Deletes { place, .. } if place == wanted),
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn a_denied_path_is_told_the_flag_that_would_lend_it() {
+    let world = widened();
+    let reads = |path: &str| world.advice(&[Effect::Reads { path: path.into() }], &world.project);
+    let writes = |path: &str| world.advice(&[Effect::Writes { path: path.into() }], &world.project);
+    let said = writes("/srv/site/index.html").unwrap();
+    assert!(said.contains("/srv/site/index.html"), "{said}");
+    assert!(said.contains("--rw /srv/site`"), "{said}");
+    let said = writes("/home/ann/data/fixed/x").unwrap();
+    assert!(said.contains("--rw /home/ann/data/fixed`"), "{said}");
+    let strict = World {
+        lent: vec![],
+        ..widened()
+    };
+    let other = Effect::Reads {
+        path: "../other/x".into(),
+    };
+    let said = strict.advice(&[other], &strict.project).unwrap();
+    assert!(said.contains("--ro /home/ann/work/other/x`"), "{said}");
+    // Nothing that is never lent is advised, nor what is there anyway.
+    for path in [
+        "/home/ann/.ssh/id_rsa",
+        "/home/ann/notes.txt",
+        "/etc/hosts",
+        "/usr/bin/x",
+        "/run/holdfast/x",
+        "/home/ann/data/x",
+        "src/main.rs",
+        "/tmp/x",
+        "/srv/*/x",
+    ] {
+        assert_eq!(writes(path), None, "{path}");
+        assert_eq!(reads(path), None, "{path}");
+    }
+}
+
+#[test]
+fn what_holds_secrets_is_guarded_as_they_are() {
+    let world = world();
+    for path in [
+        "/home/ann/.ssh",
+        "/home/ann/.config",
+        "/home/ann",
+        "/",
+        "/etc/holdfast",
+    ] {
+        assert!(world.guards(Path::new(path)), "{path}");
+    }
+    for path in ["/home/ann/.config/nvim", "/home/ann/.cargo/bin", "/srv"] {
+        assert!(!world.guards(Path::new(path)), "{path}");
+    }
+}

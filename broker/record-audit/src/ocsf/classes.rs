@@ -144,6 +144,24 @@ impl Record {
                     "unmapped": { "widened_by": by },
                 }),
             ),
+            What::SessionLent {
+                session,
+                human,
+                trees,
+                hosts,
+            } => Self {
+                bulky: &["/unmapped/trees", "/unmapped/hosts"],
+                ..Self::new(
+                    Class::ProcessActivity,
+                    activity(99, "Lend"),
+                    json!({
+                        "actor": { "user": human_user(*human) },
+                        "device": device(origin),
+                        "process": { "uid": session },
+                        "unmapped": { "trees": trees, "hosts": hosts },
+                    }),
+                )
+            },
             What::SessionControlled {
                 session,
                 human,

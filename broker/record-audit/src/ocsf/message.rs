@@ -7,6 +7,7 @@ use holdfast_protocol::approval::{PinRecovery, Surface};
 use holdfast_protocol::audit::{HeldOutcome, What};
 use holdfast_protocol::decision::{DeniedBy, Verdict};
 use holdfast_protocol::management::SessionAct;
+use holdfast_protocol::run::RunAccess;
 use holdfast_protocol::vault::Sharing;
 
 /// How much of a text from outside a line shows, in characters; all of it stands in the record's fields.
@@ -72,6 +73,26 @@ pub(super) fn message(what: &What) -> String {
             let by: Vec<String> = by.iter().map(ToString::to_string).collect();
             let by = cut(&by.join(" ")).to_string();
             format!("uid {} widens session {session}: {by}", human.0)
+        }
+        What::SessionLent {
+            session,
+            human,
+            trees,
+            hosts,
+        } => {
+            let trees = trees.iter().map(|tree| {
+                let access = match tree.access {
+                    RunAccess::Read => "to read",
+                    RunAccess::Write => "to change",
+                };
+                format!("{} {access}", tree.place)
+            });
+            let lent: Vec<String> = trees.chain(hosts.iter().cloned()).collect();
+            format!(
+                "session {session} of uid {} is lent {}",
+                human.0,
+                cut(&lent.join(", "))
+            )
         }
         What::SessionControlled {
             session,

@@ -16,6 +16,7 @@ use holdfast_protocol::grade::{Grade, Level, Tier};
 use holdfast_protocol::id::{CallId, HostId, SessionId, SpiffeId, TrustDomain};
 use holdfast_protocol::management::SessionAct;
 use holdfast_protocol::receipt::{Consent, ConsentFormat, ConsentProof, Receipt};
+use holdfast_protocol::run::{RunAccess, RunTree, RunWhy};
 use holdfast_protocol::vault::{SecretUse, Sharing};
 use holdfast_protocol::widening::Widening;
 use holdfast_protocol::{Sha256Digest, Timestamp};
@@ -198,6 +199,19 @@ snapshot!(
             Widening::Host("crates.io".parse().unwrap()),
             Widening::Publish("8080:80".parse().unwrap()),
         ],
+    }
+);
+snapshot!(
+    session_lent,
+    What::SessionLent {
+        session: session(),
+        human: HumanUid(1000),
+        trees: vec![RunTree {
+            place: "/home/ann/data".into(),
+            access: RunAccess::Write,
+            why: RunWhy::Named,
+        }],
+        hosts: vec!["models.example".into()],
     }
 );
 snapshot!(

@@ -78,6 +78,7 @@ impl AuditLog {
             | What::SessionFreed { .. }
             | What::EpochAdvanced { .. }
             | What::SessionStarted { .. }
+            | What::SessionLent { .. }
             | What::SessionControlled { .. }
             | What::SessionWidened { .. }
             | What::SessionEnded { .. }

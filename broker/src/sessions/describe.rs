@@ -1,0 +1,268 @@
+//! A session described and not made: what it would see, and what a human would be asked.
+//!
+//! The same lists decide here and when a session is made. It must never make anything, take a name, or
+//! give the use of a secret.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use holdfast_authorize_calls::world::World;
+use holdfast_issue_credentials::bridge;
+use holdfast_launch_agents::assemble::{AssembleError, Wanted, environment};
+use holdfast_launch_agents::environment::VariableName;
+use holdfast_launch_agents::profile::Profile;
+use holdfast_launch_agents::{Limits, Place, ProgramName, UserName};
+use holdfast_policy::{Asker, Taint};
+use holdfast_protocol::call::{
+    Caller, Channel, Effect, History, HumanUid, Manner, Reach, ToolName,
+};
+use holdfast_protocol::decision::Verdict;
+use holdfast_protocol::grade::Level;
+use holdfast_protocol::id::{SessionId, SpiffeId};
+use holdfast_protocol::run::{
+    RunAccess, RunKept, RunNeeds, RunRequest, RunVariable, RunWhy, RunWorld, ShownAccess,
+    ShownTree, ShownWhy,
+};
+use holdfast_protocol::words::with_causes;
+
+use super::Ground;
+use super::grants::needed;
+use super::homes;
+use super::launch::{self, BRIDGE, CREDENTIAL_HELPER, Descriptors, RunError};
+use super::own;
+use super::serve::Wish;
+use super::unable::unable;
+
+/// What a session of this kind wants of the human's.
+pub fn needs(ground: &Ground, request: &RunRequest) -> Result<RunNeeds, RunError> {
+    let profile = launch::profile(&ground.profiles, request)?;
+    Ok(RunNeeds {
+        kind: profile.kind.clone(),
+        instructions: profile.instructions.clone(),
+        tools: profile.tools.clone(),
+    })
+}
+
+/// The world of the session that `wish` would have.
+pub async fn world(ground: &Ground, wish: Wish) -> Result<RunWorld, RunError> {
+    let Wish {
+        request,
+        descriptors,
+        connection,
+        human,
+    } = wish;
+    let profile = launch::profile(&ground.profiles, &request)?;
+    let Descriptors {
+        program,
+        trees,
+        stdio,
+    } = launch::sort(&request, descriptors)?;
+    launch::judge(ground, human, &request, &trees)?;
+    let programs = Arc::clone(&ground.programs);
+    let digest = tokio::task::spawn_blocking(move || programs.digest(&program))
+        .await
+        .map_err(|_| RunError::Stopping)??;
+    let (_, remotes) = launch::repository(&trees, &Place::parse(&request.project)?).await?;
+    let home = Place::parse(&request.home)?;
+    let wanted = Wanted {
+        human: connection,
+        user: UserName::parse(&request.user)?,
+        home: home.clone(),
+        directory: Place::parse(&request.directory)?,
+        name: ProgramName::parse(&request.program)?,
+        arguments: request.arguments.clone(),
+        environment: request.environment.clone(),
+        path: launch::path(&request)?,
+        stdio,
+        trees,
+    };
+    let argv = profile
+        .argv(&request.program, &request.arguments)
+        .map_err(AssembleError::Argument)?;
+    let (secrets, mut notes) = needed(&ground.vaults, HumanUid(human), &profile.kind, &remotes);
+    notes.extend(unable(&request.program).map(str::to_owned));
+    let world = World {
+        project: PathBuf::from(&request.project),
+        home: PathBuf::from(&request.home),
+        scratch: vec![PathBuf::from("/tmp"), PathBuf::from("/var/tmp")],
+        hosts: launch::hosts(&profile, &[], &remotes),
+        lent: launch::lent(&request),
+        remotes,
+        ..World::default()
+    };
+    let asked = match asker(ground, &profile, human) {
+        Ok(asker) => asked(ground, &asker, &world),
+        Err(error) => {
+            notes.push(format!("no session would begin: {}", with_causes(&error)));
+            Vec::new()
+        }
+    };
+    let limits = Limits::default();
+    Ok(RunWorld {
+        environment: variables(&profile, &wanted)?,
+        trees: shown(&request, &home)?,
+        kind: profile.kind.clone(),
+        extended: request.profile.is_some(),
+        program: digest,
+        argv: argv
+            .iter()
+            .map(|argument| argument.to_string_lossy().into_owned())
+            .collect(),
+        project: request.project,
+        directory: request.directory,
+        network: format!("none but the broker's bridge, a proxy on 127.0.0.1:{BRIDGE}"),
+        hosts: world.hosts.iter().cloned().collect(),
+        processes: limits.processes.map(Into::into),
+        memory: limits.memory.map(Into::into),
+        secrets: secrets.iter().map(ToString::to_string).collect(),
+        asked,
+        notes,
+    })
+}
+
+/// The environment; what only a session decides has no value yet.
+fn variables(profile: &Profile, wanted: &Wanted) -> Result<Vec<RunVariable>, RunError> {
+    let mut ours = Vec::new();
+    for (name, value) in bridge::environment(&[], BRIDGE, CREDENTIAL_HELPER) {
+        ours.push((VariableName::try_from(name)?, value));
+    }
+    let all = environment(profile, wanted, ours)?;
+    let known = all.iter().map(|(name, value)| RunVariable {
+        name: name.to_string(),
+        value: Some(value.to_owned()),
+    });
+    let own = launch::OWN_VARIABLES.iter().map(|name| RunVariable {
+        name: (*name).to_owned(),
+        value: None,
+    });
+    let mut variables: Vec<_> = known.chain(own).collect();
+    variables.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(variables)
+}
+
+/// Everything besides the system, outermost first.
+fn shown(request: &RunRequest, home: &Place) -> Result<Vec<ShownTree>, RunError> {
+    let kept = match request.kept {
+        RunKept::Kept => ShownAccess::Keep,
+        RunKept::Fresh => ShownAccess::Private,
+    };
+    let tree = |place: String, access, why| ShownTree { place, access, why };
+    let mut trees = vec![
+        tree(
+            request.project.clone(),
+            ShownAccess::Write,
+            ShownWhy::Project,
+        ),
+        tree(home.to_string(), kept, ShownWhy::Home),
+        tree("/tmp".to_owned(), ShownAccess::Private, ShownWhy::Scratch),
+    ];
+    for (_, place) in homes::places(home) {
+        trees.push(tree(place?.to_string(), kept, ShownWhy::Cache));
+    }
+    for place in own::PLACES {
+        trees.push(tree(
+            place.to_owned(),
+            ShownAccess::Read,
+            ShownWhy::Holdfast,
+        ));
+    }
+    for lent in &request.trees {
+        let access = match lent.access {
+            RunAccess::Read => ShownAccess::Read,
+            RunAccess::Write => ShownAccess::Write,
+        };
+        let why = match lent.why {
+            RunWhy::Tool => ShownWhy::Tool,
+            RunWhy::Instruction => ShownWhy::Instruction,
+            RunWhy::Git => ShownWhy::Git,
+            RunWhy::Named => ShownWhy::Named,
+        };
+        trees.push(tree(lent.place.clone(), access, why));
+    }
+    trees.sort_by(|one, other| one.place.cmp(&other.place));
+    Ok(trees)
+}
+
+/// Who would ask: a session's name that is given to nobody.
+fn asker(ground: &Ground, profile: &Profile, human: u32) -> Result<Asker, RunError> {
+    let footing = launch::attested(ground)?;
+    let session = SessionId::from_random([0; 16]);
+    let spiffe_id = SpiffeId::session(&footing.trust_domain, footing.host, &profile.kind, session);
+    let caller = Caller {
+        session,
+        spiffe_id,
+        kind: profile.kind.clone(),
+        level: Level::L3,
+        human: HumanUid(human),
+    };
+    Ok(Asker {
+        caller,
+        taint: Taint::Clean,
+        channel: Channel::Hook,
+        tool: ToolName::try_from("any".to_owned()).map_err(|_| RunError::Stopping)?,
+    })
+}
+
+/// What this host's policy would ask a human about, or refuse, among what matters most.
+fn asked(ground: &Ground, asker: &Asker, world: &World) -> Vec<String> {
+    let elsewhere = || PathBuf::from("/srv/elsewhere");
+    let push = |refspec: &str, history| Effect::Pushes {
+        remote: None,
+        refspec: Some(refspec.to_owned()),
+        history,
+    };
+    let reach = |manner| Effect::Reaches {
+        host: "elsewhere.example".to_owned(),
+        manner,
+    };
+    let acts = [
+        (
+            "a change outside the project",
+            Effect::Writes { path: elsewhere() },
+        ),
+        (
+            "a deletion outside the project",
+            Effect::Deletes { path: elsewhere() },
+        ),
+        (
+            "a fetch from a host that is not known",
+            reach(Manner::Fetch),
+        ),
+        ("something sent to a host", reach(Manner::Send)),
+        (
+            "a push to a branch that it did not make",
+            push("main", History::Kept),
+        ),
+        (
+            "a push that overwrites history",
+            push("main", History::Overwritten),
+        ),
+        (
+            "a publication",
+            Effect::Publishes {
+                registry: "any".to_owned(),
+            },
+        ),
+        (
+            "a secret that it was not given",
+            Effect::UsesSecret {
+                name: "any".to_owned(),
+            },
+        ),
+        (
+            "what cannot be understood and may reach out",
+            Effect::Uninspectable {
+                why: "any".to_owned(),
+                reach: Reach::Outward,
+            },
+        ),
+    ];
+    let said = acts.iter().filter_map(|(words, effect)| {
+        match ground.authorizer.foresee(asker, effect, world) {
+            Verdict::Allow { .. } => None,
+            Verdict::StepUp { tier, .. } => Some(format!("{tier:?}: {words}")),
+            Verdict::Deny { .. } => Some(format!("never: {words}")),
+        }
+    });
+    said.collect()
+}

@@ -1,0 +1,92 @@
+//! A human who is not root, with a home of their own.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use holdfast_hardware_tests::world::{Ran, World};
+
+/// Any uid that launchers take for a human's.
+const UID: u32 = 1000;
+
+/// A human, and the world that they run agents in.
+pub struct Human<'w> {
+    world: &'w World,
+    home: tempfile::TempDir,
+}
+
+impl<'w> Human<'w> {
+    /// One with an empty home.
+    pub fn new(world: &'w World) -> Self {
+        let home = tempfile::Builder::new()
+            .prefix("holdfast-home-")
+            .tempdir()
+            .unwrap();
+        chown(home.path(), Some(UID), Some(UID)).unwrap();
+        // The sockets are for everybody; what else lies there is not.
+        let open = fs::Permissions::from_mode(0o711);
+        fs::set_permissions(world.scratch.path(), open).unwrap();
+        fs::set_permissions(world.broker.state(), fs::Permissions::from_mode(0o700)).unwrap();
+        Self { world, home }
+    }
+
+    /// Their home.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// A folder of theirs.
+    pub fn folder(&self, place: &str) -> PathBuf {
+        let mut path = self.home().to_owned();
+        for part in place.split('/') {
+            path.push(part);
+            if !path.exists() {
+                fs::create_dir(&path).unwrap();
+                chown(&path, Some(UID), Some(UID)).unwrap();
+            }
+        }
+        path
+    }
+
+    /// A project of theirs.
+    pub fn project(&self, name: &str) -> PathBuf {
+        self.folder(name)
+    }
+
+    /// A file of theirs.
+    pub fn put(&self, place: &str, content: &str) -> PathBuf {
+        if let Some((folder, _)) = place.rsplit_once('/') {
+            self.folder(folder);
+        }
+        let path = self.home().join(place);
+        fs::write(&path, content).unwrap();
+        chown(&path, Some(UID), Some(UID)).unwrap();
+        path
+    }
+
+    /// Runs `program` in a session of `project`, by `holdfast run` with these flags.
+    pub fn run(&self, project: &Path, flags: &[&str], program: &[&str], path: &str) -> Ran {
+        let holdfast = self.world.broker.holdfast_command();
+        let uid = UID.to_string();
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--reuid", &uid, "--regid", &uid, "--clear-groups", "--"])
+            .arg(holdfast.get_program())
+            .args(holdfast.get_args())
+            .args([
+                OsStr::new("run"),
+                OsStr::new("--project"),
+                project.as_os_str(),
+            ])
+            .args(flags)
+            .args(program)
+            .current_dir(project)
+            .env_clear()
+            .env("HOME", self.home())
+            .env("USER", "ann")
+            .env("PATH", path);
+        Ran::of(&mut command)
+    }
+}

@@ -1,0 +1,88 @@
+//! What the human says to their agents goes along, to be read; what they add to a profile holds, and a
+//! hostile profile does not.
+
+use holdfast_hardware_tests::world::World;
+
+use super::human::Human;
+
+const PATH: &str = "/usr/bin:/bin";
+
+#[test]
+fn instructions_and_skills_come_to_be_read_and_settings_do_not() {
+    let Some(world) = World::sealed() else { return };
+    let human = Human::new(&world);
+    let project = human.project("app");
+    human.put(".claude/CLAUDE.md", "be kind");
+    human.put("dotfiles/skills/review/SKILL.md", "review well");
+    human.put(".claude/settings.json", "{\"hooks\": \"hunter2\"}");
+    human.put(".claude/.credentials.json", "hunter2");
+    human.put("outside.md", "hunter2");
+    let claude = human.home().join(".claude");
+    std::os::unix::fs::symlink("../dotfiles/skills", claude.join("skills")).unwrap();
+    // Out of home: not followed.
+    std::os::unix::fs::symlink("/etc", claude.join("rules")).unwrap();
+    let script = "cat ~/.claude/CLAUDE.md ~/.claude/skills/review/SKILL.md; echo; \
+                  echo x >> ~/.claude/CLAUDE.md && echo WRITTEN; \
+                  echo x > ~/.claude/skills/new && echo WRITTEN; \
+                  cat ~/.claude/settings.json ~/.claude/.credentials.json; ls ~/.claude/rules; \
+                  echo mine > ~/.claude/state && cat ~/.claude/state";
+    let flags = ["--agent", "claude", "--"];
+    let ran = human.run(&project, &flags, &["sh", "-c", script], PATH);
+    assert_eq!(ran.stdout, "be kindreview well\nmine\n", "{ran:#?}");
+    assert!(ran.stderr.contains("leads out of your home"), "{ran:#?}");
+    // Another kind is told nothing of that.
+    let ran = human.run(&project, &["--"], &["sh", "-c", script], PATH);
+    assert!(!ran.stdout.contains("be kind"), "{ran:#?}");
+}
+
+#[test]
+fn a_profile_of_the_humans_adds_and_defines() {
+    let Some(world) = World::sealed() else { return };
+    let human = Human::new(&world);
+    let project = human.project("app");
+    human.put(".tidy/rules.txt", "tidy up");
+    human.put(
+        ".config/holdfast/profiles/tidy.toml",
+        "names = ['printenv']\narguments = ['TIDY', '{arguments}']\ninstructions = ['.tidy/rules.txt']\n\
+         [[set]]\nname = 'TIDY'\nvalue = 'very'\n",
+    );
+    let ran = human.run(&project, &["--"], &["printenv"], PATH);
+    assert_eq!(ran.stdout, "very\n", "{ran:#?}");
+    human.put(
+        ".config/holdfast/profiles/shell.toml",
+        "keep = ['MY_COLOR']\n[[set]]\nname = 'HOUSE'\nvalue = 'ours'\n",
+    );
+    let ran = human.run(&project, &["--"], &["sh", "-c", "echo $HOUSE"], PATH);
+    assert_eq!(ran.stdout, "ours\n", "{ran:#?}");
+}
+
+#[test]
+fn a_hostile_profile_makes_no_session() {
+    let Some(world) = World::sealed() else { return };
+    let human = Human::new(&world);
+    let project = human.project("app");
+    for (text, word) in [
+        ("refuse = []", "unknown field"),
+        ("arguments = ['--bare', '{arguments}']", "Holdfast's own"),
+        ("keep = ['LD_PRELOAD']", "decides what code runs"),
+        ("keep = ['ANTHROPIC_API_KEY']", "your vault"),
+        ("tools = ['../../etc']", "not a place below home"),
+        (
+            "[[set]]\nname = 'DISABLE_AUTOUPDATER'\nvalue = '0'",
+            "set by Holdfast",
+        ),
+        ("not TOML [", "not valid"),
+    ] {
+        human.put(".config/holdfast/profiles/claude.toml", text);
+        let flags = ["--agent", "claude", "--"];
+        let ran = human.run(&project, &flags, &["echo", "RAN"], PATH);
+        assert_eq!(ran.code, 2, "{text}: {ran:#?}");
+        assert!(ran.stderr.contains(word), "{text}: {ran:#?}");
+    }
+    // A kind of one's own does not take a known agent away from what that refuses.
+    human.put(".config/holdfast/profiles/claude.toml", "");
+    human.put(".config/holdfast/profiles/mine.toml", "names = ['claude']");
+    let flags = ["--agent", "mine", "--"];
+    let ran = human.run(&project, &flags, &["echo", "RAN"], PATH);
+    assert_eq!(ran.code, 2, "{ran:#?}");
+}
