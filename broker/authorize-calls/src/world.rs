@@ -3,6 +3,7 @@
 //! Facts in, standings out. Paths are judged by their text: this module must never look at a file system, whose answer
 //! could change between the question and the act. The sealed session is what confines; this is what explains.
 
+mod lent;
 mod path;
 mod place;
 pub mod repository;
@@ -15,6 +16,7 @@ use holdfast_policy::{Acquaintance, Act, BranchStanding, Grant, Place, RemoteSta
 use holdfast_protocol::call::Effect;
 use holdfast_protocol::vault::SecretUse;
 
+pub use lent::{Lent, LentProject};
 pub use path::absolute;
 pub(crate) use path::has_wildcard;
 pub use repository::Remote;
@@ -38,6 +40,8 @@ pub struct World {
     pub hosts: BTreeSet<String>,
     /// The secrets that the session was given, by name, and what each is for.
     pub secrets: BTreeMap<String, SecretUse>,
+    /// What of all this a sub-agent was lent.
+    pub lent: Lent,
 }
 
 /// What is known of the branches of a project.
@@ -174,17 +178,20 @@ impl World {
     fn acquaintance(&self, host: &str) -> Acquaintance {
         let host = bare_host(host);
         let own = matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1");
-        let named = self.hosts.iter().any(|known| {
-            known.strip_prefix('*').map_or(*known == host, |suffix| {
-                suffix.starts_with('.') && host.ends_with(suffix) && host.len() > suffix.len()
-            })
-        });
+        let named = self.hosts.iter().any(|known| matches(known, &host));
         if own || named {
             Acquaintance::Known
         } else {
             Acquaintance::New
         }
     }
+}
+
+/// Whether a bare host is the one that is known, or below it where that is `*.suffix`.
+fn matches(known: &str, host: &str) -> bool {
+    known.strip_prefix('*').map_or(known == host, |suffix| {
+        suffix.starts_with('.') && host.ends_with(suffix) && host.len() > suffix.len()
+    })
 }
 
 /// A host without port, brackets, or final dot, in lowercase.

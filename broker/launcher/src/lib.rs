@@ -14,8 +14,10 @@
 //! process's own.
 
 mod cgroup;
+mod child;
 mod confine;
 pub mod control;
+mod describe;
 mod failure;
 mod init;
 pub mod message;

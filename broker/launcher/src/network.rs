@@ -5,12 +5,32 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::num::NonZeroU16;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::fs::{Mode, OFlags, open};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+use rustix::thread::{
+    LinkNameSpaceType, ThreadNameSpaceType, move_into_link_name_space, move_into_thread_name_spaces,
+};
 
 use crate::failure::{At, Refusal, Stage};
 use crate::sys;
+
+/// Listens on the loopback of another network namespace, that of `process`, at a port of the kernel's
+/// choice.
+///
+/// Ends this process where it cannot come back: it would make the next session in the wrong place.
+pub(crate) fn listen_in(process: BorrowedFd<'_>) -> Result<OwnedFd, Refusal> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let own = open("/proc/self/ns/net", flags, Mode::empty()).at(Stage::Network)?;
+    move_into_thread_name_spaces(process, ThreadNameSpaceType::NETWORK).at(Stage::Network)?;
+    let listener = TcpListener::bind(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0));
+    if let Err(error) = move_into_link_name_space(own.as_fd(), Some(LinkNameSpaceType::Network)) {
+        eprintln!("cannot leave a session's network: {error}");
+        sys::exit_now(1);
+    }
+    Ok(listener.at(Stage::Network)?.into())
+}
 
 /// Brings loopback up in this process's network namespace and listens on its `port`.
 pub(crate) fn prepare(port: NonZeroU16) -> Result<OwnedFd, Refusal> {

@@ -44,7 +44,7 @@ use crate::warden::Acting;
 pub const BRIDGE: NonZeroU16 = NonZeroU16::MIN.saturating_add(3127);
 
 /// What git runs inside to be given a credential.
-const CREDENTIAL_HELPER: &str = "/opt/holdfast/libexec/holdfast-hook credential git";
+pub(super) const CREDENTIAL_HELPER: &str = "/opt/holdfast/libexec/holdfast-hook credential git";
 
 /// No session was made.
 #[derive(Debug, thiserror::Error)]

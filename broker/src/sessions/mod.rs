@@ -20,6 +20,7 @@ mod recorder;
 mod repository;
 mod serve;
 mod socket;
+mod subs;
 mod words;
 
 use std::path::PathBuf;

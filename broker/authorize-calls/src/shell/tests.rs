@@ -34,6 +34,7 @@ fn world() -> World {
             made: BTreeSet::from(["feat".to_owned()]),
         },
         hosts: BTreeSet::from(["docs.example.com".to_owned(), "git.example.com".to_owned()]),
+        lent: crate::world::Lent::default(),
         secrets: BTreeMap::new(),
     }
 }

@@ -5,11 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_launcher::message::CgroupFiles;
+use holdfast_launcher::socket;
 use holdfast_protocol::id::SessionId;
 use rustix::net::SendFlags;
 
@@ -55,6 +56,11 @@ impl Handles {
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
         rustix::net::send(&self.control, message, flags)?;
         Ok(())
+    }
+
+    /// A message with descriptors.
+    pub(super) fn tell_with(&self, message: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        socket::tell(&self.control, message, fds)
     }
 
     fn is_frozen(&self) -> io::Result<bool> {

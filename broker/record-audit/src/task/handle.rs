@@ -80,6 +80,10 @@ impl AuditLog {
             | What::SessionStarted { .. }
             | What::SessionControlled { .. }
             | What::SessionEnded { .. }
+            | What::SubAgentStarted { .. }
+            | What::SubAgentControlled { .. }
+            | What::SubAgentEnded { .. }
+            | What::WorkloadRefused { .. }
             | What::SvidIssued { .. }
             | What::FactorEnrolled { .. }
             | What::FactorRecovered { .. }
