@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use holdfast_protocol::id::{AgentKind, CallId, SessionId};
+use holdfast_protocol::sub::Target;
 use holdfast_protocol::widening::{HostName, Publish, Reach};
 
 pub use secrets::{AddSecret, Import, Secrets, Source};
@@ -123,6 +124,19 @@ pub enum Command {
         #[arg(value_name = "AGENT")]
         agent: OsString,
     },
+    /// Become a sub-agent of this session and run a program, from inside it (= holdfast-hook sub).
+    ///
+    /// It has an identity of its own below the session's, and no right that was not its parent's. It
+    /// ends with its parent; `holdfast sessions end SESSION/sub/N` ends it alone.
+    Sub {
+        /// [--name NAME] [--no-secrets] [--no-network | --host HOST…] [--read-only] -- CMD…
+        #[arg(
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "OPTIONS -- CMD"
+        )]
+        arguments: Vec<OsString>,
+    },
     /// Answer a tool that asks its credential helper, from inside a session.
     #[command(subcommand)]
     Credential(Credential),
@@ -211,10 +225,11 @@ pub enum Sessions {
         /// Its id.
         session: SessionId,
     },
-    /// Kill one, and all that it held is gone.
+    /// Kill one, and all that it held is gone; or a sub-agent of it alone.
     End {
-        /// Its id.
-        session: SessionId,
+        /// Its id; with `/sub/N`, that sub-agent.
+        #[arg(value_name = "SESSION[/sub/N]")]
+        target: Target,
     },
 }
 

@@ -13,6 +13,7 @@ use holdfast_protocol::management::{
     AuditHead, AuditRecord, AuditReport, Mirror, NodeState, NodeStatus, RunBy, SessionPhase,
     SessionStatus, SparesOf, Status,
 };
+use holdfast_protocol::sub::SubName;
 use serde_json::Value;
 
 use crate::commands::{Examined, Finding};
@@ -176,8 +177,8 @@ pub fn sessions(sessions: &[SessionStatus]) -> String {
         return "no sessions".to_owned();
     }
     let head = format!(
-        "{:<28}{:<10}{:<10}{:<8}{:<22}PURPOSE\n",
-        "SESSION", "KIND", "STATE", "UID", "STARTED"
+        "{:<28}{:<10}{:<7}{:<10}{:<8}{:<22}PURPOSE\n",
+        "SESSION", "KIND", "LEVEL", "STATE", "UID", "STARTED"
     );
     sessions.iter().fold(head, |mut text, session| {
         let phase = match session.phase {
@@ -188,13 +189,27 @@ pub fn sessions(sessions: &[SessionStatus]) -> String {
         };
         let _ = writeln!(
             text,
-            "{:<28}{:<10}{phase:<10}{:<8}{:<22}{}",
+            "{:<28}{:<10}{:<7}{phase:<10}{:<8}{:<22}{}",
             session.session.to_string(),
             session.kind.as_str(),
+            format!("{:?}", session.level),
             session.human,
             time(session.started),
             printable(session.purpose.as_deref().unwrap_or("-"))
         );
+        for sub in &session.subs {
+            let _ = writeln!(
+                text,
+                "  /{:<25}{:<10}{:<7}{:<10}{:<8}{:<22}{}",
+                sub.sub.to_string(),
+                session.kind.as_str(),
+                format!("{:?}", session.level),
+                "running",
+                session.human,
+                time(sub.started),
+                sub.name.as_ref().map_or("-", SubName::as_str)
+            );
+        }
         text
     })
 }

@@ -24,20 +24,30 @@ use std::os::fd::OwnedFd;
 
 use failure::Refusal;
 use libfuzzer_sys::fuzz_target;
-use message::{MAX_STRINGS, MAX_TREES};
-use wire::{decode_answer, decode_launch, encode_answer, encode_launch};
+use message::{MAX_STRINGS, MAX_TREES, Request};
+use wire::{
+    decode_answer, decode_request, encode_answer, encode_launch, encode_question,
+};
 
 fuzz_target!(|data: &[u8]| {
     let Some((count, bytes)) = data.split_first() else {
         return;
     };
     let count = usize::from(count % 72);
-    if let Ok(launch) = decode_launch(bytes, descriptors(count)) {
-        assert!(launch.trees.len() <= MAX_TREES);
-        assert!((1..=MAX_STRINGS).contains(&launch.arguments.len()));
-        let (again, passed) = encode_launch(&launch).expect("what was read fits");
-        assert_eq!(again, bytes);
-        assert_eq!(passed.len(), count);
+    match decode_request(bytes, descriptors(count)) {
+        Ok(Request::Launch(launch)) => {
+            assert!(launch.trees.len() <= MAX_TREES);
+            assert!((1..=MAX_STRINGS).contains(&launch.arguments.len()));
+            let (again, passed) = encode_launch(&launch).expect("what was read fits");
+            assert_eq!(again, bytes);
+            assert_eq!(passed.len(), count);
+        }
+        Ok(question) => {
+            let (again, passed) = encode_question(&question).expect("no launch");
+            assert_eq!(again, bytes);
+            assert_eq!(passed.len(), count);
+        }
+        Err(_) => {}
     }
     if let Some(answer) = decode_answer(bytes, descriptors(count)) {
         let (again, _) = encode_answer(&answer);

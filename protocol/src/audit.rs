@@ -9,11 +9,12 @@ use uuid::Uuid;
 use crate::approval::{PinRecovery, Surface};
 use crate::call::{Effect, HumanUid, ToolCall};
 use crate::decision::Verdict;
-use crate::grade::Grade;
+use crate::grade::{Grade, Level};
 use crate::id::{CallId, HostId, SessionId, SpiffeId};
 use crate::management::SessionAct;
 use crate::receipt::Receipt;
 use crate::run::RunTree;
+use crate::sub::{SubPath, SubRequest};
 use crate::vault::{SecretName, SecretUse, Sharing};
 use crate::widening::Widening;
 use crate::{Sha256Digest, Timestamp};
@@ -160,6 +161,42 @@ pub enum What {
         session: SessionId,
         /// How.
         how: String,
+    },
+    /// A process of a session is about to become a sub-agent of it.
+    SubAgentStarted {
+        /// The session.
+        session: SessionId,
+        /// The sub-agent's identity.
+        spiffe_id: SpiffeId,
+        /// Whose sub-agent it is.
+        parent: SpiffeId,
+        /// What it gave up.
+        wish: SubRequest,
+    },
+    /// A human is about to end a sub-agent.
+    SubAgentControlled {
+        /// The session.
+        session: SessionId,
+        /// Which of its sub-agents.
+        sub: SubPath,
+        /// Who.
+        human: HumanUid,
+    },
+    /// No process of a sub-agent is left.
+    SubAgentEnded {
+        /// The session.
+        session: SessionId,
+        /// The sub-agent's identity.
+        spiffe_id: SpiffeId,
+    },
+    /// A process asked for an identity that it does not have: no registered workload, or not one that could be shown.
+    WorkloadRefused {
+        /// Its uid.
+        uid: u32,
+        /// How well it is known: L1 if it could be, L0 if nothing is.
+        level: Level,
+        /// Why it gets none.
+        why: String,
     },
     /// An SVID was handed to a session.
     SvidIssued {

@@ -9,6 +9,8 @@ use std::str::FromStr;
 use data_encoding::BASE32_NOPAD;
 use serde::{Deserialize, Serialize};
 
+use crate::sub::SubPath;
+
 /// The text is not what it claims to name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidId {
@@ -211,12 +213,38 @@ impl SpiffeId {
         }
     }
 
+    /// `…/sub/<n>`, below the session that this names: a sub-agent of it.
+    pub fn sub_agent(&self, sub: SubPath) -> Self {
+        Self {
+            trust_domain: self.trust_domain.clone(),
+            path: format!("{}/{sub}", self.path),
+        }
+    }
+
+    /// `spiffe://TD/host/<host-id>/agent/service/<name>`: a service of a host that Holdfast did not launch.
+    pub fn service(trust_domain: &TrustDomain, host: HostId, name: &AgentKind) -> Self {
+        Self {
+            trust_domain: trust_domain.clone(),
+            path: format!("/host/{host}/agent/service/{name}"),
+        }
+    }
+
     /// `spiffe://TD/attestor`: the attestor itself.
     pub fn attestor(trust_domain: &TrustDomain) -> Self {
         Self {
             trust_domain: trust_domain.clone(),
             path: "/attestor".to_owned(),
         }
+    }
+
+    /// The agent that this one is a sub-agent of: this name without its last `/sub/<n>`.
+    pub fn of_agent(&self) -> Option<Self> {
+        let (path, number) = self.path.rsplit_once("/sub/")?;
+        let is_sub = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+        is_sub.then(|| Self {
+            trust_domain: self.trust_domain.clone(),
+            path: path.to_owned(),
+        })
     }
 
     /// The trust domain that vouches for this ID.

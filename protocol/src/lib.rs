@@ -27,6 +27,7 @@ pub mod record;
 pub mod run;
 pub mod secret;
 pub mod session;
+pub mod sub;
 pub mod time;
 pub mod token;
 pub mod url;

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::approval::{HumanAnswer, PinRecovery, Question};
 use crate::clock::ClockStatus;
-use crate::grade::Grade;
+use crate::grade::{Grade, Level};
 use crate::id::{AgentKind, CallId, HostId, SessionId, SpiffeId, TrustDomain};
 use crate::secret::Secret;
+use crate::sub::{SubName, SubPath};
 use crate::vault::{NewVault, SecretName, SecretUse, VaultListing};
 use crate::{Sha256Digest, Timestamp};
 
@@ -41,6 +42,13 @@ pub enum Request {
     AuditCheckpoint,
     /// The sessions of this host.
     Sessions,
+    /// End a sub-agent, with those that are of it.
+    EndSubAgent {
+        /// The session.
+        session: SessionId,
+        /// Which of its sub-agents.
+        sub: SubPath,
+    },
     /// Freeze a session, let it go on, or end it.
     ControlSession {
         /// Which.
@@ -210,6 +218,28 @@ pub struct SessionStatus {
     pub started: Timestamp,
     /// Where it is in its life.
     pub phase: SessionPhase,
+    /// How well Holdfast knows who it is.
+    #[serde(default = "launched")]
+    pub level: Level,
+    /// Its sub-agents that live.
+    #[serde(default)]
+    pub subs: Vec<SubStatus>,
+}
+
+/// What a broker of before listed.
+fn launched() -> Level {
+    Level::L3
+}
+
+/// A sub-agent that lives.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubStatus {
+    /// Its place below its session.
+    pub sub: SubPath,
+    /// What people call it.
+    pub name: Option<SubName>,
+    /// When it was asked for.
+    pub started: Timestamp,
 }
 
 /// Where a session is in its life.

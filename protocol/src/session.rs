@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::hook::HookRequest;
 use crate::secret::Secret;
+use crate::sub::SubRequest;
 
 /// A question from inside a session.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -16,6 +17,8 @@ pub enum SessionRequest {
     Hook(HookRequest),
     /// Git's credential helper; the answer is a [`GitCredentialResponse`].
     GitCredential(GitCredentialRequest),
+    /// To become a sub-agent; the answer is a [`crate::sub::SubResponse`].
+    Sub(SubRequest),
 }
 
 /// What git asked its helper.

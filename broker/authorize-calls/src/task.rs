@@ -199,6 +199,7 @@ impl Authorizer {
             digest: canonical_digest(&call).map_err(undigestible)?,
             sameness: canonical_digest(&(
                 call.caller.session,
+                &call.caller.spiffe_id,
                 call.channel,
                 &call.tool,
                 &call.arguments,
@@ -206,10 +207,17 @@ impl Authorizer {
                 &call.effects,
             ))
             .map_err(undigestible)?,
-            verdict: match self.leave.withheld() {
-                None => engine.judge(&asker, &acts),
-                Some(because) => Verdict::Deny {
+            verdict: match (
+                self.leave.withheld(),
+                world.withholds(&call.effects, &call.cwd),
+            ) {
+                (None, None) => engine.judge(&asker, &acts),
+                (Some(because), _) => Verdict::Deny {
                     by: DeniedBy::Session,
+                    because,
+                },
+                (None, Some(because)) => Verdict::Deny {
+                    by: DeniedBy::Policy,
                     because,
                 },
             },

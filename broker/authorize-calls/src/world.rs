@@ -8,6 +8,7 @@ mod path;
 mod place;
 pub mod repository;
 mod resolve;
+mod share;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ use holdfast_protocol::widening::{Reach, Widening};
 pub use path::absolute;
 pub(crate) use path::has_wildcard;
 pub use repository::Remote;
+pub use share::{Share, SharedProject};
 
 /// What one session may touch, as the broker knows it.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +47,8 @@ pub struct World {
     pub given: Vec<Widening>,
     /// The secrets that the session was given, by name, and what each is for.
     pub secrets: BTreeMap<String, SecretUse>,
+    /// A sub-agent's share of all this.
+    pub share: Share,
 }
 
 /// A folder or file that the human named for the session, outside the project.
@@ -207,11 +211,7 @@ impl World {
     fn acquaintance(&self, shown: &str) -> Acquaintance {
         let host = bare_host(shown);
         let own = matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1");
-        let named = self.hosts.iter().any(|known| {
-            known.strip_prefix('*').map_or(*known == host, |suffix| {
-                suffix.starts_with('.') && host.ends_with(suffix) && host.len() > suffix.len()
-            })
-        });
+        let named = self.hosts.iter().any(|known| matches(known, &host));
         if self.is_given(shown, &host) {
             Acquaintance::Given
         } else if own || named {
@@ -231,6 +231,13 @@ impl World {
             Widening::Publish(_) => false,
         })
     }
+}
+
+/// Whether a bare host is the one that is known, or below it where that is `*.suffix`.
+fn matches(known: &str, host: &str) -> bool {
+    known.strip_prefix('*').map_or(known == host, |suffix| {
+        suffix.starts_with('.') && host.ends_with(suffix) && host.len() > suffix.len()
+    })
 }
 
 /// A host without port, brackets, or final dot, in lowercase.

@@ -37,8 +37,8 @@ pub use bundles::Bundles;
 pub use jwt::{JwtError, Validated};
 pub use material::{JwtSvid, MaterialError, X509Svid};
 pub use session_socket::{
-    Denied, FrameHandler, FrameStream, MAX_CONNECTIONS, PeerCheck, SenderUid, SessionListener,
-    SessionSocket, SocketError,
+    Admitted, Challenge, Denied, FrameHandler, FrameStream, Judge, MAX_CONNECTIONS, Party,
+    PeerCheck, SenderUid, SessionListener, SessionSocket, SocketError, Whose,
 };
 pub use sources::{Authority, AuthorityError, RecordError, Recorder};
 pub use state::{MAX_JWTS, MAX_SIGNING, Refusal};

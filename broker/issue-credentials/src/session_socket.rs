@@ -2,8 +2,8 @@
 //!
 //! `P` begins an HTTP/2 preface (RFC 9113 §3.4) and so the Workload API; a zero begins a
 //! length-prefixed frame, which a handler gets with its stream untouched. Whoever connects is
-//! judged once, by a [`PeerCheck`], which says whose bytes may come; from then on each byte's sender
-//! is. A descriptor that is handed on takes no identity along: what a stranger writes on it gets
+//! judged once, by a [`PeerCheck`], which says whose it is and who judges the senders of its bytes;
+//! from then on each byte's sender is judged. A descriptor that is handed on takes no identity along: what a stranger writes on it gets
 //! none, and ends what the session had open there. A stranger that only reads gets the answers to
 //! what the session itself asked. Every task has an owner here and ends with the socket. This module
 //! must never read a byte before the peer was judged, nor let a client choose an identity.
@@ -11,6 +11,7 @@
 mod authority;
 mod connection;
 mod frames;
+mod judge;
 mod listener;
 mod watched;
 
@@ -29,8 +30,8 @@ use crate::task::{Session, SessionIdentity, TaskError};
 use connection::{Connection, Slots};
 
 pub use frames::FrameStream;
+pub use judge::{Judge, SenderUid, Whose};
 pub use listener::SessionListener;
-pub use watched::SenderUid;
 
 /// The most connections that one session may have open, frames and Workload API together. One that
 /// comes on top is closed at once: only this session's own processes can have used them up.
@@ -44,13 +45,58 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Judges whether a connection's peer belongs to the session whose socket it came to; in
 /// production by its uid (`SO_PEERCRED`) and its pidfd (`SO_PEERPIDFD`).
+#[async_trait]
 pub trait PeerCheck: Send + Sync + 'static {
-    /// Lets the peer in, and says whose bytes are the session's, or not. It must not read from the
-    /// stream.
+    /// Lets the peer in, and says whose it is and who judges its bytes, or not. It must not read from
+    /// the stream.
     ///
     /// # Errors
     /// [`Denied`] if the peer is not of the session, or cannot be known.
-    fn admit(&self, stream: &UnixStream) -> Result<SenderUid, Denied>;
+    async fn admit(&self, stream: &UnixStream) -> Result<Admitted, Denied>;
+}
+
+/// A peer that was let in.
+pub struct Admitted {
+    /// Judges the sender of each of its bytes.
+    pub judge: Arc<dyn Judge>,
+    /// Whose it is.
+    pub party: Party,
+    /// Whether it has to show that it still writes on the connection.
+    pub challenge: Challenge,
+}
+
+/// Whose a connection is.
+pub enum Party {
+    /// The session's own.
+    Session,
+    /// A part's that has an identity of its own.
+    Other {
+        /// Its identity.
+        session: Session,
+        /// Who serves its frames, where it may speak any.
+        frames: Option<Arc<dyn FrameHandler>>,
+    },
+}
+
+/// Whether a peer has to answer an HTTP/2 PING before it gets anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Challenge {
+    /// Every byte was judged, and that is enough: whoever is let in belongs to the session whatever it
+    /// runs.
+    Unneeded,
+    /// It has to: what it runs is what it is known by, and that can change after it has written.
+    Ping,
+}
+
+impl Admitted {
+    /// A peer of the session itself, whose bytes are known by this judge.
+    pub fn of_session(judge: impl Judge) -> Self {
+        Self {
+            judge: Arc::new(judge),
+            party: Party::Session,
+            challenge: Challenge::Unneeded,
+        }
+    }
 }
 
 /// The peer is not let in: why, for the log. The peer is to blame.

@@ -4,21 +4,30 @@
 //! pid up: the uid is frozen in the connection, and the pidfd names one process for good.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use holdfast_launcher::peer;
 use rustix::io::Errno;
+use rustix::net::RecvFlags;
 
-use crate::state::{Registry, Stranger};
-use holdfast_protocol::id::SessionId;
+use crate::state::{Party, Registry, Stranger};
 
 /// Evidence of who made a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// Its uid on this host; a session's own, or a human's, or a service's.
     pub uid: u32,
-    /// Its cgroup's id, where the kernel tells (Linux 6.13).
+    /// Its cgroup's id, where the kernel tells (Linux 6.5).
     pub cgroup: Option<u64>,
+}
+
+/// Whose a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// The one's who made the connection, or another process's of the same uid and cgroup.
+    Peers,
+    /// Somebody else's, or nobody's that can be told.
+    Strangers,
 }
 
 /// The caller could not be identified; it gets nothing.
@@ -40,22 +49,77 @@ impl Peer {
     pub fn of(socket: impl AsFd) -> Result<Self, PeerError> {
         let socket = socket.as_fd();
         let uid = peer::uid(socket).map_err(PeerError::Kernel)?;
-        let cgroup = match peer::process(socket).and_then(peer::cgroup_id) {
-            Ok(id) => Some(id),
+        let cgroup = match peer::process(socket) {
+            Ok(process) => Some(cgroup_of(&process).map_err(PeerError::Kernel)?),
             Err(error) if is_absent(&error) => None,
             Err(error) => return Err(PeerError::Kernel(error)),
         };
         Ok(Self { uid, cgroup })
     }
 
-    /// The session that this caller belongs to.
+    /// Has the kernel mark what comes on a connection with its senders' processes, where it can.
+    ///
+    /// # Errors
+    /// [`PeerError::Kernel`], if the kernel has the means and still cannot.
+    pub fn mark(socket: impl AsFd) -> Result<(), PeerError> {
+        match peer::mark_with_pidfd(socket) {
+            Err(error) if !is_absent(&error) => Err(PeerError::Kernel(error)),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Reads one message of a connection that this peer made, or the part of it that fits; also
+    /// whether its sender has the same uid and is in the same cgroup.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn receive(
+        self,
+        socket: impl AsFd,
+        bytes: &mut [u8],
+        flags: RecvFlags,
+    ) -> io::Result<(usize, Whose)> {
+        let (received, sender) = peer::receive(socket, bytes, flags)?;
+        let cgroup = match self.cgroup {
+            Some(_) => sender.process.and_then(|process| cgroup_of(&process).ok()),
+            // The kernel has no word for it, and the uid is one session's alone.
+            None => None,
+        };
+        let same = sender.uid == Some(self.uid) && cgroup == self.cgroup;
+        Ok((received, if same { Whose::Peers } else { Whose::Strangers }))
+    }
+
+    /// The session, or the sub-agent of it, that this caller belongs to.
     ///
     /// # Errors
     /// [`PeerError::Stranger`].
-    pub fn session(self, registry: &Registry) -> Result<SessionId, PeerError> {
+    pub fn party(self, registry: &Registry) -> Result<Party, PeerError> {
         registry
             .who(self.uid, self.cgroup)
             .map_err(PeerError::Stranger)
+    }
+}
+
+/// The process that made a connection.
+///
+/// # Errors
+/// [`PeerError::Kernel`]; also where the kernel is older than the question (Linux 6.5).
+pub fn process(socket: impl AsFd) -> Result<OwnedFd, PeerError> {
+    peer::process(socket).map_err(PeerError::Kernel)
+}
+
+/// The id of the cgroup that a process is in: by the kernel's word (Linux 6.13), else by the path that
+/// it tells of the process, which a pidfd holds fast meanwhile.
+///
+/// # Errors
+/// The process is gone, or the kernel cannot say.
+pub fn cgroup_of(process: &OwnedFd) -> io::Result<u64> {
+    match peer::cgroup_id(process) {
+        // Kernels that know other questions about a pidfd say EINVAL; a process that is gone is ESRCH.
+        Err(error) if is_absent(&error) || Errno::from_io_error(&error) == Some(Errno::INVAL) => {
+            peer::cgroup_id_by_path(process)
+        }
+        id => id,
     }
 }
 
@@ -80,7 +144,7 @@ mod tests {
         let (here, _there) = UnixStream::pair().unwrap();
         let peer = Peer::of(&here).unwrap();
         assert_eq!(peer.uid, rustix::process::getuid().as_raw());
-        let refused = peer.session(&Registry::default()).unwrap_err();
+        let refused = peer.party(&Registry::default()).unwrap_err();
         assert!(matches!(refused, PeerError::Stranger(Stranger::Uid(uid)) if uid == peer.uid));
     }
 }

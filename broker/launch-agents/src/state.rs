@@ -3,12 +3,17 @@
 //! Pure: inputs take `now`. It must never answer for a session that has ended, nor let two live
 //! sessions share a uid or a cgroup.
 
+mod subs;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use holdfast_launcher::control::Ending;
 use holdfast_protocol::id::{AgentKind, SessionId};
+use holdfast_protocol::sub::{SubName, SubPath};
 use holdfast_protocol::{Sha256Digest, Timestamp};
+
+pub use subs::{MAX_SUBS, Sub, SubError, SubPhase, Subs};
 
 /// The most sessions that live at once.
 pub const MAX_LIVE: usize = 512;
@@ -66,6 +71,17 @@ pub struct Session {
     pub started: Timestamp,
     /// Where it is in its life.
     pub phase: Phase,
+    /// Its sub-agents.
+    pub subs: Subs,
+}
+
+/// Whose a call is: a session's own, or one of its sub-agents'.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Party {
+    /// The session.
+    pub session: SessionId,
+    /// Which of its sub-agents, if it is one's.
+    pub sub: Option<SubPath>,
 }
 
 /// A step that the session's life does not allow.
@@ -83,6 +99,9 @@ pub enum StateError {
     /// The host has its fill.
     #[error("{MAX_LIVE} sessions live already")]
     Full,
+    /// The session's sub-agents do not allow it.
+    #[error("not in session {0}")]
+    Sub(SessionId, #[source] SubError),
     /// The launcher gave out an identity that a live session has.
     #[error("uid {0} or its cgroup belongs to another live session")]
     Identity(u32),
@@ -97,6 +116,9 @@ pub enum Stranger {
     /// The uid is a session's, the cgroup is not.
     #[error("the caller left the cgroup of session {0}")]
     Cgroup(SessionId),
+    /// The session has sub-agents with the same uid, and the kernel does not tell which cgroup asks.
+    #[error("this kernel does not tell the sub-agents of session {0} apart")]
+    Untold(SessionId),
     /// The session is frozen; a call of its that was under way waits for nobody.
     #[error("session {0} is frozen")]
     Frozen(SessionId),
@@ -125,6 +147,7 @@ impl Registry {
             facts,
             started: now,
             phase: Phase::Starting,
+            subs: Subs::default(),
         };
         self.sessions.insert(id, session);
         Ok(())
@@ -195,27 +218,104 @@ impl Registry {
         ending: Ending,
     ) -> Result<(), StateError> {
         self.step(id, |_| Some(Phase::Ended { at: now, ending }))?;
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.subs = Subs::default();
+        }
         self.forget(now);
         Ok(())
     }
 
-    /// Whose call this is: the uid decides, and the cgroup, where the kernel tells it, agrees.
+    /// Whose call this is: the uid decides which session's, and the cgroup, where the kernel tells it,
+    /// agrees and says which of its sub-agents'. Those share the uid: where there are any, the cgroup
+    /// has to be told.
     ///
     /// # Errors
     /// [`Stranger`].
-    pub fn who(&self, uid: u32, cgroup: Option<u64>) -> Result<SessionId, Stranger> {
+    pub fn who(&self, uid: u32, cgroup: Option<u64>) -> Result<Party, Stranger> {
         let found = self.live().find_map(|(id, session)| match session.phase {
-            Phase::Running(own) if own.uid == uid => Some((id, own, None)),
-            Phase::Frozen(own) if own.uid == uid => Some((id, own, Some(Stranger::Frozen(id)))),
+            Phase::Running(own) if own.uid == uid => Some((id, own, &session.subs, None)),
+            Phase::Frozen(own) if own.uid == uid => {
+                Some((id, own, &session.subs, Some(Stranger::Frozen(id))))
+            }
             Phase::Running(_) | Phase::Frozen(_) | Phase::Starting | Phase::Ended { .. } => None,
         });
-        match found {
-            None => Err(Stranger::Uid(uid)),
-            Some((id, own, _)) if cgroup.is_some_and(|cgroup| cgroup != own.cgroup) => {
-                Err(Stranger::Cgroup(id))
-            }
-            Some((_, _, Some(frozen))) => Err(frozen),
-            Some((id, _, None)) => Ok(id),
+        let Some((session, own, subs, frozen)) = found else {
+            return Err(Stranger::Uid(uid));
+        };
+        let sub = match cgroup {
+            Some(cgroup) if cgroup == own.cgroup => None,
+            Some(cgroup) => Some(subs.of(cgroup).ok_or(Stranger::Cgroup(session))?),
+            None if subs.is_empty() => None,
+            None => return Err(Stranger::Untold(session)),
+        };
+        match frozen {
+            Some(frozen) => Err(frozen),
+            None => Ok(Party { session, sub }),
+        }
+    }
+
+    /// A sub-agent is about to be made; also gives the cgroup that its own is to be below.
+    ///
+    /// # Errors
+    /// [`StateError`] unless the session runs, and may have one more.
+    pub fn start_sub(
+        &mut self,
+        now: Timestamp,
+        id: SessionId,
+        parent: Option<SubPath>,
+        name: Option<SubName>,
+    ) -> Result<(SubPath, u64), StateError> {
+        let session = self.sessions.get_mut(&id).ok_or(StateError::Unknown(id))?;
+        let Phase::Running(own) = session.phase else {
+            return Err(StateError::Phase(id));
+        };
+        let above = match parent {
+            None => Ok(own.cgroup),
+            Some(parent) => session.subs.running(parent),
+        };
+        let started = above.and_then(|above| {
+            let path = session.subs.start(now, parent, name)?;
+            Ok((path, above))
+        });
+        started.map_err(|error| StateError::Sub(id, error))
+    }
+
+    /// The launcher made its cgroup.
+    ///
+    /// # Errors
+    /// [`StateError`] unless it starts, in a session that runs, and the cgroup is new.
+    pub fn sub_made(
+        &mut self,
+        id: SessionId,
+        path: SubPath,
+        cgroup: u64,
+    ) -> Result<(), StateError> {
+        let taken = self.live().any(|(_, session)| match session.phase {
+            Phase::Running(other) | Phase::Frozen(other) => other.cgroup == cgroup,
+            Phase::Starting | Phase::Ended { .. } => false,
+        });
+        if taken {
+            return Err(StateError::Sub(id, SubError::Cgroup));
+        }
+        let session = self.sessions.get_mut(&id).ok_or(StateError::Unknown(id))?;
+        let made = session.subs.made(path, cgroup);
+        made.map_err(|error| StateError::Sub(id, error))
+    }
+
+    /// A sub-agent is to end, with those that are of it.
+    ///
+    /// # Errors
+    /// [`StateError`] if there is none.
+    pub fn sub_ending(&mut self, id: SessionId, path: SubPath) -> Result<(), StateError> {
+        let session = self.sessions.get_mut(&id).ok_or(StateError::Unknown(id))?;
+        let ending = session.subs.ending(path);
+        ending.map_err(|error| StateError::Sub(id, error))
+    }
+
+    /// A sub-agent is gone.
+    pub fn sub_ended(&mut self, id: SessionId, path: SubPath) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.subs.ended(path);
         }
     }
 

@@ -6,25 +6,29 @@
 
 mod handles;
 mod inward;
+mod subs;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use holdfast_launcher::control::{Ending, PassedSignal, START};
-use holdfast_launcher::message::{Greeting, Launch, Launched, Names};
+use holdfast_launcher::message::{CgroupFiles, Described, Greeting, Launch, Names};
 use holdfast_launcher::socket::{self, LaunchError};
 use holdfast_protocol::clock::Clock;
 use holdfast_protocol::id::SessionId;
+use holdfast_protocol::sub::SubPath;
 use tokio::sync::mpsc;
 
 use handles::Handles;
+pub use subs::{LiveSub, PreparedSub};
 pub use watch::{Ended, Watcher};
 
 use crate::peer::{Peer, PeerError};
-use crate::state::{Facts, Identity, MAX_LIVE, Registry, Session, StateError};
+use crate::state::{Facts, Identity, MAX_LIVE, Party, Registry, Session, StateError};
 
 /// How long a session may take to stand still.
 const FREEZE: Duration = Duration::from_secs(1);
@@ -49,6 +53,9 @@ pub enum SessionError {
     /// The host fails us.
     #[error("cannot act on the session")]
     Host(#[source] std::io::Error),
+    /// A process did not go where it was put; it is no sub-agent.
+    #[error("the process did not move into its cgroup")]
+    NotPlaced,
     /// The processes did not stand still in time; they are being killed.
     #[error("the session did not freeze in time")]
     NotFrozen,
@@ -79,12 +86,15 @@ struct Launcher {
 
 impl Launcher {
     /// Asks once: a launch whose answer was lost is not repeated, and its session dies unbegun.
-    fn launch(&mut self, launch: &Launch) -> Result<Launched, LaunchError> {
+    fn ask<T>(
+        &mut self,
+        question: impl FnOnce(&OwnedFd) -> Result<T, LaunchError>,
+    ) -> Result<T, LaunchError> {
         let socket = match self.socket.take() {
             Some(socket) => socket,
             None => socket::connect(&self.path)?.0,
         };
-        let result = socket::launch(&socket, launch);
+        let result = question(&socket);
         match &result {
             Err(LaunchError::Socket(_) | LaunchError::Answer) => {}
             Ok(_) | Err(LaunchError::Refused(_) | LaunchError::TooLarge) => {
@@ -99,6 +109,7 @@ impl Launcher {
 struct Table {
     registry: Registry,
     handles: handles::All,
+    subs: BTreeMap<(SessionId, SubPath), Arc<CgroupFiles>>,
 }
 
 impl Sessions {
@@ -148,12 +159,9 @@ impl Sessions {
             id,
             fate: Fate::Unmade,
         };
-        let mut launcher = Arc::clone(&self.0.launcher).lock_owned().await;
-        let asked = tokio::task::spawn_blocking(move || launcher.launch(&launch));
-        let launched = asked
-            .await
-            .map_err(|error| SessionError::Host(error.into()))?
-            .map_err(SessionError::Launch)?;
+        let launched = self
+            .ask_launcher(move |launcher| socket::launch(launcher, &launch))
+            .await?;
         let identity = Identity {
             uid: launched.uid,
             cgroup: launched.cgroup_id,
@@ -185,6 +193,28 @@ impl Sessions {
             names: launched.names,
             terminal: launched.terminal,
         })
+    }
+
+    /// Has the launcher say what a process runs.
+    ///
+    /// # Errors
+    /// [`SessionError::Launch`]; nothing may be concluded then.
+    pub async fn describe(&self, process: OwnedFd) -> Result<Described, SessionError> {
+        self.ask_launcher(move |launcher| socket::describe(launcher, process))
+            .await
+    }
+
+    /// Asks the launcher, where blocking is allowed.
+    async fn ask_launcher<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&OwnedFd) -> Result<T, LaunchError> + Send + 'static,
+    ) -> Result<T, SessionError> {
+        let mut launcher = Arc::clone(&self.0.launcher).lock_owned().await;
+        let asked = tokio::task::spawn_blocking(move || launcher.ask(question));
+        let answer = asked
+            .await
+            .map_err(|error| SessionError::Host(error.into()))?;
+        answer.map_err(SessionError::Launch)
     }
 
     /// Freezes a session: from now on its calls are refused, and soon none of its processes runs.
@@ -247,12 +277,12 @@ impl Sessions {
         handles.tell(&signal.encode()).map_err(SessionError::Host)
     }
 
-    /// The session that a caller belongs to.
+    /// The session, or the sub-agent of it, that a caller belongs to.
     ///
     /// # Errors
     /// [`PeerError::Stranger`].
-    pub fn who(&self, peer: Peer) -> Result<SessionId, PeerError> {
-        peer.session(&self.table().registry)
+    pub fn who(&self, peer: Peer) -> Result<Party, PeerError> {
+        peer.party(&self.table().registry)
     }
 
     /// All sessions as they are now, ended ones included for a while.

@@ -45,6 +45,7 @@ impl Sessions {
             let leaf = entry?.path();
             if leaf.is_dir() {
                 fs::write(leaf.join("cgroup.kill"), "1")?;
+                remove_below(&leaf)?;
                 remove_soon(&leaf)?;
             }
         }
@@ -80,11 +81,15 @@ impl Sessions {
     }
 
     fn open_leaf(&self, name: String) -> Result<Leaf, Errno> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let folder = openat(&self.folder, &name, flags, Mode::empty())?;
-        let id = fstat(&folder)?.st_ino;
-        Ok(Leaf { name, folder, id })
+        open_leaf(&self.folder, name)
     }
+}
+
+fn open_leaf(parent: &OwnedFd, name: String) -> Result<Leaf, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = openat(parent, &name, flags, Mode::empty())?;
+    let id = fstat(&folder)?.st_ino;
+    Ok(Leaf { name, folder, id })
 }
 
 impl Leaf {
@@ -95,6 +100,22 @@ impl Leaf {
             freeze: open_file(self, "cgroup.freeze", OFlags::WRONLY).at(Stage::Cgroup)?,
             events: open_file(self, "cgroup.events", OFlags::RDONLY).at(Stage::Cgroup)?,
         })
+    }
+
+    /// Its `cgroup.procs`. Who may write to it is judged by who opened it, which is root.
+    pub(crate) fn processes(&self) -> Result<OwnedFd, Errno> {
+        open_file(self, "cgroup.procs", OFlags::WRONLY)
+    }
+
+    /// Makes a cgroup below this one; its limits are this one's.
+    pub(crate) fn make_below(&self, name: String) -> Result<Self, Errno> {
+        mkdirat(&self.folder, &name, Mode::from(0o755))?;
+        open_leaf(&self.folder, name)
+    }
+
+    /// Removes a cgroup below this one; `EBUSY` while something runs in it.
+    pub(crate) fn remove_below(&self, below: &Self) -> Result<(), Errno> {
+        unlinkat(&self.folder, &below.name, AtFlags::REMOVEDIR)
     }
 
     /// Kills everything in it, frozen or not.
@@ -108,24 +129,38 @@ fn open_file(leaf: &Leaf, name: &str, mode: OFlags) -> Result<OwnedFd, Errno> {
     openat(&leaf.folder, name, mode | OFlags::CLOEXEC, Mode::empty())
 }
 
+fn absent() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "no cgroup v2 hierarchy is mounted")
+}
+
+/// The path in the v2 hierarchy that a `/proc/<pid>/cgroup` names.
+pub(crate) fn path_in(text: &str) -> io::Result<PathBuf> {
+    let mut lines = text.lines();
+    let path = lines.find_map(|line| line.strip_prefix("0::"));
+    // A cgroup that was removed under its processes has no path any more.
+    let path = path.filter(|path| path.starts_with('/') && !path.ends_with(" (deleted)"));
+    path.map(PathBuf::from).ok_or_else(absent)
+}
+
+/// Where the v2 hierarchy is mounted.
+pub(crate) fn hierarchy() -> io::Result<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo")?;
+    let root = mounts.lines().find_map(|line| {
+        let (place, kind) = line.split_once(" - ")?;
+        kind.starts_with("cgroup2 ")
+            .then(|| place.split(' ').nth(4))?
+    });
+    root.map(PathBuf::from).ok_or_else(absent)
+}
+
 /// This process's cgroup in the v2 hierarchy.
 fn own_cgroup() -> io::Result<PathBuf> {
-    let absent = || io::Error::new(io::ErrorKind::NotFound, "no cgroup v2 hierarchy is mounted");
-    let mounts = fs::read_to_string("/proc/self/mountinfo")?;
-    let root = mounts
-        .lines()
-        .find_map(|line| {
-            let (place, kind) = line.split_once(" - ")?;
-            kind.starts_with("cgroup2 ")
-                .then(|| place.split(' ').nth(4))?
-        })
-        .ok_or_else(absent)?;
     let own = fs::read_to_string("/proc/self/cgroup")?;
     let below = own
         .lines()
         .find_map(|line| line.strip_prefix("0::/"))
         .ok_or_else(absent)?;
-    Ok(PathBuf::from(root).join(below))
+    Ok(hierarchy()?.join(below))
 }
 
 /// Hands the controllers that exist down to the sessions, where this host lets us.
@@ -143,6 +178,18 @@ fn delegate(own: &std::path::Path, sessions: &std::path::Path) {
             fs::write(folder.join("cgroup.subtree_control"), controller).ok();
         }
     }
+}
+
+/// Removes what is left of sub-agents below a cgroup whose processes have just been killed.
+fn remove_below(leaf: &std::path::Path) -> io::Result<()> {
+    for entry in fs::read_dir(leaf)? {
+        let below = entry?.path();
+        if below.is_dir() {
+            remove_below(&below)?;
+            remove_soon(&below)?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes a cgroup whose processes have just been killed.

@@ -12,6 +12,10 @@ pub const MAX_CONTROL: usize = 16;
 /// Lets the program run; the first message, and once.
 pub const START: [u8; 1] = [0];
 
+/// Puts a process of the session into a sub-agent's cgroup. Two descriptors come along: the cgroup's
+/// `cgroup.procs`, and the process's pidfd.
+pub const PLACE: [u8; 1] = [5];
+
 /// A signal that the broker may pass on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PassedSignal {

@@ -89,6 +89,8 @@ stages! {
     Execute = 14, "cannot execute the program";
     /// The session did not get ready in time.
     Deadline = 15, "the session did not get ready in time";
+    /// Looking at a process.
+    Describe = 16, "cannot tell what the process runs";
 }
 
 /// Attaches the step to a kernel error.

@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::RecvFlags;
 use rustix::process::{Pid, WaitOptions, WaitStatus, wait};
 
-use crate::control::{Ending, MAX_CONTROL, PassedSignal, START};
+use crate::control::{Ending, MAX_CONTROL, PLACE, PassedSignal, START};
 use crate::failure::{At, Refusal, Stage};
 use crate::message::{Answer, Stdio};
 use crate::network::Network;
@@ -135,6 +135,7 @@ fn supervise(
         }
         let mut buffer = [0; MAX_CONTROL];
         match socket::receive(control, &mut buffer, RecvFlags::DONTWAIT) {
+            Ok(Some((message, fds))) if message == PLACE => place(&fds),
             Ok(Some((message, fds))) => match PassedSignal::decode(message) {
                 Some(signal) => forward(child, signal.number()),
                 None => inward::serve(message, fds),
@@ -143,6 +144,16 @@ fn supervise(
             // Nobody holds the session any more: it ends with this process.
             Ok(None) | Err(_) => sys::exit_now(1),
         }
+    }
+}
+
+/// Moves a process into a sub-agent's cgroup. This process does it because the pid counts in the
+/// session's own pid namespace here: whatever became of the process, none outside can be hit. The
+/// broker sees whether it worked.
+fn place(fds: &[OwnedFd]) {
+    let [processes, process] = fds else { return };
+    if let Ok(Some(pid)) = crate::peer::pid(process) {
+        rustix::io::write(processes, pid.to_string().as_bytes()).ok();
     }
 }
 

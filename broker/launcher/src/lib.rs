@@ -15,8 +15,10 @@
 
 mod bpf;
 mod cgroup;
+mod child;
 mod confine;
 pub mod control;
+mod describe;
 mod failure;
 mod init;
 pub mod inward;

@@ -1,7 +1,7 @@
 //! What the broker asks of the launcher, and what it gets.
 //!
-//! A [`Greeting`] when the broker connects; then one [`Launch`] in one datagram with its
-//! descriptors, one [`Answer`] back, and so on. No field is a path of
+//! A [`Greeting`] when the broker connects; then one [`Launch`] (or another [`Request`]) in one
+//! datagram with its descriptors, one [`Answer`] back, and so on. No field is a path of
 //! the host, none names a uid: things of the host arrive as descriptors, and the human is whoever
 //! the kernel says made the connection that is passed. Types only; [`crate::socket`] carries them.
 
@@ -30,6 +30,28 @@ pub struct Greeting {
     pub ima_list: Option<OwnedFd>,
     /// systemd's log of what it measured (systemd `docs/TPM2_PCR_MEASUREMENTS.md`), for reading; it grows.
     pub systemd_log: Option<OwnedFd>,
+}
+
+/// What the broker asks.
+#[derive(Debug)]
+pub enum Request {
+    /// Make a session.
+    Launch(Box<Launch>),
+    /// Make a cgroup for a sub-agent, and a way out of its own.
+    Child {
+        /// The cgroup id of the session, or of the sub-agent, that it is to be below.
+        parent: u64,
+    },
+    /// Take a sub-agent's cgroup away, once nothing runs in it.
+    Remove {
+        /// Its id.
+        cgroup: u64,
+    },
+    /// Say what a process runs.
+    Describe {
+        /// The process.
+        process: OwnedFd,
+    },
 }
 
 /// Make one sealed session.
@@ -130,8 +152,36 @@ pub struct Limits {
 pub enum Answer {
     /// The session exists; its program waits for [`crate::control::START`].
     Launched(Box<Launched>),
+    /// To [`Request::Child`].
+    Child(Child),
+    /// To [`Request::Remove`]: it goes, or will once it is empty.
+    Removed,
+    /// To [`Request::Describe`].
+    Described(Described),
     /// It does not exist.
     Refused(Refusal),
+}
+
+/// A sub-agent's cgroup, below its session's.
+#[derive(Debug)]
+pub struct Child {
+    /// Its id.
+    pub cgroup_id: u64,
+    /// Its files.
+    pub cgroup: CgroupFiles,
+    /// Its `cgroup.procs`, opened by root: only the session's first process is to have it.
+    pub processes: OwnedFd,
+    /// Listens on the session's loopback, for this sub-agent.
+    pub bridge: OwnedFd,
+}
+
+/// What a process runs.
+#[derive(Debug)]
+pub struct Described {
+    /// Its executable, for reading.
+    pub executable: OwnedFd,
+    /// The path of that very file, as the host sees it; absent where there it is another file, or none.
+    pub path: Option<std::path::PathBuf>,
 }
 
 /// A session, in the broker's hands.

@@ -9,9 +9,13 @@ use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket};
 use std::num::NonZeroU16;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with,
+};
+use rustix::thread::{
+    LinkNameSpaceType, ThreadNameSpaceType, move_into_link_name_space, move_into_thread_name_spaces,
 };
 
 use crate::failure::{At, Refusal, Stage};
@@ -34,6 +38,22 @@ pub(crate) struct Network {
     pub(crate) names: Names,
     /// Leads all ports of the range to one listener while it is open; the first process keeps it.
     pub(crate) switch: Option<OwnedFd>,
+}
+
+/// Listens on the loopback of another network namespace, that of `process`, at a port of the kernel's
+/// choice.
+///
+/// Ends this process where it cannot come back: it would make the next session in the wrong place.
+pub(crate) fn listen_in(process: BorrowedFd<'_>) -> Result<OwnedFd, Refusal> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let own = open("/proc/self/ns/net", flags, Mode::empty()).at(Stage::Network)?;
+    move_into_thread_name_spaces(process, ThreadNameSpaceType::NETWORK).at(Stage::Network)?;
+    let listener = TcpListener::bind(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0));
+    if let Err(error) = move_into_link_name_space(own.as_fd(), Some(LinkNameSpaceType::Network)) {
+        eprintln!("cannot leave a session's network: {error}");
+        sys::exit_now(1);
+    }
+    Ok(listener.at(Stage::Network)?.into())
 }
 
 /// Brings loopback up in this process's network namespace and listens on the launch's ports there.

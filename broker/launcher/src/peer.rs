@@ -3,9 +3,104 @@
 //! Facts only: which session it belongs to is the registry's to say. Never a pid: pids are reused.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::PathBuf;
 
-use crate::sys;
+use rustix::net::RecvFlags;
+
+use crate::{cgroup, sys};
+
+/// Who wrote a message, as far as the kernel marked it.
+#[derive(Debug, Default)]
+pub struct Sender {
+    /// The uid (`SCM_CREDENTIALS`).
+    pub uid: Option<u32>,
+    /// The process (`SCM_PIDFD`, Linux 6.5), unless it is gone.
+    pub process: Option<OwnedFd>,
+}
+
+/// Has the kernel mark each message on a connection with its sender's pidfd (Linux 6.5).
+///
+/// # Errors
+/// What the kernel says; `ENOPROTOOPT` before 6.5.
+pub fn mark_with_pidfd(socket: impl AsFd) -> io::Result<()> {
+    sys::pass_pidfd(socket)
+}
+
+/// Receives one message, or the part of it that fits, and who sent it. Descriptors that come along
+/// are closed.
+///
+/// # Errors
+/// What the kernel says.
+pub fn receive(
+    socket: impl AsFd,
+    bytes: &mut [u8],
+    flags: RecvFlags,
+) -> io::Result<(usize, Sender)> {
+    sys::receive_marked(socket, bytes, flags.bits().cast_signed())
+}
+
+/// The pid of a process in the pid namespace of this process's `/proc`; `None` if it is gone, or is
+/// not in there. Only good as long as the process is known not to be reaped.
+///
+/// # Errors
+/// `/proc` cannot be read, or says something else.
+pub fn pid(pidfd: impl AsFd) -> io::Result<Option<u32>> {
+    let info = format!("/proc/self/fdinfo/{}", pidfd.as_fd().as_raw_fd());
+    let info = std::fs::read_to_string(info)?;
+    let pid = info.lines().find_map(|line| line.strip_prefix("Pid:"));
+    let pid = pid.and_then(|pid| pid.trim().parse::<i64>().ok());
+    let pid = pid.ok_or(io::ErrorKind::InvalidData)?;
+    Ok(u32::try_from(pid).ok().filter(|pid| *pid != 0))
+}
+
+/// Looks at a process by its pid, and makes sure that it was that process all the time.
+///
+/// # Errors
+/// `ESRCH` if it is gone, and what `look` says.
+pub fn by_pid<T>(pidfd: impl AsFd, look: impl FnOnce(u32) -> io::Result<T>) -> io::Result<T> {
+    let gone = || io::Error::from_raw_os_error(libc::ESRCH);
+    let pidfd = pidfd.as_fd();
+    let before = pid(pidfd)?.ok_or_else(gone)?;
+    let seen = look(before);
+    // A pid is not used again before its process is reaped, and the pidfd has none from then on.
+    if pid(pidfd)? == Some(before) {
+        seen
+    } else {
+        Err(gone())
+    }
+}
+
+/// The path of the cgroup that a process is in, in the v2 hierarchy, from its root on.
+///
+/// # Errors
+/// The process is gone, or the host has no such hierarchy.
+pub fn cgroup_path(pidfd: impl AsFd) -> io::Result<PathBuf> {
+    by_pid(pidfd, |pid| {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
+        cgroup::path_in(&text)
+    })
+}
+
+/// The id of the cgroup that a process is in, by its path: for kernels that do not tell it of a pidfd.
+///
+/// # Errors
+/// As [`cgroup_path`].
+pub fn cgroup_id_by_path(pidfd: impl AsFd) -> io::Result<u64> {
+    use std::os::unix::fs::MetadataExt;
+
+    let path = cgroup_path(pidfd)?;
+    let below = path.strip_prefix("/").unwrap_or(&path);
+    Ok(std::fs::metadata(cgroup::hierarchy()?.join(below))?.ino())
+}
+
+/// Where the v2 hierarchy is mounted.
+///
+/// # Errors
+/// It is not.
+pub fn cgroup_hierarchy() -> io::Result<PathBuf> {
+    cgroup::hierarchy()
+}
 
 /// The uid of whoever made the connection, at the time.
 ///

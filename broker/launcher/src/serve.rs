@@ -17,10 +17,12 @@ use rustix::net::{
 };
 use rustix::process::{WaitId, WaitIdOptions, umask, waitid};
 
-use crate::cgroup::{Leaf, Sessions};
-use crate::message::{Answer, Greeting, MAX_MESSAGE};
+use crate::cgroup::Sessions;
+use crate::child::Children;
+use crate::describe::describe;
+use crate::message::{Answer, Greeting, Launch, MAX_MESSAGE, Request};
 use crate::options::{Listen, Options};
-use crate::spawn::{self, Session};
+use crate::spawn::{self, Remains, Session};
 use crate::uids::Uids;
 use crate::{Refusal, socket, sys, wire};
 
@@ -61,10 +63,17 @@ struct Launcher {
     uids: Uids,
     sessions: Sessions,
     connections: Vec<Connection>,
-    running: Vec<(ConnectionId, Session)>,
-    ended: Vec<(u32, Leaf)>,
+    running: Vec<Running>,
+    ended: Vec<Remains>,
     buffer: Vec<u8>,
     next: u64,
+}
+
+/// A session, who asked for it, and its sub-agents' cgroups.
+struct Running {
+    owner: ConnectionId,
+    session: Session,
+    children: Children,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -109,9 +118,10 @@ impl Launcher {
         waiting.extend(
             self.running
                 .iter()
-                .map(|(_, s)| PollFd::new(&s.pidfd, PollFlags::IN)),
+                .map(|running| PollFd::new(&running.session.pidfd, PollFlags::IN)),
         );
-        let timeout = (!self.ended.is_empty()).then_some(&RETRY);
+        let lingers = self.running.iter().any(|running| running.children.linger());
+        let timeout = (lingers || !self.ended.is_empty()).then_some(&RETRY);
         rustix::io::retry_on_intr(|| poll(&mut waiting, timeout))?;
         Ok(waiting.iter().map(|fd| !fd.revents().is_empty()).collect())
     }
@@ -145,19 +155,14 @@ impl Launcher {
             Err(Errno::AGAIN) => return,
             Ok(None) | Err(_) => return self.lose(index),
         };
-        let launched = match wire::decode_launch(bytes, fds) {
-            Ok(launch) => self.uids.take().ok_or(Refusal::Exhausted).and_then(|uid| {
-                spawn::start(launch, uid, &self.options, &mut self.sessions)
-                    .inspect_err(|_| self.uids.give_back(uid))
-            }),
-            Err(refusal) => Err(refusal),
-        };
-        let answer = match launched {
-            Ok((session, launched)) => {
-                self.running.push((connection.id, session));
-                Answer::Launched(Box::new(launched))
-            }
+        let asks = connection.id;
+        let request = wire::decode_request(bytes, fds);
+        let answer = match request.and_then(|request| self.answer(asks, request)) {
+            Ok(answer) => answer,
             Err(refusal) => Answer::Refused(refusal),
+        };
+        let Some(connection) = self.connections.get(index) else {
+            return;
         };
         let (bytes, fds) = wire::encode_answer(&answer);
         if socket::send(&connection.socket, &bytes, &fds).is_err() {
@@ -165,10 +170,49 @@ impl Launcher {
         }
     }
 
+    fn answer(&mut self, asks: ConnectionId, request: Request) -> Result<Answer, Refusal> {
+        match request {
+            Request::Launch(launch) => self.launch(asks, *launch),
+            Request::Child { parent } => {
+                let running = self.of(asks, parent)?;
+                let child = running.children.make(&running.session, parent)?;
+                Ok(Answer::Child(child))
+            }
+            Request::Remove { cgroup } => {
+                let running = self.of(asks, cgroup)?;
+                running.children.let_go(cgroup);
+                Ok(Answer::Removed)
+            }
+            Request::Describe { process } => describe(process.as_fd()).map(Answer::Described),
+        }
+    }
+
+    fn launch(&mut self, owner: ConnectionId, launch: Launch) -> Result<Answer, Refusal> {
+        let uid = self.uids.take().ok_or(Refusal::Exhausted)?;
+        let (session, launched) = spawn::start(launch, uid, &self.options, &mut self.sessions)
+            .inspect_err(|_| self.uids.give_back(uid))?;
+        self.running.push(Running {
+            owner,
+            session,
+            children: Children::default(),
+        });
+        Ok(Answer::Launched(Box::new(launched)))
+    }
+
+    /// The session of `asks` whose cgroup this is, or one of whose sub-agents'.
+    fn of(&mut self, asks: ConnectionId, cgroup: u64) -> Result<&mut Running, Refusal> {
+        let mut running = self.running.iter_mut();
+        let found = running.find(|running| {
+            running.owner == asks
+                && (running.session.leaf.id == cgroup || running.children.has(cgroup))
+        });
+        found.ok_or(Refusal::Message)
+    }
+
     /// Drops a connection and ends its sessions.
     fn lose(&mut self, index: usize) {
         let lost = self.connections.swap_remove(index).id;
-        for (owner, session) in &self.running {
+        for Running { owner, session, .. } in &self.running {
             if *owner == lost
                 && let Err(error) = session.leaf.kill()
             {
@@ -178,27 +222,41 @@ impl Launcher {
     }
 
     fn reap(&mut self, index: usize) {
-        let (_, session) = self.running.swap_remove(index);
+        let Running {
+            session,
+            mut children,
+            ..
+        } = self.running.swap_remove(index);
+        children.end();
         if let Err(error) = waitid(WaitId::PidFd(session.pidfd.as_fd()), WaitIdOptions::EXITED) {
             eprintln!("cannot reap the session of uid {}: {error}", session.uid);
         }
-        self.ended.push((session.uid, session.leaf));
+        self.ended.push(Remains {
+            uid: session.uid,
+            leaf: session.leaf,
+            children,
+        });
     }
 
     /// Removes the cgroups of ended sessions; only then may their uids be used again.
     fn clean(&mut self) {
+        for running in &mut self.running {
+            running.children.clean(&running.session.leaf);
+        }
         let (sessions, uids) = (&self.sessions, &mut self.uids);
-        self.ended
-            .retain(|(uid, leaf)| match sessions.remove(leaf) {
+        self.ended.retain_mut(|remains| {
+            remains.children.clean(&remains.leaf);
+            match sessions.remove(&remains.leaf) {
                 Ok(()) | Err(Errno::NOENT) => {
-                    uids.give_back(*uid);
+                    uids.give_back(remains.uid);
                     false
                 }
                 Err(_) => {
-                    leaf.kill().ok();
+                    remains.leaf.kill().ok();
                     true
                 }
-            });
+            }
+        });
     }
 }
 

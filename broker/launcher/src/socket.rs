@@ -14,11 +14,14 @@ use rustix::net::{
     recvmsg, sendmsg, socket_with,
 };
 
-use crate::message::{Answer, Greeting, Launch, Launched, MAX_MESSAGE};
+use crate::message::{Answer, Child, Described, Greeting, Launch, Launched, MAX_MESSAGE, Request};
 use crate::{Refusal, wire};
 
 /// The most descriptors in a message; a launch has six and its trees.
 const MAX_DESCRIPTORS: usize = 144;
+
+/// The largest answer to anything but a launch, in bytes: a path, at the most.
+const MAX_ANSWER: usize = 8 * 1024;
 
 /// A launch that brought no session.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +59,14 @@ pub fn connect(path: &Path) -> Result<(OwnedFd, Greeting), LaunchError> {
     Ok((socket, greeting))
 }
 
+/// Sends a control message to a session's first process, with descriptors.
+///
+/// # Errors
+/// What the system says.
+pub fn tell(control: impl AsFd, message: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    Ok(send(control, message, fds)?)
+}
+
 /// Asks the launcher on the other end of `socket` for a session; blocks until it answers.
 ///
 /// # Errors
@@ -71,6 +82,60 @@ pub fn launch(socket: impl AsFd, launch: &Launch) -> Result<Launched, LaunchErro
     match wire::decode_answer(bytes, fds).ok_or(LaunchError::Answer)? {
         Answer::Launched(session) => Ok(*session),
         Answer::Refused(refusal) => Err(LaunchError::Refused(refusal)),
+        Answer::Child(_) | Answer::Removed | Answer::Described(_) => Err(LaunchError::Answer),
+    }
+}
+
+/// Asks for a cgroup below the one with the id `parent`; blocks until the launcher answers.
+///
+/// # Errors
+/// [`LaunchError`]; there is no such cgroup then.
+pub fn child(socket: impl AsFd, parent: u64) -> Result<Child, LaunchError> {
+    match ask(socket, &Request::Child { parent })? {
+        Answer::Child(child) => Ok(child),
+        other => Err(unexpected(other)),
+    }
+}
+
+/// Has a sub-agent's cgroup taken away; blocks until the launcher answers.
+///
+/// # Errors
+/// [`LaunchError`].
+pub fn remove(socket: impl AsFd, cgroup: u64) -> Result<(), LaunchError> {
+    match ask(socket, &Request::Remove { cgroup })? {
+        Answer::Removed => Ok(()),
+        other => Err(unexpected(other)),
+    }
+}
+
+/// Asks what a process runs; blocks until the launcher answers.
+///
+/// # Errors
+/// [`LaunchError`].
+pub fn describe(socket: impl AsFd, process: OwnedFd) -> Result<Described, LaunchError> {
+    match ask(socket, &Request::Describe { process })? {
+        Answer::Described(described) => Ok(described),
+        other => Err(unexpected(other)),
+    }
+}
+
+fn ask(socket: impl AsFd, request: &Request) -> Result<Answer, LaunchError> {
+    let (bytes, fds) = wire::encode_question(request).ok_or(LaunchError::TooLarge)?;
+    send(&socket, &bytes, &fds).map_err(environment)?;
+    let mut buffer = vec![0; MAX_ANSWER];
+    let received = receive(&socket, &mut buffer, RecvFlags::empty()).map_err(environment)?;
+    let Some((bytes, fds)) = received else {
+        return Err(LaunchError::Socket(io::ErrorKind::UnexpectedEof.into()));
+    };
+    wire::decode_answer(bytes, fds).ok_or(LaunchError::Answer)
+}
+
+fn unexpected(answer: Answer) -> LaunchError {
+    match answer {
+        Answer::Refused(refusal) => LaunchError::Refused(refusal),
+        Answer::Launched(_) | Answer::Child(_) | Answer::Removed | Answer::Described(_) => {
+            LaunchError::Answer
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, socketpair}
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 use crate::cgroup::{Leaf, Sessions};
+use crate::child::Children;
 use crate::failure::{At, Refusal, Stage};
 use crate::message::{Launch, Launched, Stdio};
 use crate::network::Network;
@@ -22,6 +23,14 @@ pub(crate) struct Session {
     pub(crate) uid: u32,
     pub(crate) pidfd: OwnedFd,
     pub(crate) leaf: Leaf,
+}
+
+/// What is left of one that has ended.
+#[derive(Debug)]
+pub(crate) struct Remains {
+    pub(crate) uid: u32,
+    pub(crate) leaf: Leaf,
+    pub(crate) children: Children,
 }
 
 /// How long a session may take to build its world.
@@ -127,7 +136,7 @@ fn await_world(ready: &OwnedFd) -> Result<Vec<OwnedFd>, Refusal> {
         Some(([0], fds)) => Ok(fds),
         Some((bytes, fds)) => match wire::decode_answer(bytes, fds) {
             Some(crate::message::Answer::Refused(refusal)) => Err(refusal),
-            Some(crate::message::Answer::Launched(_)) | None => Err(died),
+            Some(_) | None => Err(died),
         },
         None => Err(died),
     }

@@ -11,6 +11,8 @@ use std::ptr;
 
 use rustix::process::Pid;
 
+use crate::peer::Sender;
+
 /// Which side of a fork this is.
 pub(crate) enum Side {
     /// The caller; the child's pid and pidfd.
@@ -247,6 +249,92 @@ pub(crate) fn peer_pidfd(socket: impl AsFd) -> io::Result<OwnedFd> {
     check(result.into())?;
     // SAFETY: a new descriptor, that nobody else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// `SO_PASSPIDFD`: each message comes with its sender's pidfd (Linux 6.5).
+pub(crate) fn pass_pidfd(socket: impl AsFd) -> io::Result<()> {
+    // Linux UAPI asm-generic/socket.h; libc has no name for it yet.
+    const SO_PASSPIDFD: libc::c_int = 76;
+    let on: libc::c_int = 1;
+    // SAFETY: the option reads one int, whose address and size are given.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_PASSPIDFD,
+            (&raw const on).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    check(result.into())
+}
+
+/// One message, or the part of it that fits, with its `SCM_CREDENTIALS` and `SCM_PIDFD`.
+///
+/// Not rustix's, which knows no `SCM_PIDFD` and would leave its descriptor open.
+pub(crate) fn receive_marked(
+    socket: impl AsFd,
+    bytes: &mut [u8],
+    flags: libc::c_int,
+) -> io::Result<(usize, Sender)> {
+    // Linux UAPI linux/socket.h; libc has no name for it yet.
+    const SCM_PIDFD: libc::c_int = 0x04;
+    /// Room for credentials and a pidfd, aligned as a `cmsghdr`; of more the kernel closes the rest.
+    #[repr(C, align(8))]
+    struct Space([u8; 64]);
+    let mut space = Space([0; 64]);
+    let mut into = libc::iovec {
+        iov_base: bytes.as_mut_ptr().cast(),
+        iov_len: bytes.len(),
+    };
+    // SAFETY: all-zero is a valid `msghdr`: no name, no buffers.
+    let mut header: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+    header.msg_iov = &raw mut into;
+    header.msg_iovlen = 1;
+    header.msg_control = space.0.as_mut_ptr().cast();
+    header.msg_controllen = space.0.len() as _;
+    let flags = flags | libc::MSG_CMSG_CLOEXEC;
+    // SAFETY: `header` and what it points to outlive the call, with their own sizes.
+    let received = unsafe { libc::recvmsg(socket.as_fd().as_raw_fd(), &raw mut header, flags) };
+    let Ok(received) = usize::try_from(received) else {
+        return Err(io::Error::last_os_error());
+    };
+    let mut sender = Sender::default();
+    // SAFETY: the kernel has filled the control buffer that `header` points to, and set its length.
+    let mut next = unsafe { libc::CMSG_FIRSTHDR(&raw const header) };
+    while !next.is_null() {
+        // SAFETY: not null, so it is a whole header inside the buffer; what follows is as long as
+        // its kind says, which the length shows before it is read; unaligned reads are allowed for.
+        unsafe {
+            let (kind, length) = ((*next).cmsg_type, (*next).cmsg_len as usize);
+            let data = libc::CMSG_DATA(next);
+            let of_socket = (*next).cmsg_level == libc::SOL_SOCKET;
+            let fits = |size: u32| length >= libc::CMSG_LEN(size) as usize;
+            match kind {
+                libc::SCM_CREDENTIALS if of_socket && fits(size_of::<libc::ucred>() as u32) => {
+                    sender.uid = Some(data.cast::<libc::ucred>().read_unaligned().uid);
+                }
+                SCM_PIDFD if of_socket && fits(size_of::<RawFd>() as u32) => {
+                    // An error number stands there if the process is gone.
+                    let fd = data.cast::<RawFd>().read_unaligned();
+                    sender.process = (fd >= 0).then(|| OwnedFd::from_raw_fd(fd));
+                }
+                libc::SCM_RIGHTS if of_socket => {
+                    let count =
+                        length.saturating_sub(libc::CMSG_LEN(0) as usize) / size_of::<RawFd>();
+                    for n in 0..count {
+                        // Closed when dropped: nobody may put descriptors into this process.
+                        drop(OwnedFd::from_raw_fd(
+                            data.cast::<RawFd>().add(n).read_unaligned(),
+                        ));
+                    }
+                }
+                _ => {}
+            }
+            next = libc::CMSG_NXTHDR(&raw const header, next);
+        }
+    }
+    Ok((received, sender))
 }
 
 /// The first 64 bytes of `struct pidfd_info` (Linux UAPI linux/pidfd.h, 6.13).

@@ -3,14 +3,17 @@
 //! Little-endian, length-prefixed, every count bounded before anything is allocated for it. It must
 //! never accept a message with bytes left over or with a descriptor too many.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::num::NonZeroU16;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 use crate::failure::{Refusal, Stage};
 use crate::message::{
-    Access, Answer, CgroupFiles, Greeting, Human, Launch, Launched, Limits, MAX_DOORS, MAX_MESSAGE,
-    MAX_STRINGS, MAX_TREES, MAX_USUAL, Names, Stdio, Tree, WindowSize,
+    Access, Answer, CgroupFiles, Child, Described, Greeting, Human, Launch, Launched, Limits,
+    MAX_DOORS, MAX_MESSAGE, MAX_STRINGS, MAX_TREES, MAX_USUAL, Names, Request, Stdio, Tree,
+    WindowSize,
 };
 use crate::place::{Place, ProgramName, UserName};
 
@@ -115,6 +118,56 @@ pub(crate) fn encode_launch(launch: &Launch) -> Option<(Vec<u8>, Vec<BorrowedFd<
         && launch.doors.len() <= MAX_DOORS
         && launch.arguments.len().max(launch.environment.len()) <= MAX_STRINGS;
     fits.then_some((out, fds))
+}
+
+/// Opens what is asked of a session that lives, or of a process; the last byte is the version.
+const ASKED: [u8; 4] = *b"HFQ\x01";
+
+/// The bytes of anything but a launch, and its descriptors in order; `None` for a launch.
+pub(crate) fn encode_question(request: &Request) -> Option<(Vec<u8>, Vec<BorrowedFd<'_>>)> {
+    let mut out = ASKED.to_vec();
+    let mut fds = Vec::new();
+    let (kind, number) = match request {
+        Request::Launch(_) => return None,
+        Request::Child { parent } => (0, *parent),
+        Request::Remove { cgroup } => (1, *cgroup),
+        Request::Describe { process } => {
+            fds.push(process.as_fd());
+            (2, 0)
+        }
+    };
+    out.push(kind);
+    out.extend(number.to_le_bytes());
+    Some((out, fds))
+}
+
+/// Reads what the broker asks.
+///
+/// # Errors
+/// As [`decode_launch`].
+pub(crate) fn decode_request(bytes: &[u8], fds: Vec<OwnedFd>) -> Result<Request, Refusal> {
+    let Some(question) = bytes.strip_prefix(&ASKED) else {
+        return decode_launch(bytes, fds).map(|launch| Request::Launch(Box::new(launch)));
+    };
+    let mut input = Reader(question);
+    let [kind] = input.array()?;
+    let number = u64::from_le_bytes(input.array()?);
+    if !input.0.is_empty() {
+        return Err(Refusal::Message);
+    }
+    let mut fds = fds.into_iter();
+    let request = match (kind, number) {
+        (0, parent) => Request::Child { parent },
+        (1, cgroup) => Request::Remove { cgroup },
+        (2, 0) => Request::Describe {
+            process: fds.next().ok_or(Refusal::Descriptors)?,
+        },
+        _ => return Err(Refusal::Message),
+    };
+    match fds.next() {
+        None => Ok(request),
+        Some(_) => Err(Refusal::Descriptors),
+    }
 }
 
 /// Reads a launch.
@@ -227,6 +280,26 @@ pub(crate) fn encode_answer(answer: &Answer) -> (Vec<u8>, Vec<BorrowedFd<'_>>) {
             fds.extend(session.terminal.as_ref().map(AsFd::as_fd));
             (out, fds)
         }
+        Answer::Child(child) => {
+            let mut out = vec![6];
+            out.extend(child.cgroup_id.to_le_bytes());
+            let fds = vec![
+                child.cgroup.kill.as_fd(),
+                child.cgroup.freeze.as_fd(),
+                child.cgroup.events.as_fd(),
+                child.processes.as_fd(),
+                child.bridge.as_fd(),
+            ];
+            (out, fds)
+        }
+        Answer::Removed => (vec![7], Vec::new()),
+        Answer::Described(described) => {
+            let path = described.path.as_ref();
+            let path = path.map_or(&b""[..], |path| path.as_os_str().as_bytes());
+            let mut out = vec![8];
+            out.extend_from_slice(path);
+            (out, vec![described.executable.as_fd()])
+        }
         Answer::Refused(refusal) => {
             let (kind, stage, value) = match refusal {
                 Refusal::Message => (1, 0, 0),
@@ -275,6 +348,30 @@ pub(crate) fn decode_answer(bytes: &[u8], fds: Vec<OwnedFd>) -> Option<Answer> {
             },
             terminal: fds.next(),
         })));
+    }
+    let mut fds = fds.into_iter();
+    match kind {
+        6 => {
+            return Some(Answer::Child(Child {
+                cgroup_id: u64::from_le_bytes(input.array().ok()?),
+                cgroup: CgroupFiles {
+                    kill: fds.next()?,
+                    freeze: fds.next()?,
+                    events: fds.next()?,
+                },
+                processes: fds.next()?,
+                bridge: fds.next()?,
+            }));
+        }
+        7 => return Some(Answer::Removed),
+        8 => {
+            let path = Some(OsStr::from_bytes(input.0)).filter(|path| !path.is_empty());
+            return Some(Answer::Described(Described {
+                executable: fds.next()?,
+                path: path.map(PathBuf::from),
+            }));
+        }
+        _ => {}
     }
     let [stage] = input.array().ok()?;
     let value = u32::from_le_bytes(input.array().ok()?);

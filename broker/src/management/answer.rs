@@ -20,6 +20,7 @@ use holdfast_protocol::management::{
     Status,
 };
 use holdfast_protocol::record::Record;
+use holdfast_protocol::sub::SubPath;
 use holdfast_protocol::words::with_causes;
 use holdfast_record_audit::AuditLog;
 use holdfast_record_audit::mirror::Standing;
@@ -76,6 +77,7 @@ impl Answers {
             Request::AuditRecords { from, count } => self.records(from, count).await,
             Request::AuditCheckpoint => self.checkpoint().await,
             Request::Sessions => self.list_sessions(),
+            Request::EndSubAgent { session, sub } => self.end_sub(session, sub, caller).await,
             Request::ControlSession { session, act } => self.control(session, act, caller).await,
             Request::Approvals => Ok(Response::Approvals(approvals::list(
                 &self.authorizer,
@@ -184,6 +186,33 @@ impl Answers {
                 .filter(|(id, _)| *id == session)
                 .map(|(id, state)| status(id, state))
                 .collect(),
+        ))
+    }
+
+    async fn end_sub(
+        &self,
+        session: SessionId,
+        sub: SubPath,
+        human: HumanUid,
+    ) -> Result<Response, Failure> {
+        let sessions = self.launched()?;
+        self.record
+            .record(What::SubAgentControlled {
+                session,
+                sub,
+                human,
+            })
+            .await
+            .map_err(|error| broken(&error))?;
+        sessions.end_sub(session, sub).map_err(|error| Failure {
+            kind: FailureKind::Failed,
+            message: with_causes(&error),
+            advice: "`holdfast sessions` lists those that live".to_owned(),
+        })?;
+        let listed = sessions.list().into_iter();
+        let listed = listed.filter(|(id, _)| *id == session);
+        Ok(Response::Sessions(
+            listed.map(|(id, state)| status(id, state)).collect(),
         ))
     }
 

@@ -24,6 +24,7 @@ use holdfast_protocol::frame::{self, FrameError};
 use holdfast_protocol::hook::{Dialect, HookRequest, HookResponse};
 use holdfast_protocol::id::CallId;
 use holdfast_protocol::session::{GitCredentialRequest, GitCredentialResponse, SessionRequest};
+use holdfast_protocol::sub::SubPath;
 use holdfast_protocol::words::with_causes;
 use serde::Serialize;
 use serde_json::json;
@@ -32,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::calls::{SessionCalls, pushes};
 use super::known::Known;
+use super::subs::{Parent, Subs};
 use super::unable::unable;
 use crate::ambient::random_bits;
 
@@ -43,6 +45,8 @@ pub struct Frames {
     authorizer: Authorizer,
     known: Arc<Known>,
     bridge: NonZeroU16,
+    subs: Subs,
+    own: Option<SubPath>,
 }
 
 /// A frame was not answered by a decision.
@@ -66,12 +70,21 @@ enum NotDecided {
 }
 
 impl Frames {
-    /// For the session that `known` is of; its bridge is on port `bridge` of its loopback.
-    pub fn new(authorizer: Authorizer, known: Arc<Known>, bridge: NonZeroU16) -> Self {
+    /// For the session that `known` is of, or for its sub-agent `own`; its bridge is on port `bridge`
+    /// of the session's loopback.
+    pub fn new(
+        authorizer: Authorizer,
+        known: Arc<Known>,
+        bridge: NonZeroU16,
+        subs: Subs,
+        own: Option<SubPath>,
+    ) -> Self {
         Self {
             authorizer,
             known,
             bridge,
+            subs,
+            own,
         }
     }
 
@@ -159,6 +172,14 @@ impl Frames {
         match request {
             SessionRequest::Hook(request) => encoded(&self.hook(&request).await?),
             SessionRequest::GitCredential(request) => encoded(&self.credential(&request).await),
+            SessionRequest::Sub(wish) => {
+                let parent = Parent {
+                    sub: self.own,
+                    known: &self.known,
+                    bridge: self.bridge,
+                };
+                encoded(&self.subs.answer(parent, wish, stream.socket()).await)
+            }
         }
     }
 }

@@ -3,12 +3,13 @@
 //! Known from the launch and from what the session has done since, never from what it says.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use holdfast_authorize_calls::world::World;
+use holdfast_authorize_calls::world::{SharedProject, World};
 use holdfast_issue_credentials::grant::Granted;
 use holdfast_protocol::call::Caller;
 use holdfast_protocol::id::CallId;
+use holdfast_protocol::sub::{SubHosts, SubProject, SubRequest, SubSecrets};
 
 use super::repository::Repository;
 
@@ -25,7 +26,7 @@ pub struct Known {
     pub granted: Vec<Granted>,
     /// What it may touch, with its repository's remotes as they were at the start.
     world: World,
-    repository: Repository,
+    repository: Arc<Repository>,
     pushed: Mutex<BTreeSet<String>>,
     calls: Mutex<Calls>,
 }
@@ -49,7 +50,35 @@ impl Known {
             caller,
             granted,
             world,
-            repository,
+            repository: Arc::new(repository),
+            pushed: Mutex::default(),
+            calls: Mutex::default(),
+        }
+    }
+
+    /// A sub-agent of this one, which has `caller`'s name and what `wish` leaves it.
+    pub fn lend(&self, caller: Caller, wish: &SubRequest) -> Self {
+        let granted = match wish.secrets {
+            SubSecrets::Parents => self.granted.clone(),
+            SubSecrets::None => Vec::new(),
+        };
+        let hosts = match &wish.hosts {
+            SubHosts::Parents => None,
+            SubHosts::Only(hosts) => Some(hosts.iter().map(|host| host.to_lowercase()).collect()),
+            SubHosts::None => Some(BTreeSet::new()),
+        };
+        let project = match wish.project {
+            SubProject::Parents => SharedProject::Whole,
+            SubProject::Read => SharedProject::Read,
+        };
+        let mut world = self.world.clone();
+        (world.secrets).retain(|name, _| granted.iter().any(|each| each.name.as_str() == name));
+        world.share = world.share.narrowed(hosts, project);
+        Self {
+            caller,
+            granted,
+            world,
+            repository: Arc::clone(&self.repository),
             pushed: Mutex::default(),
             calls: Mutex::default(),
         }

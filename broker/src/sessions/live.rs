@@ -1,4 +1,4 @@
-//! The credentials of the sessions that live, to be taken from all of them at once.
+//! The credentials of the sessions that live, and of their sub-agents, to be taken from all of them at once.
 //!
 //! One lock has both the list and whether it is withheld, so that no session slips in between with an identity.
 
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use holdfast_issue_credentials::Session;
-use holdfast_protocol::id::SessionId;
+use holdfast_protocol::id::SpiffeId;
 
 /// All sessions' credentials. Clones are the same.
 #[derive(Clone, Default)]
@@ -14,7 +14,7 @@ pub struct Live(Arc<Mutex<All>>);
 
 #[derive(Default)]
 struct All {
-    sessions: BTreeMap<SessionId, Session>,
+    sessions: BTreeMap<SpiffeId, Session>,
     leave: Leave,
 }
 
@@ -28,21 +28,21 @@ enum Leave {
 /// A session's place among them, until it is dropped.
 pub struct Place {
     live: Live,
-    session: SessionId,
+    spiffe_id: SpiffeId,
 }
 
 impl Live {
     /// A session begins; it has no identity while the others have none.
     pub fn enter(&self, credentials: Session) -> Place {
-        let session = credentials.identity().session;
+        let spiffe_id = credentials.identity().spiffe_id.clone();
         let mut all = self.all();
         if all.leave == Leave::Withheld {
             credentials.suspend();
         }
-        all.sessions.insert(session, credentials);
+        all.sessions.insert(spiffe_id.clone(), credentials);
         Place {
             live: self.clone(),
-            session,
+            spiffe_id,
         }
     }
 
@@ -68,6 +68,6 @@ impl Live {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.live.all().sessions.remove(&self.session);
+        self.live.all().sessions.remove(&self.spiffe_id);
     }
 }

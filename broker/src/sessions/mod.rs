@@ -23,6 +23,7 @@ mod recorder;
 mod repository;
 mod serve;
 mod socket;
+mod subs;
 mod unable;
 mod widened;
 mod words;

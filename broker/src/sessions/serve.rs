@@ -34,6 +34,7 @@ use super::frames::Frames;
 use super::launch::{BRIDGE, Made, RunError, attested, make};
 use super::peers::OfSession;
 use super::socket::read_wish;
+use super::subs::Subs;
 use super::widened::Widened;
 use super::words;
 
@@ -137,7 +138,7 @@ async fn wish(stream: UnixStream) -> std::io::Result<(UnixStream, Wish)> {
 async fn live(
     stream: &UnixStream,
     wish: Wish,
-    ground: &Ground,
+    ground: &Arc<Ground>,
     stop: &CancellationToken,
 ) -> Result<Ending, RunError> {
     let Wish {
@@ -210,6 +211,7 @@ async fn live(
     };
     let place = ground.live.enter(credentials.clone());
     let served = CancellationToken::new();
+    let subs = Subs::new(Arc::clone(ground), identity.clone(), served.clone());
     let mut socket = JoinSet::new();
     socket.spawn(
         SessionSocket {
@@ -218,11 +220,14 @@ async fn live(
             peers: Arc::new(OfSession {
                 sessions: ground.sessions.clone(),
                 session,
+                subs: subs.clone(),
             }),
             frames: Arc::new(Frames::new(
                 ground.authorizer.clone(),
                 Arc::clone(&known),
                 BRIDGE,
+                subs.clone(),
+                None,
             )),
         }
         .serve(served.clone()),
@@ -275,6 +280,7 @@ async fn live(
             tracing::warn!(%session, error = with_causes(&error), "a session's socket failed");
         }
     }
+    subs.gone().await;
     drop(folder);
     drop(passing);
     tracing::info!(%session, how = words::how(ending), "a session ended");
@@ -327,7 +333,7 @@ async fn tend(
 }
 
 /// The session's listener, for this runtime.
-fn listening(bridge: OwnedFd) -> std::io::Result<TcpListener> {
+pub(super) fn listening(bridge: OwnedFd) -> std::io::Result<TcpListener> {
     let listener = std::net::TcpListener::from(bridge);
     listener.set_nonblocking(true)?;
     TcpListener::from_std(listener)

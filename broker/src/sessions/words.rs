@@ -2,8 +2,9 @@
 
 use holdfast_launch_agents::Ending;
 use holdfast_launch_agents::state::{Phase, Session};
+use holdfast_protocol::grade::Level;
 use holdfast_protocol::id::SessionId;
-use holdfast_protocol::management::{Failure, FailureKind, SessionPhase, SessionStatus};
+use holdfast_protocol::management::{Failure, FailureKind, SessionPhase, SessionStatus, SubStatus};
 use holdfast_protocol::run::RunEvent;
 use holdfast_protocol::words::with_causes;
 
@@ -25,6 +26,14 @@ pub fn status(session: SessionId, state: Session) -> SessionStatus {
             Phase::Frozen(_) => SessionPhase::Frozen,
             Phase::Ended { .. } => SessionPhase::Ended,
         },
+        level: Level::L3,
+        subs: (state.subs.iter())
+            .map(|(sub, each)| SubStatus {
+                sub,
+                name: each.name.clone(),
+                started: each.started,
+            })
+            .collect(),
     }
 }
 

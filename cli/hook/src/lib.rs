@@ -1,4 +1,4 @@
-//! The shim between what an agent runs and the session's socket: hooks, and git's credential helper.
+//! The shim between what an agent runs and the session's socket: hooks, git's credential helper, sub-agents.
 //!
 //! It runs for every tool call, so it is small and synchronous: one bounded read, one frame out, one frame in. It passes
 //! what it is given on untouched and must never decide.
@@ -8,6 +8,7 @@ mod exchange;
 mod git;
 mod hook;
 mod refusal;
+mod sub;
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
@@ -19,11 +20,12 @@ use refusal::Refusal;
 /// configured wrongly must not let calls through.
 const USAGE: u8 = 2;
 
-/// Does what the arguments of `holdfast-hook` say: `AGENT`, or `credential git OPERATION`.
+/// Does what the arguments of `holdfast-hook` say: `AGENT`, `credential git OPERATION`, or `sub … -- CMD`.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut arguments = arguments.into_iter();
     match arguments.next() {
         Some(word) if word == "credential" => credential(arguments),
+        Some(word) if word == "sub" => sub(arguments),
         first => hook(first.into_iter().chain(arguments)),
     }
 }
@@ -47,6 +49,13 @@ pub fn credential(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::from(USAGE)
         }
     }
+}
+
+/// Becomes a sub-agent of the session that this runs in, and then the program that the arguments name after `--`.
+///
+/// Returns only if that failed.
+pub fn sub(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    sub::run(arguments)
 }
 
 /// All of standard input; `None` if it is longer than `limit` bytes.

@@ -21,6 +21,23 @@ pub enum Refusal {
         "the credential helper is configured wrongly: its arguments are `git` and an operation"
     )]
     CredentialUsage,
+    /// Whoever called `sub`.
+    #[error("{what}; usage: {}", crate::sub::USAGE)]
+    SubUsage {
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The environment: the kernel lacks a wall that the sub-agent was to have.
+    #[error("the sub-agent's walls cannot be put up here, so it does not run")]
+    Wall(#[source] landlock::RulesetError),
+    /// The environment: the kernel has no Landlock.
+    #[error(
+        "this kernel has no Landlock, so a sub-agent that has less than its parent does not run"
+    )]
+    NoWall,
+    /// The sub-agent's program.
+    #[error("the program cannot be run")]
+    NotRun(#[source] io::Error),
     /// The environment.
     #[error("the input cannot be read")]
     Input(#[source] io::Error),

@@ -42,6 +42,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Problem> {
         Command::Secrets { command } => secrets::run(args, command.as_ref()),
         Command::Config(command) => config::run(command),
         Command::Hook { agent } => return Ok(holdfast_hook::hook([agent.clone()])),
+        Command::Sub { arguments } => return Ok(holdfast_hook::sub(arguments.iter().cloned())),
         Command::Credential(Credential::Git { operation }) => {
             return Ok(holdfast_hook::credential(["git".into(), operation.clone()]));
         }

@@ -2,6 +2,7 @@
 
 use holdfast_protocol::id::SessionId;
 use holdfast_protocol::management::{Request, Response, SessionAct};
+use holdfast_protocol::sub::Target;
 
 use super::show;
 use crate::args::{Args, Sessions};
@@ -15,7 +16,18 @@ pub fn run(args: &Args, command: Option<&Sessions>) -> Result<(), Problem> {
         None | Some(Sessions::List) => Request::Sessions,
         Some(Sessions::Pause { session }) => act(*session, SessionAct::Pause),
         Some(Sessions::Resume { session }) => act(*session, SessionAct::Resume),
-        Some(Sessions::End { session }) => act(*session, SessionAct::End),
+        Some(Sessions::End {
+            target: Target { session, sub: None },
+        }) => act(*session, SessionAct::End),
+        Some(Sessions::End {
+            target: Target {
+                session,
+                sub: Some(sub),
+            },
+        }) => Request::EndSubAgent {
+            session: *session,
+            sub: *sub,
+        },
     };
     let Response::Sessions(sessions) = ask(&args.socket, &request)? else {
         return Err(unexpected());

@@ -57,6 +57,7 @@ impl Drop for Launcher {
         for _ in 0..300 {
             for session in self.sessions() {
                 fs::write(session.join("cgroup.kill"), "1").ok();
+                remove_below(&session);
                 fs::remove_dir(session).ok();
             }
             for inner in ["holdfast-sessions", "supervisor"] {
@@ -68,6 +69,16 @@ impl Drop for Launcher {
             thread::sleep(Duration::from_millis(10));
         }
         eprintln!("left behind: {}", self.cgroup.display());
+    }
+}
+
+/// Sub-agents' cgroups, which go before their session's.
+fn remove_below(cgroup: &Path) {
+    for entry in fs::read_dir(cgroup).into_iter().flatten().flatten() {
+        if entry.path().is_dir() {
+            remove_below(&entry.path());
+            fs::remove_dir(entry.path()).ok();
+        }
     }
 }
 

@@ -31,6 +31,7 @@ mod revoked;
 mod rollout;
 mod rotated;
 mod sealed;
+mod sub_agents;
 mod upstream;
 mod vaulted;
 mod window;

@@ -4,6 +4,7 @@
     clippy::wildcard_enum_match_arm,
     reason = "tests"
 )]
+use holdfast_protocol::grade::Level;
 use holdfast_protocol::{Sha256Digest, Timestamp};
 use ksni::Tray as _;
 
@@ -18,6 +19,8 @@ fn session(number: u8, phase: SessionPhase) -> SessionStatus {
         program: Sha256Digest::new([7; 32]),
         started: Timestamp::from_secs(1),
         phase,
+        level: Level::L3,
+        subs: vec![],
     }
 }
 

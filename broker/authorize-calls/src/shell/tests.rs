@@ -34,6 +34,7 @@ fn world() -> World {
             made: BTreeSet::from(["feat".to_owned()]),
         },
         hosts: BTreeSet::from(["docs.example.com".to_owned(), "git.example.com".to_owned()]),
+        share: crate::world::Share::default(),
         secrets: BTreeMap::new(),
         given: vec![],
         lent: vec![],

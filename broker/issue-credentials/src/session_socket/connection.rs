@@ -17,7 +17,7 @@ use tracing::{debug, warn};
 
 use super::authority::Mended;
 use super::watched::Watched;
-use super::{FrameHandler, FrameStream, PeerCheck, SenderUid};
+use super::{Admitted, Challenge, FrameHandler, FrameStream, Party, PeerCheck};
 use crate::task::Session;
 use crate::workload::{self, Admission};
 
@@ -73,8 +73,12 @@ enum Language {
 
 impl Connection {
     pub(super) async fn serve(self, peers: Arc<dyn PeerCheck>) {
-        match peers.admit(&self.stream) {
-            Ok(sender) => self.admitted(sender).await,
+        let stop = self.stop.clone();
+        let Some(judged) = stop.run_until_cancelled(peers.admit(&self.stream)).await else {
+            return;
+        };
+        match judged {
+            Ok(admitted) => self.admitted(admitted).await,
             Err(denied) => {
                 let session = self.session.identity().session;
                 warn!(%session, %denied, "a connection was refused");
@@ -87,24 +91,29 @@ impl Connection {
         }
     }
 
-    async fn admitted(self, sender: SenderUid) {
-        let Self {
-            stream,
-            session,
-            frames,
-            stop,
-            ..
-        } = self;
+    async fn admitted(self, admitted: Admitted) {
+        let Self { stream, stop, .. } = self;
+        let Admitted {
+            judge,
+            party,
+            challenge,
+        } = admitted;
+        let (session, frames) = match party {
+            Party::Session => (self.session, Some(self.frames)),
+            Party::Other { session, frames } => (session, frames),
+        };
         let identity = session.identity();
         let admission = Admission::admitted();
-        let watched = Watched::new(stream, identity.session, sender, admission);
+        let watched = Watched::new(stream, identity.session, judge, admission);
         match language(&watched, &stop).await {
             // The first byte may be a stranger's already.
             Some(Language::Frames) if watched.admission().check().is_ok() => {
                 let stream = FrameStream::new(watched);
-                frames.handle(identity, stream, stop).await;
+                if let Some(frames) = frames {
+                    frames.handle(identity, stream, stop).await;
+                }
             }
-            Some(Language::Http2) => http2(watched, session, stop).await,
+            Some(Language::Http2) => http2(watched, session, challenge, stop).await,
             Some(Language::Frames | Language::Unknown) | None => {}
         }
     }
@@ -119,7 +128,7 @@ impl Connection {
         } = self;
         let nobody = Watched::refused(stream, session.identity().session);
         match language(&nobody, &stop).await {
-            Some(Language::Http2) => http2(nobody, session, stop).await,
+            Some(Language::Http2) => http2(nobody, session, Challenge::Unneeded, stop).await,
             Some(Language::Frames | Language::Unknown) | None => {}
         }
     }
@@ -136,7 +145,7 @@ async fn language(watched: &Watched, stop: &CancellationToken) -> Option<Languag
     }
 }
 
-async fn http2(watched: Watched, session: Session, stop: CancellationToken) {
+async fn http2(watched: Watched, session: Session, challenge: Challenge, stop: CancellationToken) {
     let tasks = Tasks {
         tracker: TaskTracker::new(),
         end: CancellationToken::new(),

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::UnixStream;
 
 use super::watched::Watched;
 
@@ -20,6 +21,11 @@ pub struct FrameStream(Watched);
 impl FrameStream {
     pub(super) fn new(watched: Watched) -> Self {
         Self(watched)
+    }
+
+    /// The socket itself, to ask the kernel about whoever made the connection.
+    pub fn socket(&self) -> &UnixStream {
+        self.0.socket()
     }
 
     fn check(&self) -> io::Result<()> {

@@ -2,54 +2,58 @@
 //!
 //! A descriptor can be handed on (`SCM_RIGHTS`), inherited, or stolen: that a session's process made
 //! the connection says nothing of who writes on it later. The kernel marks each message with its
-//! writer (`SCM_CREDENTIALS`, unix(7)) and never gives two writers' bytes in one read. From the
-//! first byte on that is not the session's, the connection is not the session's any more.
+//! writer (`SCM_CREDENTIALS`, unix(7); `SCM_PIDFD`) and never gives two writers' bytes in one read;
+//! a [`Judge`] reads, and says whose they are. From the first byte on that is not the session's, the
+//! connection is not the session's any more.
 //!
 //! Whoever holds a descriptor can also read from it. That cannot be seen, and gives it no more than
 //! answers to what the session itself asked, which the session could have handed on as well.
 //!
-//! This module must never give out a byte before it has judged its sender, must never take a
-//! message without credentials for the session's, and must never take in a descriptor.
+//! This module must never give out a byte before its sender was judged.
 
-use std::io::{self, IoSliceMut};
-use std::mem::MaybeUninit;
+use std::fmt;
+use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use holdfast_protocol::id::SessionId;
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use rustix::net::RecvFlags;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::UnixStream;
 use tracing::warn;
 
+use super::judge::{Judge, Nobody, Whose};
 use crate::workload::Admission;
 
-/// The uid that the messages of one session bear, as this process sees it. A session has one of its
-/// own, so it names the session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SenderUid(pub u32);
-
 /// A connection whose admission ends with the first byte of somebody else.
-#[derive(Debug)]
 pub(super) struct Watched {
     stream: UnixStream,
     session: SessionId,
-    sender: Option<SenderUid>,
+    judge: Arc<dyn Judge>,
     admission: Admission,
 }
 
+impl fmt::Debug for Watched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watched")
+            .field("session", &self.session)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Watched {
-    /// Watches a connection of which nothing was read, for bytes that are not `sender`'s.
+    /// Watches a connection of which nothing was read, for bytes that `judge` finds to be a stranger's.
     pub(super) fn new(
         stream: UnixStream,
         session: SessionId,
-        sender: SenderUid,
+        judge: Arc<dyn Judge>,
         admission: Admission,
     ) -> Self {
         Self {
             stream,
             session,
-            sender: Some(sender),
+            judge,
             admission,
         }
     }
@@ -59,9 +63,14 @@ impl Watched {
         Self {
             stream,
             session,
-            sender: None,
+            judge: Arc::new(Nobody),
             admission: Admission::denied(),
         }
+    }
+
+    /// The socket itself, to ask the kernel about whoever made the connection.
+    pub(super) fn socket(&self) -> &UnixStream {
+        &self.stream
     }
 
     pub(super) fn admission(&self) -> &Admission {
@@ -83,28 +92,12 @@ impl Watched {
 
     /// One message, or the part of it that fits. The end of the stream is nobody's: zero bytes.
     fn receive(&self, bytes: &mut [u8], flags: RecvFlags) -> io::Result<usize> {
-        // Room for credentials and nothing else: descriptors that come along are dropped by the
-        // kernel, and never become this process's.
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1))];
-        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-        let mut into = [IoSliceMut::new(bytes)];
-        let flags = flags | RecvFlags::CMSG_CLOEXEC;
-        let received = recvmsg(&self.stream, &mut into, &mut ancillary, flags)?;
-        let sender = ancillary.drain().find_map(|message| {
-            if let RecvAncillaryMessage::ScmCredentials(sender) = message {
-                Some(SenderUid(sender.uid.as_raw()))
-            } else {
-                None
-            }
-        });
-        if received.bytes > 0
-            && (sender.is_none() || sender != self.sender)
-            && self.admission.check().is_ok()
-        {
-            warn!(session = %self.session, ?sender, "a stranger writes on a session's connection");
+        let (received, whose) = self.judge.receive(&self.stream, bytes, flags)?;
+        if received > 0 && whose == Whose::Strangers && self.admission.check().is_ok() {
+            warn!(session = %self.session, "a stranger writes on a session's connection");
             self.admission.end();
         }
-        Ok(received.bytes)
+        Ok(received)
     }
 }
 

@@ -101,7 +101,10 @@ proptest! {
                         Some((n, own, _)) if cgroup.is_some_and(|c| c != own) =>
                             Err(Stranger::Cgroup(id(n))),
                         Some((n, _, true)) => Err(Stranger::Frozen(id(n))),
-                        Some((n, _, false)) => Ok(id(n)),
+                        Some((n, _, false)) => Ok(Party {
+                            session: id(n),
+                            sub: None,
+                        }),
                     };
                     prop_assert_eq!(registry.who(uid, cgroup), expected);
                 }
@@ -136,4 +139,34 @@ fn ended_sessions_are_forgotten_in_time() {
     registry.start(later, id(2), facts()).unwrap();
     assert!(registry.session(id(1)).is_none());
     assert!(registry.session(id(2)).is_some());
+}
+
+#[test]
+fn sub_agents_are_told_by_their_cgroups_and_by_nothing_less() {
+    let mut registry = Registry::default();
+    registry.start(at(1), id(1), facts()).unwrap();
+    let own = Identity { uid: 7, cgroup: 70 };
+    registry.launched(id(1), own).unwrap();
+    let (sub, above) = registry.start_sub(at(2), id(1), None, None).unwrap();
+    assert_eq!(above, 70);
+    // Until its process is there nobody is it, and the uid alone says nothing any more.
+    assert_eq!(registry.who(7, Some(71)), Err(Stranger::Cgroup(id(1))));
+    assert_eq!(registry.who(7, None), Err(Stranger::Untold(id(1))));
+    registry.sub_made(id(1), sub, 71).unwrap();
+    let whose = |cgroup| registry.who(7, Some(cgroup)).unwrap().sub;
+    assert_eq!((whose(70), whose(71)), (None, Some(sub)));
+    let (inner, above) = registry.start_sub(at(3), id(1), Some(sub), None).unwrap();
+    assert_eq!(above, 71);
+    assert!(registry.sub_made(id(1), inner, 70).is_err());
+    registry.sub_made(id(1), inner, 72).unwrap();
+    registry.frozen(id(1)).unwrap();
+    assert_eq!(registry.who(7, Some(72)), Err(Stranger::Frozen(id(1))));
+    registry.resumed(id(1)).unwrap();
+    registry.sub_ending(id(1), sub).unwrap();
+    for gone in [71, 72] {
+        assert_eq!(registry.who(7, Some(gone)), Err(Stranger::Cgroup(id(1))));
+    }
+    registry.sub_ended(id(1), inner);
+    registry.sub_ended(id(1), sub);
+    assert_eq!(registry.who(7, None).unwrap().sub, None);
 }

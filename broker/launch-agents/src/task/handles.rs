@@ -6,12 +6,13 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::num::NonZeroU16;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_launcher::inward;
 use holdfast_launcher::message::CgroupFiles;
+use holdfast_launcher::socket;
 use holdfast_protocol::id::SessionId;
 use rustix::net::SendFlags;
 
@@ -62,6 +63,11 @@ impl Handles {
     /// Asks for a connection to a port of the session's loopback; what comes back is answered on.
     pub(super) fn ask_for(&self, port: NonZeroU16) -> io::Result<OwnedFd> {
         inward::ask(&self.control, port)
+    }
+
+    /// A message with descriptors.
+    pub(super) fn tell_with(&self, message: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        socket::tell(&self.control, message, fds)
     }
 
     fn is_frozen(&self) -> io::Result<bool> {

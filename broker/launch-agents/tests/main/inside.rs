@@ -302,7 +302,7 @@ async fn a_call_from_inside_names_its_session() {
         .unwrap();
     let (stream, _) = socket.accept().unwrap();
     let peer = Peer::of(&stream).unwrap();
-    assert_eq!(host.sessions.who(peer).unwrap(), running.begun.id);
+    assert_eq!(host.sessions.who(peer).unwrap().session, running.begun.id);
     let elsewhere = Peer {
         cgroup: Some(1),
         ..peer

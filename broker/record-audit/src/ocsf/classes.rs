@@ -3,6 +3,7 @@
 //! OCSF words come first; what OCSF has no word for stands under `unmapped`, in the words of Holdfast. Every key here is
 //! ours: text from outside appears in values only, and a tool's arguments only as one string.
 
+mod agents;
 mod calls;
 
 use holdfast_protocol::Sha256Digest;
@@ -176,6 +177,23 @@ impl Record {
                     "status_detail": act,
                 }),
             ),
+            What::SubAgentStarted {
+                session,
+                spiffe_id,
+                parent,
+                wish,
+            } => Self::sub_agent_started(origin, *session, spiffe_id, parent, wish),
+            What::SubAgentControlled {
+                session,
+                sub,
+                human,
+            } => Self::sub_agent_controlled(origin, *session, *sub, *human),
+            What::SubAgentEnded { session, spiffe_id } => {
+                Self::sub_agent_ended(origin, *session, spiffe_id)
+            }
+            What::WorkloadRefused { uid, level, why } => {
+                Self::workload_refused(origin, *uid, *level, why)
+            }
             What::SessionEnded { session, how } => Self {
                 bulky: &["/status_detail"],
                 ..Self::new(

@@ -6,6 +6,7 @@
 use holdfast_protocol::approval::{PinRecovery, Surface};
 use holdfast_protocol::audit::{HeldOutcome, What};
 use holdfast_protocol::decision::{DeniedBy, Verdict};
+use holdfast_protocol::id::SpiffeId;
 use holdfast_protocol::management::SessionAct;
 use holdfast_protocol::run::RunAccess;
 use holdfast_protocol::vault::Sharing;
@@ -107,6 +108,28 @@ pub(super) fn message(what: &What) -> String {
             format!("uid {} {act} session {session}", human.0)
         }
         What::SessionEnded { session, how } => format!("session {session} ended: {}", cut(how)),
+        What::SubAgentStarted {
+            session,
+            spiffe_id,
+            parent,
+            wish: _,
+        } => format!(
+            "session {session} made sub-agent {} of {}",
+            agent(spiffe_id),
+            agent(parent)
+        ),
+        What::SubAgentControlled {
+            session,
+            sub,
+            human,
+        } => format!("uid {} ends {sub} of session {session}", human.0),
+        What::SubAgentEnded { session, spiffe_id } => {
+            format!("sub-agent {} of session {session} ended", agent(spiffe_id))
+        }
+        What::WorkloadRefused { uid, level, why } => format!(
+            "a process of uid {uid} has no identity here ({level:?}): {}",
+            cut(why)
+        ),
         What::SvidIssued {
             session, audience, ..
         } => format!("session {session} was given an SVID for {}", cut(audience)),
@@ -177,6 +200,13 @@ pub(super) fn message(what: &What) -> String {
         ),
         What::CallEnded { call, outcome, .. } => format!("call {call} ended: {}", cut(outcome)),
     }
+}
+
+/// A name without its host's.
+fn agent(id: &SpiffeId) -> &str {
+    id.path()
+        .split_once("/agent/")
+        .map_or(id.path(), |(_, agent)| agent)
 }
 
 fn name(by: DeniedBy) -> &'static str {

@@ -17,6 +17,7 @@ use holdfast_protocol::id::{CallId, HostId, SessionId, SpiffeId, TrustDomain};
 use holdfast_protocol::management::SessionAct;
 use holdfast_protocol::receipt::{Consent, ConsentFormat, ConsentProof, Receipt};
 use holdfast_protocol::run::{RunAccess, RunTree, RunWhy};
+use holdfast_protocol::sub::{SubRequest, SubSecrets};
 use holdfast_protocol::vault::{SecretUse, Sharing};
 use holdfast_protocol::widening::Widening;
 use holdfast_protocol::{Sha256Digest, Timestamp};
@@ -212,6 +213,41 @@ snapshot!(
             why: RunWhy::Named,
         }],
         hosts: vec!["models.example".into()],
+    }
+);
+snapshot!(
+    sub_agent_started,
+    What::SubAgentStarted {
+        session: session(),
+        spiffe_id: spiffe_id().sub_agent("sub/2".parse().unwrap()),
+        parent: spiffe_id(),
+        wish: SubRequest {
+            secrets: SubSecrets::None,
+            ..SubRequest::default()
+        },
+    }
+);
+snapshot!(
+    sub_agent_controlled,
+    What::SubAgentControlled {
+        session: session(),
+        sub: "sub/2".parse().unwrap(),
+        human: HumanUid(1000),
+    }
+);
+snapshot!(
+    sub_agent_ended,
+    What::SubAgentEnded {
+        session: session(),
+        spiffe_id: spiffe_id().sub_agent("sub/2".parse().unwrap()),
+    }
+);
+snapshot!(
+    workload_refused,
+    What::WorkloadRefused {
+        uid: 1000,
+        level: Level::L1,
+        why: "no registration fits".into(),
     }
 );
 snapshot!(

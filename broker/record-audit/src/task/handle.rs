@@ -82,6 +82,10 @@ impl AuditLog {
             | What::SessionControlled { .. }
             | What::SessionWidened { .. }
             | What::SessionEnded { .. }
+            | What::SubAgentStarted { .. }
+            | What::SubAgentControlled { .. }
+            | What::SubAgentEnded { .. }
+            | What::WorkloadRefused { .. }
             | What::SvidIssued { .. }
             | What::FactorEnrolled { .. }
             | What::FactorRecovered { .. }

@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use holdfast_issue_credentials::workload::api::spiffe_workload_api_client::SpiffeWorkloadApiClient;
 use holdfast_issue_credentials::{
-    Denied, FrameHandler, FrameStream, Issuer, PeerCheck, RecordError, Recorder, SenderUid,
-    Session, SessionIdentity, SessionListener, SessionSocket, SocketError,
+    Admitted, Denied, FrameHandler, FrameStream, Issuer, PeerCheck, RecordError, Recorder,
+    SenderUid, Session, SessionIdentity, SessionListener, SessionSocket, SocketError,
 };
 use holdfast_protocol::Timestamp;
 use holdfast_protocol::audit::What;
@@ -61,11 +61,12 @@ pub enum Door {
     Other,
 }
 
+#[tonic::async_trait]
 impl PeerCheck for Door {
-    fn admit(&self, _: &UnixStream) -> Result<SenderUid, Denied> {
+    async fn admit(&self, _: &UnixStream) -> Result<Admitted, Denied> {
         match self {
-            Self::Open => Ok(SenderUid(getuid().as_raw())),
-            Self::Other => Ok(SenderUid(getuid().as_raw() + 1)),
+            Self::Open => Ok(Admitted::of_session(SenderUid(getuid().as_raw()))),
+            Self::Other => Ok(Admitted::of_session(SenderUid(getuid().as_raw() + 1))),
             Self::Shut => Err(Denied("the door is shut".to_owned())),
         }
     }

@@ -37,6 +37,9 @@ impl Record {
                 "received": call.received,
             },
         });
+        if let Some(parent) = call.caller.spiffe_id.of_agent() {
+            put(&mut fields, "parent", &parent)?;
+        }
         put(&mut fields, "cwd", &call.cwd)?;
         put(&mut fields, "effects", &call.effects)?;
         put(&mut fields, "verdict", verdict)?;
