@@ -146,21 +146,28 @@ pub struct Run {
 pub enum Sessions {
     /// List them; the default.
     List,
+    /// Show one: its identity, its bounds and what this host cannot bound, its lifetimes.
+    Show {
+        /// Its id.
+        session: SessionId,
+    },
     /// Freeze one: no process of it runs on.
-    Pause {
-        /// Its id.
-        session: SessionId,
-    },
+    Pause(Chosen),
     /// Let a frozen one go on.
-    Resume {
-        /// Its id.
-        session: SessionId,
-    },
+    Resume(Chosen),
     /// Kill one, and all that it held is gone.
-    End {
-        /// Its id.
-        session: SessionId,
-    },
+    End(Chosen),
+}
+
+/// One session, or every one that lives.
+#[derive(Debug, ClapArgs)]
+#[group(required = true, multiple = false)]
+pub struct Chosen {
+    /// Its id.
+    pub session: Option<SessionId>,
+    /// Every session of this host.
+    #[arg(long)]
+    pub all: bool,
 }
 
 /// Questions.

@@ -13,7 +13,9 @@
 //! The broker and its job 2 use [`message`], [`socket`], [`control`] and [`peer`]; all else is this
 //! process's own.
 
+mod accounts;
 mod cgroup;
+mod claims;
 mod confine;
 pub mod control;
 mod failure;

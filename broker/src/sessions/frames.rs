@@ -32,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::calls::{SessionCalls, pushes};
 use super::known::Known;
+use super::vitals::Pulse;
 use crate::ambient::random_bits;
 
 /// How long a shim may take to say what is wanted: it has it in hand.
@@ -42,6 +43,7 @@ pub struct Frames {
     authorizer: Authorizer,
     known: Arc<Known>,
     bridge: NonZeroU16,
+    pulse: Pulse,
 }
 
 /// A frame was not answered by a decision.
@@ -66,11 +68,17 @@ enum NotDecided {
 
 impl Frames {
     /// For the session that `known` is of; its bridge is on port `bridge` of its loopback.
-    pub fn new(authorizer: Authorizer, known: Arc<Known>, bridge: NonZeroU16) -> Self {
+    pub fn new(
+        authorizer: Authorizer,
+        known: Arc<Known>,
+        bridge: NonZeroU16,
+        pulse: Pulse,
+    ) -> Self {
         Self {
             authorizer,
             known,
             bridge,
+            pulse,
         }
     }
 
@@ -140,7 +148,11 @@ impl Frames {
             effects: vec![Effect::UsesSecret { name }],
             creates: vec![],
         };
-        let calls = SessionCalls::new(self.authorizer.clone(), Arc::clone(&self.known));
+        let calls = SessionCalls::new(
+            self.authorizer.clone(),
+            Arc::clone(&self.known),
+            self.pulse.clone(),
+        );
         match calls.decide(asked).await {
             Decision::Allow { .. } => wanted.placeholder(),
             Decision::Deny { why } => GitCredentialResponse::Refused { why },

@@ -22,7 +22,7 @@ use holdfast_launch_agents::state::Facts;
 use holdfast_launch_agents::store::{StoreError, Stored};
 use holdfast_launch_agents::task::{Prepared, SessionError};
 use holdfast_launch_agents::{
-    Access, InvalidPlace, Limits, Place, ProgramName, Stdio, Tree, UserName, WindowSize,
+    Access, InvalidPlace, Place, ProgramName, Stdio, Tree, UserName, WindowSize,
 };
 use holdfast_protocol::call::{Caller, HumanUid};
 use holdfast_protocol::grade::Level;
@@ -38,6 +38,7 @@ use super::known::Known;
 use super::named::{Named, name};
 use super::repository::Repository;
 use super::socket::WishError;
+use crate::limits::limits;
 use crate::warden::Acting;
 
 /// The bridge's port on a session's own loopback.
@@ -148,6 +149,7 @@ pub async fn make(
         human,
         program: stored.digest,
         purpose: request.purpose.clone(),
+        bounds: ground.limits.of(&profile.kind),
     };
     let (folder, listener) = Folder::make(&ground.sockets, session).map_err(RunError::Host)?;
     let (repository, remotes) = repository(&trees, &Place::parse(&request.project)?).await?;
@@ -175,7 +177,7 @@ pub async fn make(
         bridge: BRIDGE,
         environment,
         trees: own_trees,
-        limits: Limits::default(),
+        limits: limits(&facts.bounds),
     };
     let caller = Caller {
         session,

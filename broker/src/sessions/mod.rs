@@ -20,6 +20,7 @@ mod recorder;
 mod repository;
 mod serve;
 mod socket;
+mod vitals;
 mod words;
 
 use std::path::PathBuf;
@@ -38,6 +39,7 @@ use holdfast_protocol::clock::Clock;
 use holdfast_protocol::record::Record;
 use tokio::sync::watch;
 
+use crate::limits::LimitsConfig;
 use crate::warden::Acting;
 
 pub use self::authority::NodeAuthority;
@@ -48,7 +50,7 @@ pub use self::live::Live;
 pub use self::own::Own;
 pub use self::recorder::RecordSvids;
 pub use self::serve::serve;
-pub use self::words::status;
+pub use self::words::{Counts, status};
 
 /// What every session needs of the broker.
 pub struct Ground {
@@ -80,6 +82,8 @@ pub struct Ground {
     pub vaults: Vaults,
     /// Job 3: how requests leave the host.
     pub upstream: Upstream,
+    /// What sessions may take, and how long they may live.
+    pub limits: LimitsConfig,
     /// What sessions are shown of Holdfast's own: the hook's program, agents' managed settings.
     pub own: Own,
     /// Where the sessions' sockets are.

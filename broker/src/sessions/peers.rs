@@ -10,19 +10,26 @@ use holdfast_launch_agents::task::Sessions;
 use holdfast_protocol::id::SessionId;
 use tokio::net::UnixStream;
 
+use super::vitals::Pulse;
+
 /// Lets in the processes of one session, while it runs.
 pub struct OfSession {
     /// All sessions.
     pub sessions: Sessions,
     /// The one.
     pub session: SessionId,
+    /// Counts its connections.
+    pub pulse: Pulse,
 }
 
 impl PeerCheck for OfSession {
     fn admit(&self, stream: &UnixStream) -> Result<SenderUid, Denied> {
         let peer = Peer::of(stream).map_err(|error| Denied(error.to_string()))?;
         match self.sessions.who(peer) {
-            Ok(session) if session == self.session => Ok(SenderUid(peer.uid)),
+            Ok(session) if session == self.session => {
+                self.pulse.beat();
+                Ok(SenderUid(peer.uid))
+            }
             Ok(other) => Err(Denied(format!("it is session {other}'s"))),
             Err(error) => Err(Denied(error.to_string())),
         }

@@ -1,17 +1,34 @@
 //! Sessions in words: for listings, for the command line that waits, for the record.
 
+use std::time::Duration;
+
 use holdfast_launch_agents::Ending;
-use holdfast_launch_agents::state::{Phase, Session};
+use holdfast_launch_agents::state::{Phase, Session, StateError};
+use holdfast_launch_agents::task::{Ended, SessionError};
+use holdfast_protocol::bounds::{Because, Bounds, size, span};
+use holdfast_protocol::grade::Level;
 use holdfast_protocol::id::SessionId;
-use holdfast_protocol::management::{Failure, FailureKind, SessionPhase, SessionStatus};
+use holdfast_protocol::management::{
+    Failure, FailureKind, SessionDetails, SessionPhase, SessionStatus,
+};
 use holdfast_protocol::run::RunEvent;
 use holdfast_protocol::words::with_causes;
 
 use super::launch::RunError;
 
+/// What is counted of a session that lives.
+#[derive(Clone, Copy, Default)]
+pub struct Counts {
+    /// Its processes.
+    pub processes: Option<u32>,
+    /// Its processor time.
+    pub usage: Option<Duration>,
+}
+
 /// A session, for a listing.
-pub fn status(session: SessionId, state: Session) -> SessionStatus {
+pub fn status(session: SessionId, state: Session, counts: Counts) -> SessionStatus {
     SessionStatus {
+        details: Some(Box::new(details(&state, counts))),
         session,
         kind: state.facts.kind,
         human: state.facts.human,
@@ -27,8 +44,36 @@ pub fn status(session: SessionId, state: Session) -> SessionStatus {
     }
 }
 
-/// How a session ended, for the record.
-pub fn how(ending: Ending) -> String {
+fn details(state: &Session, counts: Counts) -> SessionDetails {
+    let identity = match state.phase {
+        Phase::Running(identity) | Phase::Frozen(identity) => Some(identity),
+        Phase::Starting | Phase::Ended { .. } => None,
+    };
+    let bounds = state.facts.bounds;
+    let lifetime = bounds
+        .lifetime
+        .map(|seconds| Duration::from_secs(seconds.get().into()));
+    SessionDetails {
+        // Whatever is in this registry was launched from here.
+        level: Level::L3,
+        uid: identity.map(|identity| identity.uid),
+        cgroup: identity.map(|identity| identity.cgroup),
+        processes: counts.processes,
+        processor_ms: counts
+            .usage
+            .map(|usage| u64::try_from(usage.as_millis()).unwrap_or(u64::MAX)),
+        bounds,
+        unkept: state.unkept.clone(),
+        ends: lifetime.map(|lifetime| state.started + lifetime),
+        because: state.because,
+        how: match state.phase {
+            Phase::Ended { ending, .. } => Some(plainly(ending)),
+            Phase::Starting | Phase::Running(_) | Phase::Frozen(_) => None,
+        },
+    }
+}
+
+fn plainly(ending: Ending) -> String {
     match ending {
         Ending::Exited(code) => format!("exited with {code}"),
         Ending::Signaled(signal) => format!("ended by signal {signal}"),
@@ -37,15 +82,86 @@ pub fn how(ending: Ending) -> String {
     }
 }
 
-/// How a session ended, for the command line: as a shell would say it.
-pub fn ended(ending: Ending) -> RunEvent {
-    let (code, how) = match ending {
-        Ending::Exited(code) => (code, None),
-        Ending::Signaled(signal) => (128_u8.saturating_add(signal), None),
-        Ending::NotStarted(_) => (126, Some(how(ending))),
-        Ending::Killed => (137, Some(how(ending))),
+/// How a session ended, with what it ran into, for the record.
+pub fn how(ended: &Ended, bounds: &Bounds) -> String {
+    let mut text = plainly(ended.ending);
+    for part in [
+        because(ended, bounds),
+        memory(ended, bounds),
+        processes(ended, bounds),
+    ] {
+        if let Some(part) = part {
+            text.push_str(": ");
+            text.push_str(&part);
+        }
+    }
+    text
+}
+
+fn because(ended: &Ended, bounds: &Bounds) -> Option<String> {
+    let because = ended.because.filter(|because| match because {
+        Because::LifetimeOver | Because::Idle | Because::LoggedOut | Because::ScreenLocked => true,
+        // That let it go on.
+        Because::ScreenUnlocked => false,
+    });
+    // One that was frozen for a locked screen may have ended for another reason.
+    let because = because.filter(|_| ended.ending == Ending::Killed)?;
+    let bound = match because {
+        Because::LifetimeOver => bounds.lifetime,
+        Because::Idle => bounds.idle,
+        Because::LoggedOut | Because::ScreenLocked | Because::ScreenUnlocked => None,
     };
-    RunEvent::Ended { code, how }
+    let bound = bound.map(|bound| format!(" ({})", span(bound.get().into())));
+    Some(format!("{because}{}", bound.unwrap_or_default()))
+}
+
+fn memory(ended: &Ended, bounds: &Bounds) -> Option<String> {
+    let bound = bounds.memory.filter(|_| ended.reached.memory > 0)?;
+    Some(format!("memory limit {} reached", size(bound.get())))
+}
+
+fn processes(ended: &Ended, bounds: &Bounds) -> Option<String> {
+    let bound = bounds.processes.filter(|_| ended.reached.processes > 0)?;
+    Some(format!(
+        "refused another process {} times, for its limit of {bound}",
+        ended.reached.processes
+    ))
+}
+
+/// That a session will be ended.
+pub fn warning(because: Because, left: Duration) -> String {
+    // To the second: it is said some moments after it fell due.
+    let left = span(
+        left.as_millis()
+            .div_ceil(1000)
+            .try_into()
+            .unwrap_or(u64::MAX),
+    );
+    match because {
+        Because::Idle => {
+            format!("this session ends in {left}, unless it does something: {because}")
+        }
+        Because::LifetimeOver
+        | Because::ScreenLocked
+        | Because::ScreenUnlocked
+        | Because::LoggedOut => format!("this session ends in {left}: {because}"),
+    }
+}
+
+/// How a session ended, for the command line: as a shell would say it.
+pub fn ended(ended: &Ended, bounds: &Bounds) -> RunEvent {
+    let noted = memory(ended, bounds).or_else(|| processes(ended, bounds));
+    let (code, by_itself) = match ended.ending {
+        Ending::Exited(code) => (code, true),
+        Ending::Signaled(signal) => (128_u8.saturating_add(signal), true),
+        Ending::NotStarted(_) => (126, false),
+        Ending::Killed => (137, false),
+    };
+    let told = !by_itself || noted.is_some();
+    RunEvent::Ended {
+        code,
+        how: told.then(|| how(ended, bounds)),
+    }
 }
 
 /// Why there is no session.
@@ -58,6 +174,10 @@ pub fn failed(error: &RunError) -> RunEvent {
         RunError::Wish(_) | RunError::Place(_) | RunError::Profile(_) | RunError::Assemble(_) => {
             (FailureKind::Usage, "see `holdfast run --help`")
         }
+        RunError::Session(SessionError::State(StateError::PerHuman(..) | StateError::Full)) => (
+            FailureKind::DeniedByPolicy,
+            "end one of them: `holdfast sessions` lists them; `per-human` in holdfastd.toml says how many there may be",
+        ),
         RunError::Own { .. } => (
             FailureKind::Failed,
             "install Holdfast again: its programs belong in one folder",

@@ -118,12 +118,19 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
         .map_err(|error| host(&error))?;
     // It only waits for signals, and ends with this process.
     thread::spawn(move || pass_signals(signals, &orders, window.as_ref()));
-    let (event, _) = connection.next().map_err(|_| {
-        Problem::failed(
-            "the broker went away, and the session with it",
-            "see holdfastd's log",
-        )
-    })?;
+    let event = loop {
+        let (event, _) = connection.next().map_err(|_| {
+            Problem::failed(
+                "the broker went away, and the session with it",
+                "see holdfastd's log",
+            )
+        })?;
+        match event {
+            // On a terminal in raw mode a line does not begin by itself.
+            RunEvent::Note { text } => eprint!("\r\nholdfast: {}\r\n", printable(&text)),
+            RunEvent::Started { .. } | RunEvent::Ended { .. } | RunEvent::Failed(_) => break event,
+        }
+    };
     drop(screen);
     conclude(event)
 }
@@ -133,12 +140,12 @@ fn conclude(event: RunEvent) -> Result<(), Problem> {
     match event {
         RunEvent::Ended { code, how } => {
             if let Some(how) = how {
-                eprintln!("holdfast: the session was {how}");
+                eprintln!("holdfast: the session: {}", printable(&how));
             }
             std::process::exit(i32::from(code))
         }
         RunEvent::Failed(failure) => Err(failure.into()),
-        RunEvent::Started { .. } => Err(Problem::failed(
+        RunEvent::Started { .. } | RunEvent::Note { .. } => Err(Problem::failed(
             "the broker said twice that the session began",
             "use a `holdfast` of the same version as holdfastd",
         )),

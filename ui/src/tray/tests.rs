@@ -18,6 +18,7 @@ fn session(number: u8, phase: SessionPhase) -> SessionStatus {
         program: Sha256Digest::new([7; 32]),
         started: Timestamp::from_secs(1),
         phase,
+        details: None,
     }
 }
 

@@ -79,6 +79,8 @@ impl AuditLog {
             | What::EpochAdvanced { .. }
             | What::SessionStarted { .. }
             | What::SessionControlled { .. }
+            | What::SessionBounded { .. }
+            | What::SessionStopped { .. }
             | What::SessionEnded { .. }
             | What::SvidIssued { .. }
             | What::FactorEnrolled { .. }
