@@ -196,3 +196,80 @@ pub fn failed(error: &RunError) -> RunEvent {
         advice: advice.to_owned(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::{NonZeroU32, NonZeroU64};
+
+    use holdfast_launch_agents::Reached;
+
+    use super::*;
+
+    fn over(ending: Ending, reached: Reached, because: Option<Because>) -> Ended {
+        Ended {
+            ending,
+            reached,
+            because,
+            ..Ended::unwatched(SessionId::from_random([1; 16]))
+        }
+    }
+
+    fn bounds() -> Bounds {
+        Bounds {
+            memory: NonZeroU64::new(4 << 30),
+            processes: NonZeroU32::new(64),
+            lifetime: NonZeroU32::new(7200),
+            ..Bounds::default()
+        }
+    }
+
+    fn told(ended: &Ended) -> (u8, Option<String>) {
+        match super::ended(ended, &bounds()) {
+            RunEvent::Ended { code, how } => (code, how),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_bound_that_was_reached_is_told_at_the_end() {
+        let reached = Reached {
+            memory: 1,
+            processes: 0,
+        };
+        let killed = over(Ending::Killed, reached, None);
+        let how = "killed: memory limit 4 GiB reached";
+        assert_eq!(told(&killed), (137, Some(how.to_owned())));
+        assert_eq!(super::how(&killed, &bounds()), how);
+        let refused = Reached {
+            memory: 0,
+            processes: 3,
+        };
+        let (code, how) = told(&over(Ending::Exited(2), refused, None));
+        let words = "exited with 2: refused another process 3 times, for its limit of 64";
+        assert_eq!((code, how.as_deref()), (2, Some(words)));
+    }
+
+    #[test]
+    fn what_ended_it_is_said_and_what_let_it_go_on_is_not() {
+        let none = Reached::default();
+        let of = |because| told(&over(Ending::Killed, none, because)).1;
+        let lived = "killed: it has lived as long as it may (2 h)";
+        assert_eq!(of(Some(Because::LifetimeOver)).as_deref(), Some(lived));
+        assert_eq!(of(Some(Because::ScreenUnlocked)).as_deref(), Some("killed"));
+        assert_eq!(of(None).as_deref(), Some("killed"));
+        // One that ended by itself did so whatever had stopped it before.
+        let own = over(Ending::Exited(0), none, Some(Because::ScreenLocked));
+        assert_eq!(told(&own), (0, None));
+    }
+
+    #[test]
+    fn a_warning_says_how_long_and_what_helps() {
+        let idle = warning(Because::Idle, Duration::from_millis(59_400));
+        assert!(
+            idle.contains("in 1 min, unless it does something"),
+            "{idle}"
+        );
+        let over = warning(Because::LifetimeOver, Duration::from_secs(300));
+        assert!(over.starts_with("this session ends in 5 min:"), "{over}");
+    }
+}

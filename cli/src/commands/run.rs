@@ -140,7 +140,7 @@ fn conclude(event: RunEvent) -> Result<(), Problem> {
     match event {
         RunEvent::Ended { code, how } => {
             if let Some(how) = how {
-                eprintln!("holdfast: the session: {}", printable(&how));
+                eprintln!("holdfast: the session ended: {}", printable(&how));
             }
             std::process::exit(i32::from(code))
         }

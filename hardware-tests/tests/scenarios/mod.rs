@@ -7,6 +7,7 @@ mod attested;
 mod banks;
 mod chips;
 mod clocks;
+mod controlled;
 mod cost;
 mod ek_trust;
 mod explained;
