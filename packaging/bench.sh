@@ -8,6 +8,7 @@
 #   packaging/bench.sh verification   quotes judged, beside P-256 verification alone
 #   packaging/bench.sh fleet          evidence judged, beside P-256 alone; 100,000 hosts on one attestor
 #   packaging/bench.sh start          a sealed start, beside a bare one
+#   packaging/bench.sh sessions       freezing and ending; git, npm and cargo in a session, beside the same outside
 #   packaging/bench.sh memory         the daemons, beside swtpm and ssh-agent
 #
 # All but audit, verification and fleet seal sessions, which takes root: elsewhere they say so and are left out.
@@ -17,7 +18,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 usage() { sed -n '/^# Benchmarks/,/^set /s/^# \{0,1\}//p' "$0"; }
 name=${1:-all}
 case $name in
-    all | audit | hook | identities | verification | fleet | start | memory) ;;
+    all | audit | hook | identities | verification | fleet | start | sessions | memory) ;;
     -h | --help) usage; exit 0 ;;
     *) usage >&2; exit 2 ;;
 esac

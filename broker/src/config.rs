@@ -15,6 +15,9 @@ use holdfast_protocol::id::AgentKind;
 use holdfast_tpm::EndorsementKey;
 use serde::Deserialize;
 
+use crate::limits::LimitsConfig;
+use crate::presence::PresenceConfig;
+
 /// The reference configuration, with every default.
 pub const REFERENCE: &str = include_str!("../holdfastd.toml");
 
@@ -34,6 +37,10 @@ pub struct Config {
     pub launcher: LauncherConfig,
     /// Its sessions.
     pub sessions: SessionsConfig,
+    /// What they may take, and how long they may live.
+    pub limits: LimitsConfig,
+    /// What a human's locked screen and logout mean for them.
+    pub presence: PresenceConfig,
     /// Its management socket.
     pub management: ManagementConfig,
     /// How humans approve.
@@ -314,6 +321,15 @@ impl Config {
         {
             return Err(value("sessions.lend.never", "has to hold absolute paths"));
         }
+        if let Some((key, problem)) = config.limits.flaw() {
+            return Err(value(key, problem));
+        }
+        if !config.limits.kinds.keys().all(known) {
+            return Err(value(
+                "limits.kinds",
+                "names a kind of agent that has no profile",
+            ));
+        }
         if config.audit.counter_per_day > 288 {
             return Err(value(
                 "audit.counter-per-day",
@@ -333,6 +349,8 @@ impl Default for Config {
             attest: AttestConfig::default(),
             launcher: LauncherConfig::default(),
             sessions: SessionsConfig::default(),
+            limits: LimitsConfig::default(),
+            presence: PresenceConfig::default(),
             management: ManagementConfig::default(),
             approvals: ApprovalsConfig::default(),
             audit: AuditConfig::default(),

@@ -38,6 +38,7 @@ use crate::config::{Config, LauncherConfig};
 use crate::listener::listen;
 use crate::management::{self, Answers, Managers};
 use crate::mirror::Mirroring;
+use crate::presence::PresenceTask;
 use crate::sessions::{
     self as sealed, Endings, Ground, Homes, Lending, Live, NodeAuthority, Own, RecordSvids,
 };
@@ -172,6 +173,14 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
             clock: clock.clone(),
         },
     );
+    let (presence, present) = launcher
+        .as_ref()
+        .map(|launcher| {
+            let sessions = launcher.sessions.clone();
+            let record = Arc::clone(&record);
+            PresenceTask::new(config.presence.clone(), sessions, record, acting.clone())
+        })
+        .unzip();
     let ground = launcher
         .map(|launcher| {
             let authorizer = calls.authorizer.clone();
@@ -202,6 +211,7 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
         grade: tpm.grade,
         tpm: tpm.words.clone(),
         clock,
+        presence: present,
     };
     let listener = open_socket(&config.run.join("management.sock"))?;
 
@@ -214,6 +224,9 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
     tasks.spawn(job.run(stop.clone()));
     if let Some((ground, parts)) = ground {
         parts.start(Arc::new(ground), &config.run, &mut tasks, &stop)?;
+    }
+    if let Some(presence) = presence {
+        tasks.spawn(presence.run(stop.clone()));
     }
     tasks.spawn(host_task.run(stop.clone()));
     tasks.spawn(warden.run(stop.clone()));
@@ -326,6 +339,7 @@ fn sessions(
     let Launcher {
         sessions, watcher, ..
     } = launcher;
+    sessions.allow_each(config.limits.each());
     let authority = Arc::new(NodeAuthority::new(attest_host.clone(), clock.clone()));
     let endings = Endings::default();
     let sockets = config.run.join("sessions");
@@ -355,6 +369,7 @@ fn sessions(
         vaults,
         upstream: Upstream::new(clock).context("requests cannot leave this host")?,
         own: Own::prepare(&state.join("own")).context("what sessions are shown cannot be made")?,
+        limits: config.limits.clone(),
         sockets,
         clock: clock.clone(),
     };

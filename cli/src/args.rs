@@ -215,22 +215,40 @@ pub struct Run {
 pub enum Sessions {
     /// List them; the default.
     List,
+    /// Show one: its identity, its bounds and what this host cannot bound, its lifetimes.
+    Show {
+        /// Its id.
+        session: SessionId,
+    },
     /// Freeze one: no process of it runs on.
-    Pause {
-        /// Its id.
-        session: SessionId,
-    },
+    Pause(Chosen),
     /// Let a frozen one go on.
-    Resume {
-        /// Its id.
-        session: SessionId,
-    },
+    Resume(Chosen),
     /// Kill one, and all that it held is gone; or a sub-agent of it alone.
-    End {
-        /// Its id; with `/sub/N`, that sub-agent.
-        #[arg(value_name = "SESSION[/sub/N]")]
-        target: Target,
-    },
+    End(ChosenEnd),
+}
+
+/// What is to be ended.
+#[derive(Debug, ClapArgs)]
+#[group(required = true, multiple = false)]
+pub struct ChosenEnd {
+    /// Its id; with `/sub/N`, that sub-agent.
+    #[arg(value_name = "SESSION[/sub/N]")]
+    pub target: Option<Target>,
+    /// Every session of this host.
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// One session, or every one that lives.
+#[derive(Debug, ClapArgs)]
+#[group(required = true, multiple = false)]
+pub struct Chosen {
+    /// Its id.
+    pub session: Option<SessionId>,
+    /// Every session of this host.
+    #[arg(long)]
+    pub all: bool,
 }
 
 /// Questions.

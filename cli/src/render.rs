@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod receipt;
 pub mod secrets;
+pub mod session;
 
 use std::fmt::Write;
 
@@ -10,8 +11,8 @@ use holdfast_protocol::Timestamp;
 use holdfast_protocol::approval::{Question, Quoted, Waits};
 use holdfast_protocol::grade::Grade;
 use holdfast_protocol::management::{
-    AuditHead, AuditRecord, AuditReport, Mirror, NodeState, NodeStatus, RunBy, SessionPhase,
-    SessionStatus, SparesOf, Status,
+    AuditHead, AuditRecord, AuditReport, Mirror, NodeState, NodeStatus, RunBy, SessionStatus,
+    SparesOf, Status,
 };
 use holdfast_protocol::sub::SubName;
 use serde_json::Value;
@@ -181,12 +182,7 @@ pub fn sessions(sessions: &[SessionStatus]) -> String {
         "SESSION", "KIND", "LEVEL", "STATE", "UID", "STARTED"
     );
     sessions.iter().fold(head, |mut text, session| {
-        let phase = match session.phase {
-            SessionPhase::Starting => "starting",
-            SessionPhase::Running => "running",
-            SessionPhase::Frozen => "frozen",
-            SessionPhase::Ended => "ended",
-        };
+        let phase = session::phase(session.phase);
         let _ = writeln!(
             text,
             "{:<28}{:<10}{:<7}{phase:<10}{:<8}{:<22}{}",
@@ -401,6 +397,7 @@ mod tests {
                     ready: 0,
                 },
             ],
+            presence: None,
         }));
     }
 

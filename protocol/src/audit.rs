@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::approval::{PinRecovery, Surface};
+use crate::bounds::{Because, Bound, Bounds};
 use crate::call::{Effect, HumanUid, ToolCall};
 use crate::decision::Verdict;
 use crate::grade::{Grade, Level};
@@ -154,6 +155,24 @@ pub enum What {
         human: HumanUid,
         /// What they do to it.
         act: SessionAct,
+    },
+    /// The bounds that a session was launched with.
+    SessionBounded {
+        /// The session.
+        session: SessionId,
+        /// What it may take, and how long it may live.
+        bounds: Bounds,
+        /// Those that this host could not put on it.
+        unkept: Vec<Bound>,
+    },
+    /// A session is about to be stopped, or to go on, without its human's word.
+    SessionStopped {
+        /// The session.
+        session: SessionId,
+        /// What is done to it.
+        act: SessionAct,
+        /// Why.
+        because: Because,
     },
     /// A session ended, with all that it held.
     SessionEnded {

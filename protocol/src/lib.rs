@@ -8,6 +8,7 @@
 
 pub mod approval;
 pub mod audit;
+pub mod bounds;
 pub mod bundles;
 pub mod call;
 pub mod clock;

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::approval::{HumanAnswer, PinRecovery, Question};
+use crate::bounds::{Because, Bound, Bounds};
 use crate::clock::ClockStatus;
 use crate::grade::{Grade, Level};
 use crate::id::{AgentKind, CallId, HostId, SessionId, SpiffeId, TrustDomain};
@@ -54,6 +55,11 @@ pub enum Request {
         /// Which.
         session: SessionId,
         /// What to do to it.
+        act: SessionAct,
+    },
+    /// The same to every session that lives.
+    ControlSessions {
+        /// What to do to them.
         act: SessionAct,
     },
     /// The questions that wait for the caller.
@@ -150,7 +156,8 @@ pub enum Response {
     Verified(AuditReport),
     /// To [`Request::AuditCheckpoint`].
     Checkpointed(AuditHead),
-    /// To [`Request::Sessions`], and to [`Request::ControlSession`] with the one.
+    /// To [`Request::Sessions`]; to [`Request::ControlSession`] with the one, and to
+    /// [`Request::ControlSessions`] with those that it was done to.
     Sessions(Vec<SessionStatus>),
     /// To [`Request::Approvals`] and [`Request::AwaitApprovals`].
     Approvals(Vec<Question>),
@@ -224,6 +231,9 @@ pub struct SessionStatus {
     /// Its sub-agents that live.
     #[serde(default)]
     pub subs: Vec<SubStatus>,
+    /// What is known of it besides; absent from a broker that does not say.
+    #[serde(default)]
+    pub details: Option<Box<SessionDetails>>,
 }
 
 /// What a broker of before listed.
@@ -240,6 +250,31 @@ pub struct SubStatus {
     pub name: Option<SubName>,
     /// When it was asked for.
     pub started: Timestamp,
+}
+
+/// What is known of a session besides what a listing shows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionDetails {
+    /// How well it is known who is calling.
+    pub level: Level,
+    /// The host uid of its own, while it lives.
+    pub uid: Option<u32>,
+    /// The id of its cgroup, while it lives.
+    pub cgroup: Option<u64>,
+    /// How many processes it has.
+    pub processes: Option<u32>,
+    /// The processor time that it has taken, in milliseconds.
+    pub processor_ms: Option<u64>,
+    /// Its bounds.
+    pub bounds: Bounds,
+    /// Those that this host could not put on it.
+    pub unkept: Vec<Bound>,
+    /// When it ends at the latest.
+    pub ends: Option<Timestamp>,
+    /// What stopped it, beside its human.
+    pub because: Option<Because>,
+    /// How it ended, in words.
+    pub how: Option<String>,
 }
 
 /// Where a session is in its life.
@@ -277,6 +312,24 @@ pub struct Status {
     /// How many sessions can start while the attestor is away; empty where none are kept ready.
     #[serde(default)]
     pub spares: Vec<SparesOf>,
+    /// Whether a human's locked screen and logout are seen; absent where no sessions are made.
+    #[serde(default)]
+    pub presence: Option<Presence>,
+}
+
+/// Whether the broker sees that a human has locked their screen or logged out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "presence", rename_all = "kebab-case")]
+pub enum Presence {
+    /// Nobody wants to know: the configuration does nothing on either.
+    Unwanted,
+    /// systemd-logind tells it.
+    Followed,
+    /// Nobody tells it; a locked screen and a logout go unnoticed.
+    Unseen {
+        /// Why.
+        why: String,
+    },
 }
 
 /// The names that were signed ahead for sessions of one kind.

@@ -191,6 +191,11 @@ pub enum RunEvent {
         /// What its human should know, such as why it was given no secrets.
         notes: Vec<String>,
     },
+    /// Something that its human should know while it lives, such as that it will end soon.
+    Note {
+        /// What, in words.
+        text: String,
+    },
     /// It is over, every process of it.
     Ended {
         /// What a shell would say: the exit code, or 128 and the signal's number.

@@ -14,6 +14,7 @@
 pub mod assemble;
 pub mod environment;
 pub mod home;
+pub mod life;
 pub mod measure;
 pub mod peer;
 pub mod profile;
@@ -22,5 +23,7 @@ pub mod store;
 pub mod task;
 
 pub use holdfast_launcher::control::{Ending, PassedSignal};
-pub use holdfast_launcher::message::{Access, Limits, Names, Stdio, Tree, WindowSize};
+pub use holdfast_launcher::message::{
+    Access, Limits, Names, Reached, Stdio, Tree, Unkept, WindowSize,
+};
 pub use holdfast_launcher::{InvalidPlace, Place, ProgramName, UserName};

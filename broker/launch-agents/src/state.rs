@@ -6,9 +6,11 @@
 mod subs;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use holdfast_launcher::control::Ending;
+use holdfast_protocol::bounds::{Because, Bound, Bounds};
 use holdfast_protocol::id::{AgentKind, SessionId};
 use holdfast_protocol::sub::{SubName, SubPath};
 use holdfast_protocol::{Sha256Digest, Timestamp};
@@ -33,6 +35,8 @@ pub struct Facts {
     pub program: Sha256Digest,
     /// What the human says it is for.
     pub purpose: Option<String>,
+    /// What it may take, and how long it may live.
+    pub bounds: Bounds,
 }
 
 /// How the kernel tells a session's processes from all others.
@@ -73,6 +77,10 @@ pub struct Session {
     pub phase: Phase,
     /// Its sub-agents.
     pub subs: Subs,
+    /// The bounds that this host could not put on it.
+    pub unkept: Vec<Bound>,
+    /// What stopped it last, beside its human.
+    pub because: Option<Because>,
 }
 
 /// Whose a call is: a session's own, or one of its sub-agents'.
@@ -102,6 +110,9 @@ pub enum StateError {
     /// The session's sub-agents do not allow it.
     #[error("not in session {0}")]
     Sub(SessionId, #[source] SubError),
+    /// The human has their fill.
+    #[error("uid {0} has {1} sessions already, and may have no more at once")]
+    PerHuman(u32, NonZeroUsize),
     /// The launcher gave out an identity that a live session has.
     #[error("uid {0} or its cgroup belongs to another live session")]
     Identity(u32),
@@ -128,13 +139,19 @@ pub enum Stranger {
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
     sessions: BTreeMap<SessionId, Session>,
+    per_human: Option<NonZeroUsize>,
 }
 
 impl Registry {
+    /// From now on a human may have so many sessions at once; `None`: as many as the host.
+    pub fn allow_each(&mut self, most: Option<NonZeroUsize>) {
+        self.per_human = most;
+    }
+
     /// A session is about to be asked of the launcher.
     ///
     /// # Errors
-    /// [`StateError::Exists`], [`StateError::Full`].
+    /// [`StateError::Exists`], [`StateError::Full`], [`StateError::PerHuman`].
     pub fn start(&mut self, now: Timestamp, id: SessionId, facts: Facts) -> Result<(), StateError> {
         self.forget(now);
         if self.sessions.contains_key(&id) {
@@ -143,11 +160,18 @@ impl Registry {
         if self.live().count() >= MAX_LIVE {
             return Err(StateError::Full);
         }
+        let human = facts.human;
+        let theirs = self.live().filter(|(_, live)| live.facts.human == human);
+        if let Some(most) = self.per_human.filter(|most| theirs.count() >= most.get()) {
+            return Err(StateError::PerHuman(human, most));
+        }
         let session = Session {
             facts,
             started: now,
             phase: Phase::Starting,
             subs: Subs::default(),
+            unkept: Vec::new(),
+            because: None,
         };
         self.sessions.insert(id, session);
         Ok(())
@@ -171,6 +195,22 @@ impl Registry {
             Phase::Starting => Some(Phase::Running(identity)),
             Phase::Running(_) | Phase::Frozen(_) | Phase::Ended { .. } => None,
         })
+    }
+
+    /// What the launcher says that it could not bound.
+    pub fn lacks(&mut self, id: SessionId, unkept: Vec<Bound>) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.unkept = unkept;
+        }
+    }
+
+    /// A live session is about to be stopped or to go on: for this reason, or by its human's word. What
+    /// ended one stays.
+    pub fn stopped(&mut self, id: SessionId, because: Option<Because>) {
+        let live = self.sessions.get_mut(&id);
+        if let Some(session) = live.filter(|s| !matches!(s.phase, Phase::Ended { .. })) {
+            session.because = because;
+        }
     }
 
     /// Its processes stand still.

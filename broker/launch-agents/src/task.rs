@@ -15,12 +15,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use holdfast_launcher::control::{Ending, PassedSignal, START};
-use holdfast_launcher::message::{CgroupFiles, Described, Greeting, Launch, Names};
+use holdfast_launcher::control::{PassedSignal, START};
+use holdfast_launcher::message::{CgroupFiles, Described, Greeting, Launch, Names, Unkept};
 use holdfast_launcher::socket::{self, LaunchError};
+use holdfast_protocol::bounds::{Because, Bound};
 use holdfast_protocol::clock::Clock;
 use holdfast_protocol::id::SessionId;
 use holdfast_protocol::sub::SubPath;
+use rustix::net::RecvFlags;
 use tokio::sync::mpsc;
 
 use handles::Handles;
@@ -28,7 +30,7 @@ pub use subs::{LiveSub, PreparedSub};
 pub use watch::{Ended, Watcher};
 
 use crate::peer::{Peer, PeerError};
-use crate::state::{Facts, Identity, MAX_LIVE, Party, Registry, Session, StateError};
+use crate::state::{Facts, Identity, MAX_LIVE, Party, Phase, Registry, Session, StateError};
 
 /// How long a session may take to stand still.
 const FREEZE: Duration = Duration::from_secs(1);
@@ -90,7 +92,9 @@ impl Launcher {
         &mut self,
         question: impl FnOnce(&OwnedFd) -> Result<T, LaunchError>,
     ) -> Result<T, LaunchError> {
-        let socket = match self.socket.take() {
+        // A launcher that went away and came back was not asked yet.
+        let kept = self.socket.take().filter(is_open);
+        let socket = match kept {
             Some(socket) => socket,
             None => socket::connect(&self.path)?.0,
         };
@@ -181,6 +185,8 @@ impl Sessions {
             .registry
             .launched(id, identity)
             .map_err(SessionError::State)?;
+        let unkept = launched.unkept.into_iter().map(bound).collect();
+        table.registry.lacks(id, unkept);
         table.handles.insert(id, handles);
         drop(table);
         Ok(Prepared {
@@ -192,6 +198,7 @@ impl Sessions {
             doors: launched.doors,
             names: launched.names,
             terminal: launched.terminal,
+            last_word: launched.last_word,
         })
     }
 
@@ -215,6 +222,11 @@ impl Sessions {
             .await
             .map_err(|error| SessionError::Host(error.into()))?;
         answer.map_err(SessionError::Launch)
+    }
+
+    /// From now on a human may have so many sessions at once; `None`: as many as the host.
+    pub fn allow_each(&self, most: Option<std::num::NonZeroUsize>) {
+        self.table().registry.allow_each(most);
     }
 
     /// Freezes a session: from now on its calls are refused, and soon none of its processes runs.
@@ -249,6 +261,7 @@ impl Sessions {
         let mut table = self.table();
         let handles = table.handles.of(id)?;
         table.registry.resumed(id).map_err(SessionError::State)?;
+        table.registry.stopped(id, None);
         handles.thaw().map_err(SessionError::Host)
     }
 
@@ -258,6 +271,10 @@ impl Sessions {
     /// # Errors
     /// [`SessionError`].
     pub fn end(&self, id: SessionId) -> Result<(), SessionError> {
+        self.kill(id, None)
+    }
+
+    fn kill(&self, id: SessionId, because: Option<Because>) -> Result<(), SessionError> {
         let mut table = self.table();
         let handles = table.handles.of(id)?;
         match table.registry.frozen(id) {
@@ -265,7 +282,54 @@ impl Sessions {
             Ok(()) | Err(StateError::Phase(_)) => {}
             Err(error) => return Err(SessionError::State(error)),
         }
+        table.registry.stopped(id, because);
         handles.kill().map_err(SessionError::Host)
+    }
+
+    /// As [`Sessions::end`], for this reason, which its [`Ended`] then bears.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub fn end_because(&self, id: SessionId, because: Because) -> Result<(), SessionError> {
+        self.kill(id, Some(because))
+    }
+
+    /// As [`Sessions::freeze`], for this reason.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub async fn freeze_because(
+        &self,
+        id: SessionId,
+        because: Because,
+    ) -> Result<(), SessionError> {
+        self.freeze(id).await?;
+        self.table().registry.stopped(id, Some(because));
+        Ok(())
+    }
+
+    /// The processor time that a live session has taken; `None` where it cannot be told.
+    pub fn usage(&self, id: SessionId) -> Option<Duration> {
+        let handles = self.table().handles.of(id).ok()?;
+        handles.usage().ok()
+    }
+
+    /// How many processes a live session has; `None` where it cannot be told.
+    pub fn processes(&self, id: SessionId) -> Option<u32> {
+        let handles = self.table().handles.of(id).ok()?;
+        handles.processes().ok()
+    }
+
+    /// One session as it is now.
+    pub fn session(&self, id: SessionId) -> Option<Session> {
+        self.table().registry.session(id).cloned()
+    }
+
+    /// Whether a session stands still.
+    pub fn is_frozen(&self, id: SessionId) -> bool {
+        let table = self.table();
+        let session = table.registry.session(id);
+        session.is_some_and(|session| matches!(session.phase, Phase::Frozen(_)))
     }
 
     /// Passes a signal on to a session's program.
@@ -294,12 +358,16 @@ impl Sessions {
             .collect()
     }
 
-    fn ended(&self, id: SessionId, ending: Ending) {
+    /// Crosses a session off; gives what is known of its end.
+    fn ended(&self, ended: Ended) -> Ended {
         let now = self.0.clock.now();
         let mut table = self.table();
-        table.handles.remove(id);
+        table.handles.remove(ended.id);
+        let session = table.registry.session(ended.id);
+        let because = session.and_then(|session| session.because);
         // Unknown if it ended before: that is what was wanted.
-        table.registry.ended(now, id, ending).ok();
+        table.registry.ended(now, ended.id, ended.ending).ok();
+        Ended { because, ..ended }
     }
 
     fn kill_all(&self) {
@@ -327,6 +395,7 @@ pub struct Prepared {
     doors: Vec<OwnedFd>,
     names: Names,
     terminal: Option<OwnedFd>,
+    last_word: OwnedFd,
 }
 
 /// What the broker keeps of a session that runs.
@@ -350,6 +419,12 @@ impl Prepared {
         self.life.id
     }
 
+    /// The bounds that this host could not put on it.
+    pub fn unkept(&self) -> Vec<Bound> {
+        let session = self.life.sessions.session(self.life.id);
+        session.map(|session| session.unkept).unwrap_or_default()
+    }
+
     /// How the kernel tells its processes from others.
     pub fn identity(&self) -> Identity {
         self.identity
@@ -363,7 +438,7 @@ impl Prepared {
         let id = self.life.id;
         rustix::net::send(&self.control, &START, rustix::net::SendFlags::NOSIGNAL)
             .map_err(|errno| SessionError::Host(errno.into()))?;
-        let watched = watch::Watched::new(id, self.control, self.pidfd);
+        let watched = watch::Watched::new(id, self.control, self.pidfd, self.last_word);
         self.life
             .sessions
             .0
@@ -411,6 +486,22 @@ impl Drop for Life {
             }
             Fate::Unmade => {}
         }
-        self.sessions.ended(self.id, Ending::Killed);
+        self.sessions.ended(Ended::unwatched(self.id));
+    }
+}
+
+/// Whether anybody is at the other end; between answers the launcher says nothing.
+fn is_open(socket: &OwnedFd) -> bool {
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    let heard = rustix::net::recv(socket, &mut [0; 1], flags);
+    heard.is_err_and(|errno| errno == rustix::io::Errno::AGAIN)
+}
+
+/// The launcher's word for a bound, as everybody else says it.
+fn bound(unkept: Unkept) -> Bound {
+    match unkept {
+        Unkept::Memory => Bound::Memory,
+        Unkept::CpuWeight => Bound::CpuWeight,
+        Unkept::Home => Bound::Home,
     }
 }

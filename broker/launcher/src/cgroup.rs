@@ -2,18 +2,22 @@
 //!
 //! Sessions hang below the launcher's own cgroup, in `holdfast-sessions/`. It must never touch a cgroup
 //! that lies elsewhere. On a hybrid host the v2 hierarchy carries no controllers: sessions are then
-//! frozen and killed as ever, and not limited.
+//! frozen and killed as ever, and what the controllers would bound is reported as not bounded.
+//!
+//! One launcher owns the folder: a second one is refused before it has ended anything.
 
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
-use rustix::fs::{AtFlags, Mode, OFlags, fstat, mkdirat, open, openat, unlinkat};
+use rustix::fs::{
+    AtFlags, FlockOperation, Mode, OFlags, flock, fstat, mkdirat, open, openat, unlinkat,
+};
 use rustix::io::Errno;
 
 use crate::failure::{At, Refusal, Stage};
-use crate::message::{CgroupFiles, Limits};
+use crate::message::{CgroupFiles, Limits, Reached, Unkept};
 
 /// Below the launcher's own cgroup.
 const FOLDER: &str = "holdfast-sessions";
@@ -32,6 +36,8 @@ pub(crate) struct Leaf {
     pub(crate) folder: OwnedFd,
     /// Its id: the inode number.
     pub(crate) id: u64,
+    /// The bounds that it could not be given.
+    pub(crate) unkept: Vec<Unkept>,
 }
 
 impl Sessions {
@@ -40,6 +46,9 @@ impl Sessions {
         let own = own_cgroup()?;
         let path = own.join(FOLDER);
         fs::create_dir_all(&path)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = open(&path, flags, Mode::empty())?;
+        own_alone(&folder)?;
         delegate(&own, &path);
         for entry in fs::read_dir(&path)? {
             let leaf = entry?.path();
@@ -49,8 +58,6 @@ impl Sessions {
                 remove_soon(&leaf)?;
             }
         }
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let folder = open(&path, flags, Mode::empty())?;
         Ok(Self { folder, made: 0 })
     }
 
@@ -59,20 +66,17 @@ impl Sessions {
         self.made = self.made.wrapping_add(1);
         let name = format!("{uid}-{}", self.made);
         mkdirat(&self.folder, &name, Mode::from(0o755)).at(Stage::Cgroup)?;
-        let leaf = self.open_leaf(name).at(Stage::Cgroup)?;
-        let processes = limits.processes.map(|n| ("pids.max", n.to_string()));
-        let memory = limits.memory.map(|n| ("memory.max", n.to_string()));
-        for (file, value) in processes.into_iter().chain(memory) {
-            match open_file(&leaf, file, OFlags::WRONLY) {
-                Ok(fd) => {
-                    rustix::io::write(fd, value.as_bytes()).at(Stage::Cgroup)?;
-                }
-                // The host's v2 hierarchy has no such controller.
-                Err(Errno::NOENT) => {}
-                Err(errno) => return Err(errno).at(Stage::Cgroup),
+        let mut leaf = self.open_leaf(name).at(Stage::Cgroup)?;
+        match leaf.bound(limits).at(Stage::Cgroup) {
+            Ok(unkept) => {
+                leaf.unkept = unkept;
+                Ok(leaf)
+            }
+            Err(refusal) => {
+                self.remove(&leaf).at(Stage::Cgroup)?;
+                Err(refusal)
             }
         }
-        Ok(leaf)
     }
 
     /// Removes a cgroup that nothing runs in; `EBUSY` while something does.
@@ -89,7 +93,12 @@ fn open_leaf(parent: &OwnedFd, name: String) -> Result<Leaf, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let folder = openat(parent, &name, flags, Mode::empty())?;
     let id = fstat(&folder)?.st_ino;
-    Ok(Leaf { name, folder, id })
+    Ok(Leaf {
+        name,
+        folder,
+        id,
+        unkept: Vec::new(),
+    })
 }
 
 impl Leaf {
@@ -99,6 +108,8 @@ impl Leaf {
             kill: open_file(self, "cgroup.kill", OFlags::WRONLY).at(Stage::Cgroup)?,
             freeze: open_file(self, "cgroup.freeze", OFlags::WRONLY).at(Stage::Cgroup)?,
             events: open_file(self, "cgroup.events", OFlags::RDONLY).at(Stage::Cgroup)?,
+            usage: open_file(self, "cpu.stat", OFlags::RDONLY).at(Stage::Cgroup)?,
+            processes: open_file(self, "cgroup.procs", OFlags::RDONLY).at(Stage::Cgroup)?,
         })
     }
 
@@ -118,10 +129,100 @@ impl Leaf {
         unlinkat(&self.folder, &below.name, AtFlags::REMOVEDIR)
     }
 
+    /// What it ran into until now.
+    pub(crate) fn reached(&self) -> Reached {
+        let count = |file, key| {
+            let text = self.read(file).unwrap_or_default();
+            counted(&text, key)
+        };
+        Reached {
+            memory: count("memory.events", "oom_kill"),
+            processes: count("pids.events", "max"),
+        }
+    }
+
     /// Kills everything in it, frozen or not.
     pub(crate) fn kill(&self) -> Result<(), Errno> {
         rustix::io::write(open_file(self, "cgroup.kill", OFlags::WRONLY)?, b"1")?;
         Ok(())
+    }
+
+    /// Puts on it what the host's controllers can; gives what they cannot.
+    ///
+    /// The number of processes is bounded in the session itself as well: see [`crate::confine`].
+    fn bound(&self, limits: Limits) -> Result<Vec<Unkept>, Errno> {
+        let mut unkept = Vec::new();
+        if let Some(most) = limits.processes {
+            self.set("pids.max", &most.to_string())?;
+        }
+        if let Some(most) = limits.memory {
+            match self.set("memory.max", &most.to_string())? {
+                Controller::Present => {
+                    // Without a swap of its own it cannot wear down the host's, nor dodge the bound.
+                    self.set("memory.swap.max", "0")?;
+                    // Half a session is of no use to anybody.
+                    self.set("memory.oom.group", "1")?;
+                }
+                Controller::Absent => unkept.push(Unkept::Memory),
+            }
+        }
+        if let Some(weight) = limits.cpu_weight
+            && self.set("cpu.weight", &weight.to_string())? == Controller::Absent
+        {
+            unkept.push(Unkept::CpuWeight);
+        }
+        Ok(unkept)
+    }
+
+    fn set(&self, file: &str, value: &str) -> Result<Controller, Errno> {
+        match open_file(self, file, OFlags::WRONLY) {
+            Ok(fd) => rustix::io::write(fd, value.as_bytes()).map(|_| Controller::Present),
+            Err(Errno::NOENT) => Ok(Controller::Absent),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    fn read(&self, file: &str) -> Result<String, Errno> {
+        let mut buffer = [0; 512];
+        let read = rustix::io::read(open_file(self, file, OFlags::RDONLY)?, &mut buffer)?;
+        let text = buffer.get(..read).unwrap_or_default();
+        Ok(String::from_utf8_lossy(text).into_owned())
+    }
+}
+
+/// Whether the host's v2 hierarchy has the controller that a file belongs to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Controller {
+    Present,
+    Absent,
+}
+
+/// The number beside `key` in a flat keyed file (Linux, admin-guide/cgroup-v2); 0 if it is not there.
+fn counted(text: &str, key: &str) -> u32 {
+    let fields = text.lines().filter_map(|line| line.split_once(' '));
+    let number = fields.filter(|(name, _)| *name == key).map(|(_, n)| n);
+    let number = number.last().and_then(|n| n.trim().parse::<u64>().ok());
+    u32::try_from(number.unwrap_or(0)).unwrap_or(u32::MAX)
+}
+
+/// Takes the folder for this launcher alone, as long as it lives.
+///
+/// What an earlier one started may still be dying with it, and holds what that one held.
+fn own_alone(folder: &OwnedFd) -> io::Result<()> {
+    let mut taken = Err(Errno::WOULDBLOCK);
+    for _ in 0..100 {
+        taken = flock(folder, FlockOperation::NonBlockingLockExclusive);
+        if taken != Err(Errno::WOULDBLOCK) {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    match taken {
+        Err(Errno::WOULDBLOCK) => Err(io::Error::new(
+            io::ErrorKind::AddrInUse,
+            "another launcher runs in this cgroup: stop it first, its sessions would be killed",
+        )),
+        other => Ok(other?),
     }
 }
 
@@ -173,7 +274,7 @@ fn delegate(own: &std::path::Path, sessions: &std::path::Path) {
     if !is_root && fs::create_dir_all(&supervisor).is_ok() {
         fs::write(supervisor.join("cgroup.procs"), "0").ok();
     }
-    for controller in ["+pids", "+memory"] {
+    for controller in ["+pids", "+memory", "+cpu"] {
         for folder in [own, sessions] {
             fs::write(folder.join("cgroup.subtree_control"), controller).ok();
         }
@@ -203,4 +304,20 @@ fn remove_soon(leaf: &std::path::Path) -> io::Result<()> {
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
     last
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_reached_is_read_from_the_kernels_counters() {
+        let memory = "low 0\nhigh 0\nmax 41\noom 2\noom_kill 7\noom_group_kill 1\n";
+        assert_eq!(counted(memory, "oom_kill"), 7);
+        assert_eq!(counted("max 3\n", "max"), 3);
+        assert_eq!(counted("max 18446744073709551615\n", "max"), u32::MAX);
+        for nothing in ["", "max\n", "max x\n", "maximum 3\n"] {
+            assert_eq!(counted(nothing, "max"), 0, "{nothing:?}");
+        }
+    }
 }

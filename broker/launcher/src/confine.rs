@@ -11,7 +11,7 @@ use landlock::{
 use rustix::fs::{Gid, Uid};
 use rustix::io::Errno;
 use rustix::process::{
-    DumpableBehavior, Resource, Rlimit, Signal, set_dumpable_behavior,
+    DumpableBehavior, Resource, Rlimit, Signal, getrlimit, set_dumpable_behavior,
     set_parent_process_death_signal, setrlimit,
 };
 use rustix::thread::{
@@ -22,7 +22,7 @@ use rustix::thread::{
 };
 
 use crate::failure::{Refusal, Stage};
-use crate::message::{Access, Human};
+use crate::message::{Access, Human, Limits};
 use crate::plan::Plan;
 
 /// The session does not outlive the launcher. A change of uid undoes this: say it again after.
@@ -73,6 +73,34 @@ pub(crate) fn become_session(identity: BorrowedFd<'_>, human: Human) -> Result<(
     // Hard: a process of the same uid could otherwise raise it and read secrets out of a core.
     setrlimit(Resource::Core, no_core)?;
     die_with_launcher()
+}
+
+/// The bounds that each of the session's processes bears, and none can lift: without a right to raise
+/// a hard limit there is no way back.
+///
+/// The kernel counts processes by uid and user namespace (setrlimit(2)), which are this session's
+/// alone: the bound holds for all of it together. There is none on addresses: the engines that agents
+/// are written in reserve far more of them than they use.
+pub(crate) fn limit(limits: Limits) -> Result<(), Errno> {
+    let bounds = [
+        (Resource::Nproc, limits.processes.map(|n| n.get().into())),
+        (Resource::Nofile, limits.files.map(|n| n.get().into())),
+        (Resource::Fsize, limits.file_size.map(|n| n.get())),
+    ];
+    for (resource, most) in bounds {
+        let Some(most) = most else { continue };
+        // The host's own hard limit may be lower still.
+        let own = getrlimit(resource).maximum.unwrap_or(u64::MAX);
+        let most = Some(most.min(own));
+        setrlimit(
+            resource,
+            Rlimit {
+                current: most,
+                maximum: most,
+            },
+        )?;
+    }
+    Ok(())
 }
 
 /// Landlock, as much of it as the kernel has: write only where the session may, signal and reach

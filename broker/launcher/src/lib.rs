@@ -13,9 +13,11 @@
 //! The broker and its job 2 use [`message`], [`socket`], [`control`], [`inward`] and [`peer`]; all else is this
 //! process's own.
 
+mod accounts;
 mod bpf;
 mod cgroup;
 mod child;
+mod claims;
 mod confine;
 pub mod control;
 mod describe;

@@ -143,8 +143,56 @@ pub struct WindowSize {
 pub struct Limits {
     /// Processes and threads.
     pub processes: Option<NonZeroU32>,
-    /// Memory, in bytes.
+    /// Memory, in bytes; none of it may be swapped out.
     pub memory: Option<NonZeroU64>,
+    /// Its share of the processors beside other sessions, 1 to 10,000 (cgroup v2, `cpu.weight`).
+    pub cpu_weight: Option<NonZeroU16>,
+    /// Open files of one process.
+    pub files: Option<NonZeroU32>,
+    /// Size of one file that it writes, in bytes.
+    pub file_size: Option<NonZeroU64>,
+    /// What each of its temporary folders may hold, in bytes.
+    pub scratch: Option<NonZeroU64>,
+    /// What its private home may hold, in bytes.
+    pub home: Option<NonZeroU64>,
+}
+
+/// A bound that this host could not put on a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unkept {
+    /// [`Limits::memory`]: no memory controller in the v2 hierarchy.
+    Memory,
+    /// [`Limits::cpu_weight`]: no processor controller in the v2 hierarchy.
+    CpuWeight,
+    /// [`Limits::home`]: its home is a folder of the broker's, on the host's disk.
+    Home,
+}
+
+/// What a session ran into, as its cgroup counted it; all 0 where the controllers are not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reached {
+    /// How often it was killed for the memory that it took.
+    pub memory: u32,
+    /// How often it was refused another process.
+    pub processes: u32,
+}
+
+impl Reached {
+    /// The bytes of the last word on a session, which comes from [`Launched::last_word`].
+    pub const LENGTH: usize = 8;
+
+    pub(crate) fn encode(self) -> [u8; Self::LENGTH] {
+        (u64::from(self.memory) << 32 | u64::from(self.processes)).to_le_bytes()
+    }
+
+    /// Reads it; `None` if the launcher went away before it could say it.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let both = u64::from_le_bytes(bytes.try_into().ok()?);
+        Some(Self {
+            memory: u32::try_from(both >> 32).ok()?,
+            processes: u32::try_from(both & u64::from(u32::MAX)).ok()?,
+        })
+    }
 }
 
 /// The launcher's answer to a [`Launch`].
@@ -207,6 +255,10 @@ pub struct Launched {
     pub names: Names,
     /// The other end of the session's terminal.
     pub terminal: Option<OwnedFd>,
+    /// The bounds that this host could not put on it.
+    pub unkept: Vec<Unkept>,
+    /// Once the session has ended, its [`Reached`] is read here.
+    pub last_word: OwnedFd,
 }
 
 /// The sockets inside by which names work for programs that ask no proxy.
@@ -242,4 +294,8 @@ pub struct CgroupFiles {
     pub freeze: OwnedFd,
     /// `populated` and `frozen`; signals priority data on change.
     pub events: OwnedFd,
+    /// `usage_usec`: the processor time that it has taken.
+    pub usage: OwnedFd,
+    /// Its processes, a line each.
+    pub processes: OwnedFd,
 }

@@ -55,6 +55,7 @@ fn attempt(
     }
     chdir(launch.directory.to_string()).at(Stage::Directory)?;
     confine::landlock(plan)?;
+    confine::limit(launch.limits).at(Stage::Privileges)?;
     sys::reset_signals().at(Stage::Execute)?;
     sys::close_all_but(&[control]).at(Stage::Execute)?;
     let path = CString::new(format!("{PROGRAMS}/{}", launch.name.as_str()))

@@ -7,24 +7,26 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, Uid, chown};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, listen,
-    socket_with,
+    AddressFamily, RecvFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect,
+    listen, socket_with,
 };
 use rustix::process::{WaitId, WaitIdOptions, umask, waitid};
 
 use crate::cgroup::Sessions;
 use crate::child::Children;
+use crate::claims::Claims;
 use crate::describe::describe;
 use crate::message::{Answer, Greeting, Launch, MAX_MESSAGE, Request};
 use crate::options::{Listen, Options};
 use crate::spawn::{self, Remains, Session};
 use crate::uids::Uids;
-use crate::{Refusal, socket, sys, wire};
+use crate::{Refusal, accounts, socket, sys, wire};
 
 /// The most connections at once; the broker needs one.
 const MAX_CONNECTIONS: usize = 8;
@@ -42,9 +44,11 @@ pub fn run(options: Options) -> io::Result<()> {
     if fs::read_dir("/proc/self/task")?.count() != 1 {
         return Err(io::Error::other("the launcher must have one thread"));
     }
+    accounts::refuse_taken(&options.uids)?;
     let listener = open_listener(&options)?;
     let mut launcher = Launcher {
         uids: Uids::new(options.uids.clone()),
+        claims: Claims::open()?,
         sessions: Sessions::open()?,
         options,
         connections: Vec::new(),
@@ -61,6 +65,7 @@ pub fn run(options: Options) -> io::Result<()> {
 struct Launcher {
     options: Options,
     uids: Uids,
+    claims: Claims,
     sessions: Sessions,
     connections: Vec<Connection>,
     running: Vec<Running>,
@@ -188,9 +193,13 @@ impl Launcher {
     }
 
     fn launch(&mut self, owner: ConnectionId, launch: Launch) -> Result<Answer, Refusal> {
-        let uid = self.uids.take().ok_or(Refusal::Exhausted)?;
+        let uid = self.uids.take(|uid| self.claims.claim(uid));
+        let uid = uid.ok_or(Refusal::Exhausted)?;
         let (session, launched) = spawn::start(launch, uid, &self.options, &mut self.sessions)
-            .inspect_err(|_| self.uids.give_back(uid))?;
+            .inspect_err(|_| {
+                self.uids.give_back(uid);
+                self.claims.give_up(uid);
+            })?;
         self.running.push(Running {
             owner,
             session,
@@ -231,6 +240,7 @@ impl Launcher {
         if let Err(error) = waitid(WaitId::PidFd(session.pidfd.as_fd()), WaitIdOptions::EXITED) {
             eprintln!("cannot reap the session of uid {}: {error}", session.uid);
         }
+        session.say_last_word();
         self.ended.push(Remains {
             uid: session.uid,
             leaf: session.leaf,
@@ -243,12 +253,13 @@ impl Launcher {
         for running in &mut self.running {
             running.children.clean(&running.session.leaf);
         }
-        let (sessions, uids) = (&self.sessions, &mut self.uids);
+        let (sessions, uids, claims) = (&self.sessions, &mut self.uids, &self.claims);
         self.ended.retain_mut(|remains| {
             remains.children.clean(&remains.leaf);
             match sessions.remove(&remains.leaf) {
                 Ok(()) | Err(Errno::NOENT) => {
                     uids.give_back(remains.uid);
+                    claims.give_up(remains.uid);
                     false
                 }
                 Err(_) => {
@@ -289,8 +300,9 @@ fn open_listener(options: &Options) -> io::Result<OwnedFd> {
         }
         Listen::At(path) => {
             match fs::symlink_metadata(path) {
-                // Only a socket of ours is replaced.
+                // Only a socket of ours is replaced, and only if nobody listens there.
                 Ok(old) if old.file_type().is_socket() && old.uid() == options.broker => {
+                    refuse_a_second(path)?;
                     fs::remove_file(path)?;
                 }
                 Ok(_) | Err(_) => {}
@@ -304,5 +316,22 @@ fn open_listener(options: &Options) -> io::Result<OwnedFd> {
             listen(&socket, 4)?;
             Ok(socket)
         }
+    }
+}
+
+/// Fails where another launcher listens: to take its socket would cut its broker off.
+fn refuse_a_second(path: &Path) -> io::Result<()> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+    match connect(&socket, &SocketAddrUnix::new(path)?) {
+        // Its queue may be full, which takes a listener as well.
+        Ok(()) | Err(Errno::AGAIN) => Err(io::Error::new(
+            io::ErrorKind::AddrInUse,
+            format!(
+                "another launcher listens at `{}`: stop it first",
+                path.display()
+            ),
+        )),
+        Err(_) => Ok(()),
     }
 }

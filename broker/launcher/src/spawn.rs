@@ -6,12 +6,13 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, socketpair};
+use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 use crate::cgroup::{Leaf, Sessions};
 use crate::child::Children;
 use crate::failure::{At, Refusal, Stage};
-use crate::message::{Launch, Launched, Stdio};
+use crate::message::{Access, Launch, Launched, Stdio, Unkept};
 use crate::network::Network;
 use crate::options::Options;
 use crate::sys::{self, Side};
@@ -23,6 +24,16 @@ pub(crate) struct Session {
     pub(crate) uid: u32,
     pub(crate) pidfd: OwnedFd,
     pub(crate) leaf: Leaf,
+    /// Where the broker reads what it ran into.
+    pub(crate) last_word: OwnedFd,
+}
+
+impl Session {
+    /// Tells what it ran into; to be said once nothing of it runs, before its cgroup goes.
+    pub(crate) fn say_last_word(&self) {
+        // A broker that is gone need not hear it; a pipe has room for the only thing ever written to it.
+        rustix::io::write(&self.last_word, &self.leaf.reached().encode()).ok();
+    }
 }
 
 /// What is left of one that has ended.
@@ -60,6 +71,8 @@ pub(crate) fn start(
     let leaf = sessions.make(uid, limits)?;
     match start_in(&plan, &leaf) {
         Ok((pidfd, control, network, terminal)) => {
+            let flags = PipeFlags::CLOEXEC | PipeFlags::NONBLOCK;
+            let (last_word, tell) = pipe_with(flags).at(Stage::Spawn)?;
             let launched = Launched {
                 uid,
                 human,
@@ -71,14 +84,34 @@ pub(crate) fn start(
                 doors: network.doors,
                 names: network.names,
                 terminal,
+                unkept: unkept(&plan, &leaf),
+                last_word,
             };
-            Ok((Session { uid, pidfd, leaf }, launched))
+            let session = Session {
+                uid,
+                pidfd,
+                leaf,
+                last_word: tell,
+            };
+            Ok((session, launched))
         }
         Err(refusal) => {
             sessions.remove(&leaf).at(Stage::Cgroup)?;
             Err(refusal)
         }
     }
+}
+
+/// The bounds that neither the cgroup nor the session's own mounts keep.
+fn unkept(plan: &plan::Plan, leaf: &Leaf) -> Vec<Unkept> {
+    let mut unkept = leaf.unkept.clone();
+    let launch = &plan.launch;
+    let kept =
+        |lent: &plan::Lent| lent.access == Access::Keep && launch.home.is_within(&lent.place);
+    if launch.limits.home.is_some() && plan.trees.iter().any(kept) {
+        unkept.push(Unkept::Home);
+    }
+    unkept
 }
 
 type Parts = (OwnedFd, OwnedFd, Network, Option<OwnedFd>);
@@ -96,7 +129,11 @@ fn start_in(plan: &plan::Plan, leaf: &Leaf) -> Result<Parts, Refusal> {
     let (ready, tell) = pair()?;
     let (control, inner_control) = pair()?;
     let pidfd = match sys::clone_into(NAMESPACES, Some(leaf.folder.as_fd())).at(Stage::Spawn)? {
-        Side::Child => init::run(plan, tell.as_fd(), inner_control.as_fd()),
+        Side::Child => {
+            // Its own copies of the other ends: with them it would wait for a launcher that is gone.
+            drop((ready, control));
+            init::run(plan, tell.as_fd(), inner_control.as_fd())
+        }
         Side::Parent(_, pidfd) => pidfd,
     };
     drop((tell, inner_control));

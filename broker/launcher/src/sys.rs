@@ -365,6 +365,33 @@ pub(crate) fn pidfd_info(pidfd: impl AsFd) -> io::Result<PidfdInfo> {
     Ok(info)
 }
 
+/// What is to become of a lock on one byte.
+#[derive(Clone, Copy)]
+pub(crate) enum ByteLock {
+    /// It is taken, if nobody else has it.
+    Take,
+    /// It is given back.
+    GiveBack,
+}
+
+/// Takes or gives back the lock on one byte of a file that is open for writing (fcntl(2), open file
+/// description locks); `EAGAIN` if another process has it. The kernel gives it back with the last
+/// copy of the descriptor.
+pub(crate) fn lock_byte(file: BorrowedFd<'_>, byte: u32, act: ByteLock) -> io::Result<()> {
+    // SAFETY: all-zero is a valid `flock`: plain integers.
+    let mut lock: libc::flock = unsafe { MaybeUninit::zeroed().assume_init() };
+    lock.l_type = match act {
+        ByteLock::Take => libc::F_WRLCK as libc::c_short,
+        ByteLock::GiveBack => libc::F_UNLCK as libc::c_short,
+    };
+    lock.l_whence = libc::SEEK_SET as libc::c_short;
+    lock.l_start = byte.into();
+    lock.l_len = 1;
+    // SAFETY: F_OFD_SETLK reads one `flock`, which outlives the call.
+    let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) };
+    check(result.into())
+}
+
 /// Takes ownership of a descriptor that this process was started with.
 pub(crate) fn adopt(fd: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: F_SETFD takes numbers only; it fails on a descriptor that is not open.

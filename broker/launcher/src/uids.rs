@@ -23,12 +23,12 @@ impl Uids {
         }
     }
 
-    /// Takes a free uid.
-    pub(crate) fn take(&mut self) -> Option<u32> {
+    /// Takes the first uid that is free here and that `claim` says is free elsewhere.
+    pub(crate) fn take(&mut self, claim: impl Fn(u32) -> bool) -> Option<u32> {
         let (start, end) = (*self.range.start(), *self.range.end());
         let free = (self.next..=end)
             .chain(start..self.next)
-            .find(|uid| !self.used.contains(uid))?;
+            .find(|uid| !self.used.contains(uid) && claim(*uid))?;
         self.used.insert(free);
         self.next = if free == end {
             start
@@ -51,11 +51,13 @@ mod tests {
     #[test]
     fn uids_are_unique_and_reused_last() {
         let mut uids = Uids::new(10..=12);
-        assert_eq!([uids.take(), uids.take()], [Some(10), Some(11)]);
+        let any = |_| true;
+        assert_eq!([uids.take(any), uids.take(any)], [Some(10), Some(11)]);
         uids.give_back(10);
-        assert_eq!([uids.take(), uids.take()], [Some(12), Some(10)]);
-        assert_eq!(uids.take(), None);
+        assert_eq!([uids.take(any), uids.take(any)], [Some(12), Some(10)]);
+        assert_eq!(uids.take(any), None);
         uids.give_back(11);
-        assert_eq!(uids.take(), Some(11));
+        assert_eq!(uids.take(|uid| uid != 11), None);
+        assert_eq!(uids.take(any), Some(11));
     }
 }

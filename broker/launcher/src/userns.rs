@@ -17,11 +17,15 @@ use crate::sys::{self, Side};
 ///
 /// The namespace is owned by root, has that one mapping, and lives as long as something refers to it.
 pub(crate) fn mapping(inside: Human, outside: u32) -> Result<OwnedFd, Refusal> {
+    let launcher = rustix::process::getpid();
     let (pid, pidfd) = match sys::clone_into(libc::CLONE_NEWUSER, None).at(Stage::Identity)? {
         Side::Child => {
             // Only a host for the namespace until the parent has a descriptor of it.
             rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).ok();
-            sys::pause();
+            // A launcher that was killed before that line sends no signal any more.
+            if rustix::process::getppid() == Some(launcher) {
+                sys::pause();
+            }
             sys::exit_now(0);
         }
         Side::Parent(pid, pidfd) => (pid, pidfd),

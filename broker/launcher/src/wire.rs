@@ -4,7 +4,7 @@
 //! never accept a message with bytes left over or with a descriptor too many.
 
 use std::ffi::{CString, OsStr};
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroU64};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use crate::failure::{Refusal, Stage};
 use crate::message::{
     Access, Answer, CgroupFiles, Child, Described, Greeting, Human, Launch, Launched, Limits,
-    MAX_DOORS, MAX_MESSAGE, MAX_STRINGS, MAX_TREES, MAX_USUAL, Names, Request, Stdio, Tree,
+    MAX_DOORS, MAX_MESSAGE, MAX_STRINGS, MAX_TREES, MAX_USUAL, Names, Request, Stdio, Tree, Unkept,
     WindowSize,
 };
 use crate::place::{Place, ProgramName, UserName};
@@ -94,8 +94,7 @@ pub(crate) fn encode_launch(launch: &Launch) -> Option<(Vec<u8>, Vec<BorrowedFd<
     for port in &launch.doors {
         out.extend(port.get().to_le_bytes());
     }
-    out.extend(launch.limits.processes.map_or(0, |n| n.get()).to_le_bytes());
-    out.extend(launch.limits.memory.map_or(0, |n| n.get()).to_le_bytes());
+    put_limits(&mut out, launch.limits);
     for strings in [&launch.arguments, &launch.environment] {
         out.extend(u16::try_from(strings.len()).ok()?.to_le_bytes());
         for string in strings {
@@ -201,10 +200,7 @@ pub(crate) fn decode_launch(bytes: &[u8], fds: Vec<OwnedFd>) -> Result<Launch, R
     let doors = (0..input.count(MAX_DOORS)?)
         .map(|_| input.port())
         .collect::<Result<_, _>>()?;
-    let limits = Limits {
-        processes: u32::from_le_bytes(input.array()?).try_into().ok(),
-        memory: u64::from_le_bytes(input.array()?).try_into().ok(),
-    };
+    let limits = input.limits()?;
     let (arguments, environment) = (input.strings()?, input.strings()?);
     let count = input.count(MAX_TREES)?;
     let mut trees = Vec::with_capacity(count);
@@ -255,13 +251,17 @@ pub(crate) fn encode_answer(answer: &Answer) -> (Vec<u8>, Vec<BorrowedFd<'_>>) {
             out.extend(session.human.uid.to_le_bytes());
             out.extend(session.human.gid.to_le_bytes());
             out.extend(session.cgroup_id.to_le_bytes());
+            out.push(session.unkept.iter().fold(0, |bits, one| bits | bit(*one)));
             let mut fds = vec![
                 session.pidfd.as_fd(),
                 session.cgroup.kill.as_fd(),
                 session.cgroup.freeze.as_fd(),
                 session.cgroup.events.as_fd(),
+                session.cgroup.usage.as_fd(),
+                session.cgroup.processes.as_fd(),
                 session.control.as_fd(),
                 session.bridge.as_fd(),
+                session.last_word.as_fd(),
             ];
             out.extend(
                 u16::try_from(session.doors.len())
@@ -287,6 +287,8 @@ pub(crate) fn encode_answer(answer: &Answer) -> (Vec<u8>, Vec<BorrowedFd<'_>>) {
                 child.cgroup.kill.as_fd(),
                 child.cgroup.freeze.as_fd(),
                 child.cgroup.events.as_fd(),
+                child.cgroup.usage.as_fd(),
+                child.cgroup.processes.as_fd(),
                 child.processes.as_fd(),
                 child.bridge.as_fd(),
             ];
@@ -328,14 +330,18 @@ pub(crate) fn decode_answer(bytes: &[u8], fds: Vec<OwnedFd>) -> Option<Answer> {
                 gid: u32::from_le_bytes(input.array().ok()?),
             },
             cgroup_id: u64::from_le_bytes(input.array().ok()?),
+            unkept: unkept(input.array().ok()?)?,
             pidfd: fds.next()?,
             cgroup: CgroupFiles {
                 kill: fds.next()?,
                 freeze: fds.next()?,
                 events: fds.next()?,
+                usage: fds.next()?,
+                processes: fds.next()?,
             },
             control: fds.next()?,
             bridge: fds.next()?,
+            last_word: fds.next()?,
             doors: (0..input.count(MAX_DOORS).ok()?)
                 .map(|_| fds.next())
                 .collect::<Option<_>>()?,
@@ -358,6 +364,8 @@ pub(crate) fn decode_answer(bytes: &[u8], fds: Vec<OwnedFd>) -> Option<Answer> {
                     kill: fds.next()?,
                     freeze: fds.next()?,
                     events: fds.next()?,
+                    usage: fds.next()?,
+                    processes: fds.next()?,
                 },
                 processes: fds.next()?,
                 bridge: fds.next()?,
@@ -388,6 +396,41 @@ pub(crate) fn decode_answer(bytes: &[u8], fds: Vec<OwnedFd>) -> Option<Answer> {
     }))
 }
 
+/// Each bound as a number, 0 where there is none.
+fn put_limits(out: &mut Vec<u8>, limits: Limits) {
+    let Limits {
+        processes,
+        memory,
+        cpu_weight,
+        files,
+        file_size,
+        scratch,
+        home,
+    } = limits;
+    out.extend(processes.map_or(0, |n| n.get()).to_le_bytes());
+    out.extend(memory.map_or(0, |n| n.get()).to_le_bytes());
+    out.extend(cpu_weight.map_or(0, |n| n.get()).to_le_bytes());
+    out.extend(files.map_or(0, |n| n.get()).to_le_bytes());
+    for size in [file_size, scratch, home] {
+        out.extend(size.map_or(0, |n| n.get()).to_le_bytes());
+    }
+}
+
+const UNKEPT: [Unkept; 3] = [Unkept::Memory, Unkept::CpuWeight, Unkept::Home];
+
+fn bit(unkept: Unkept) -> u8 {
+    match unkept {
+        Unkept::Memory => 1,
+        Unkept::CpuWeight => 2,
+        Unkept::Home => 4,
+    }
+}
+
+fn unkept([bits]: [u8; 1]) -> Option<Vec<Unkept>> {
+    let set = UNKEPT.into_iter().filter(|one| bits & bit(*one) != 0);
+    (bits < 8).then(|| set.collect())
+}
+
 fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) -> Option<()> {
     out.extend(u32::try_from(bytes.len()).ok()?.to_le_bytes());
     out.extend(bytes);
@@ -412,6 +455,22 @@ impl<'a> Reader<'a> {
 
     fn text(&mut self) -> Result<&'a str, Refusal> {
         std::str::from_utf8(self.bytes()?).map_err(|_| Refusal::Message)
+    }
+
+    fn limits(&mut self) -> Result<Limits, Refusal> {
+        Ok(Limits {
+            processes: u32::from_le_bytes(self.array()?).try_into().ok(),
+            memory: self.size()?,
+            cpu_weight: u16::from_le_bytes(self.array()?).try_into().ok(),
+            files: u32::from_le_bytes(self.array()?).try_into().ok(),
+            file_size: self.size()?,
+            scratch: self.size()?,
+            home: self.size()?,
+        })
+    }
+
+    fn size(&mut self) -> Result<Option<NonZeroU64>, Refusal> {
+        Ok(u64::from_le_bytes(self.array()?).try_into().ok())
     }
 
     fn place(&mut self) -> Result<Place, Refusal> {

@@ -9,6 +9,7 @@ use holdfast_attest_host::{AttestHost, AttestHostError, AttestorUrl, Trust};
 use holdfast_authorize_calls::task::Authorizer;
 use holdfast_issue_credentials::spares::Spares;
 use holdfast_issue_credentials::vault::Vaults;
+use holdfast_launch_agents::state::{Phase, Session};
 use holdfast_launch_agents::task::Sessions;
 use holdfast_protocol::audit::What;
 use holdfast_protocol::call::HumanUid;
@@ -16,8 +17,8 @@ use holdfast_protocol::clock::Clock;
 use holdfast_protocol::grade::Grade;
 use holdfast_protocol::id::SessionId;
 use holdfast_protocol::management::{
-    AuditRecord, EnrollRequest, Failure, FailureKind, Request, Response, SessionAct, SparesOf,
-    Status,
+    AuditRecord, EnrollRequest, Failure, FailureKind, Presence, Request, Response, SessionAct,
+    SessionStatus, SparesOf, Status,
 };
 use holdfast_protocol::record::Record;
 use holdfast_protocol::sub::SubPath;
@@ -26,11 +27,12 @@ use holdfast_record_audit::AuditLog;
 use holdfast_record_audit::mirror::Standing;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use tokio::sync::watch;
 
 use super::{approvals, secrets};
 use crate::approvers::Approvers;
 use crate::config::ApprovalsConfig;
-use crate::sessions::status;
+use crate::sessions::{Counts, status};
 
 /// What a listing may take of a frame: half, so that its JSON escapes fit too.
 const LISTING: usize = holdfast_protocol::frame::MAX_FRAME / 2;
@@ -63,6 +65,8 @@ pub struct Answers {
     pub tpm: String,
     /// What time it is.
     pub clock: Clock,
+    /// Whether humans' screens and logouts are seen, where there are sessions.
+    pub presence: Option<watch::Receiver<Presence>>,
 }
 
 impl Answers {
@@ -79,6 +83,7 @@ impl Answers {
             Request::Sessions => self.list_sessions(),
             Request::EndSubAgent { session, sub } => self.end_sub(session, sub, caller).await,
             Request::ControlSession { session, act } => self.control(session, act, caller).await,
+            Request::ControlSessions { act } => self.control_all(act, caller).await,
             Request::Approvals => Ok(Response::Approvals(approvals::list(
                 &self.authorizer,
                 &self.approvals,
@@ -131,6 +136,7 @@ impl Answers {
             mirror: self.mirror.borrow().clone(),
             clock: Some(self.clock.status()),
             spares: self.spares(),
+            presence: self.presence.as_ref().map(|seen| seen.borrow().clone()),
         }))
     }
 
@@ -144,12 +150,41 @@ impl Answers {
     }
 
     fn list_sessions(&self) -> Result<Response, Failure> {
-        let sessions = self.launched()?.list().into_iter();
+        let sessions = self.launched()?;
+        let listed = sessions.list().into_iter();
         Ok(Response::Sessions(
-            sessions
-                .map(|(session, state)| status(session, state))
+            listed
+                .map(|(session, state)| listing(sessions, session, state))
                 .collect(),
         ))
+    }
+
+    /// Every session that lives and that it can be done to. One that will not is reported and does not keep
+    /// the others.
+    async fn control_all(&self, act: SessionAct, human: HumanUid) -> Result<Response, Failure> {
+        let mut done = Vec::new();
+        let mut failed = None;
+        for (session, state) in self.launched()?.list() {
+            let may = match (state.phase, act) {
+                (Phase::Running(_), SessionAct::Pause | SessionAct::End)
+                | (Phase::Frozen(_), SessionAct::Resume | SessionAct::End) => true,
+                (Phase::Running(_), SessionAct::Resume)
+                | (Phase::Frozen(_), SessionAct::Pause)
+                | (Phase::Starting | Phase::Ended { .. }, _) => false,
+            };
+            if !may {
+                continue;
+            }
+            match self.control(session, act, human).await {
+                Ok(Response::Sessions(one)) => done.extend(one),
+                Ok(_) => {}
+                Err(failure) => failed = Some(failure),
+            }
+        }
+        match failed {
+            Some(failure) => Err(failure),
+            None => Ok(Response::Sessions(done)),
+        }
     }
 
     async fn control(
@@ -184,7 +219,7 @@ impl Answers {
         Ok(Response::Sessions(
             listed
                 .filter(|(id, _)| *id == session)
-                .map(|(id, state)| status(id, state))
+                .map(|(id, state)| listing(sessions, id, state))
                 .collect(),
         ))
     }
@@ -293,6 +328,14 @@ impl Answers {
             .map_err(|error| broken(&error))?;
         Ok(Response::Checkpointed(head))
     }
+}
+
+fn listing(sessions: &Sessions, id: SessionId, state: Session) -> SessionStatus {
+    let counts = Counts {
+        processes: sessions.processes(id),
+        usage: sessions.usage(id),
+    };
+    status(id, state, counts)
 }
 
 fn fitting(records: impl Iterator<Item = AuditRecord>) -> Vec<AuditRecord> {

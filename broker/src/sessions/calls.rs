@@ -15,6 +15,7 @@ use holdfast_protocol::call::{Effect, ToolCall, ToolName};
 use holdfast_protocol::id::CallId;
 
 use super::known::Known;
+use super::vitals::Pulse;
 use crate::ambient::random_bits;
 
 /// Whether any of these changes something at a git remote.
@@ -29,12 +30,17 @@ pub fn pushes(effects: &[Effect]) -> bool {
 pub struct SessionCalls {
     authorizer: Authorizer,
     known: Arc<Known>,
+    pulse: Pulse,
 }
 
 impl SessionCalls {
     /// For the session that `known` is of.
-    pub fn new(authorizer: Authorizer, known: Arc<Known>) -> Self {
-        Self { authorizer, known }
+    pub fn new(authorizer: Authorizer, known: Arc<Known>, pulse: Pulse) -> Self {
+        Self {
+            authorizer,
+            known,
+            pulse,
+        }
     }
 
     /// What the session may touch, seen from where its requests leave: a branch that a push creates
@@ -64,6 +70,7 @@ impl SessionCalls {
 #[tonic::async_trait]
 impl Decide for SessionCalls {
     async fn decide(&self, asked: Asked) -> Decision {
+        self.pulse.beat();
         let deny = |why: &str| Decision::Deny {
             why: why.to_owned(),
         };

@@ -35,6 +35,7 @@ use super::calls::{SessionCalls, pushes};
 use super::known::Known;
 use super::subs::{Parent, Subs};
 use super::unable::unable;
+use super::vitals::Pulse;
 use crate::ambient::random_bits;
 
 /// How long a shim may take to say what is wanted: it has it in hand.
@@ -47,6 +48,7 @@ pub struct Frames {
     bridge: NonZeroU16,
     subs: Subs,
     own: Option<SubPath>,
+    pulse: Pulse,
 }
 
 /// A frame was not answered by a decision.
@@ -78,6 +80,7 @@ impl Frames {
         bridge: NonZeroU16,
         subs: Subs,
         own: Option<SubPath>,
+        pulse: Pulse,
     ) -> Self {
         Self {
             authorizer,
@@ -85,6 +88,7 @@ impl Frames {
             bridge,
             subs,
             own,
+            pulse,
         }
     }
 
@@ -158,7 +162,11 @@ impl Frames {
             effects: vec![Effect::UsesSecret { name }],
             creates: vec![],
         };
-        let calls = SessionCalls::new(self.authorizer.clone(), Arc::clone(&self.known));
+        let calls = SessionCalls::new(
+            self.authorizer.clone(),
+            Arc::clone(&self.known),
+            self.pulse.clone(),
+        );
         match calls.decide(asked).await {
             Decision::Allow { .. } => wanted.placeholder(),
             Decision::Deny { why } => GitCredentialResponse::Refused { why },

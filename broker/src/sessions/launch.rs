@@ -24,7 +24,7 @@ use holdfast_launch_agents::state::Facts;
 use holdfast_launch_agents::store::{StoreError, Stored};
 use holdfast_launch_agents::task::{Prepared, SessionError};
 use holdfast_launch_agents::{
-    Access, InvalidPlace, Limits, Place, ProgramName, Stdio, Tree, UserName, WindowSize,
+    Access, InvalidPlace, Place, ProgramName, Stdio, Tree, UserName, WindowSize,
 };
 use holdfast_protocol::call::{Caller, HumanUid};
 use holdfast_protocol::grade::Level;
@@ -45,6 +45,7 @@ use super::repository::{Repository, pointer};
 use super::socket::WishError;
 use super::unable::unable;
 use super::widened::{NotWidened, Widened};
+use crate::limits::limits;
 use crate::warden::Acting;
 
 /// The bridge's port on a session's own loopback.
@@ -185,6 +186,7 @@ pub async fn make(
         human,
         program: stored.digest,
         purpose: request.purpose.clone(),
+        bounds: ground.limits.of(&profile.kind),
     };
     let caller = Caller {
         session,
@@ -233,7 +235,7 @@ pub async fn make(
         doors: widened.doors().collect(),
         environment,
         trees: own_trees,
-        limits: Limits::default(),
+        limits: limits(&facts.bounds),
     };
     let secrets = given.granted.iter();
     let world = World {

@@ -25,6 +25,7 @@ mod serve;
 mod socket;
 mod subs;
 mod unable;
+mod vitals;
 mod widened;
 mod words;
 
@@ -44,6 +45,7 @@ use holdfast_protocol::clock::Clock;
 use holdfast_protocol::record::Record;
 use tokio::sync::watch;
 
+use crate::limits::LimitsConfig;
 use crate::warden::Acting;
 
 pub use self::authority::NodeAuthority;
@@ -55,7 +57,7 @@ pub use self::live::Live;
 pub use self::own::Own;
 pub use self::recorder::RecordSvids;
 pub use self::serve::serve;
-pub use self::words::status;
+pub use self::words::{Counts, status};
 
 /// What every session needs of the broker.
 pub struct Ground {
@@ -89,6 +91,8 @@ pub struct Ground {
     pub vaults: Vaults,
     /// Job 3: how requests leave the host.
     pub upstream: Upstream,
+    /// What sessions may take, and how long they may live.
+    pub limits: LimitsConfig,
     /// What sessions are shown of Holdfast's own: the hook's program, agents' managed settings.
     pub own: Own,
     /// Where the sessions' sockets are.

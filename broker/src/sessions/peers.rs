@@ -17,6 +17,7 @@ use rustix::net::RecvFlags;
 use tokio::net::UnixStream;
 
 use super::subs::Subs;
+use super::vitals::Pulse;
 
 /// Lets in the processes of one session and of its sub-agents, while they run.
 pub struct OfSession {
@@ -26,6 +27,8 @@ pub struct OfSession {
     pub session: SessionId,
     /// Its sub-agents.
     pub subs: Subs,
+    /// Counts its connections.
+    pub pulse: Pulse,
 }
 
 #[tonic::async_trait]
@@ -38,6 +41,7 @@ impl PeerCheck for OfSession {
         if found.session != self.session {
             return Err(Denied(format!("it is session {}'s", found.session)));
         }
+        self.pulse.beat();
         let party = match found.sub {
             None => Party::Session,
             Some(sub) => self

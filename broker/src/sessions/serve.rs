@@ -11,12 +11,16 @@ use std::time::Duration;
 
 use holdfast_issue_credentials::SessionSocket;
 use holdfast_issue_credentials::bridge::{Bridge, Door, Names};
+use holdfast_launch_agents::life::Due;
 use holdfast_launch_agents::peer::Peer;
-use holdfast_launch_agents::{Ending, Names as NameSockets, PassedSignal};
+use holdfast_launch_agents::task::Ended;
+use holdfast_launch_agents::{Names as NameSockets, PassedSignal};
 use holdfast_protocol::audit::What;
+use holdfast_protocol::bounds::Bounds;
 use holdfast_protocol::call::HumanUid;
 use holdfast_protocol::frame;
 use holdfast_protocol::id::SessionId;
+use holdfast_protocol::management::SessionAct;
 use holdfast_protocol::run::{RunAim, RunControl, RunEvent};
 use holdfast_protocol::widening::Reach;
 use holdfast_protocol::words::with_causes;
@@ -35,8 +39,10 @@ use super::launch::{BRIDGE, Made, RunError, attested, make};
 use super::peers::OfSession;
 use super::socket::read_wish;
 use super::subs::Subs;
+use super::vitals::{Pulse, Vitals};
 use super::widened::Widened;
 use super::words;
+use crate::limits::lifetimes;
 
 /// Connections served at once: every live session has one.
 const CONNECTIONS: usize = holdfast_launch_agents::state::MAX_LIVE;
@@ -73,7 +79,9 @@ async fn keep(stream: UnixStream, ground: Arc<Ground>, stop: CancellationToken) 
     let (mut stream, outcome) = match wish(stream).await {
         Ok((stream, wish)) => {
             let outcome = match wish.request.aim {
-                RunAim::Session => live(&stream, wish, &ground, &stop).await.map(words::ended),
+                RunAim::Session => live(&stream, wish, &ground, &stop)
+                    .await
+                    .map(|(ended, bounds)| words::ended(&ended, &bounds)),
                 RunAim::Show => describe::world(&ground, wish)
                     .await
                     .map(|world| RunEvent::Shown(Box::new(world))),
@@ -140,7 +148,7 @@ async fn live(
     wish: Wish,
     ground: &Arc<Ground>,
     stop: &CancellationToken,
-) -> Result<Ending, RunError> {
+) -> Result<(Ended, Bounds), RunError> {
     let Wish {
         request,
         descriptors,
@@ -164,15 +172,20 @@ async fn live(
         passing,
     } = make(ground, request, descriptors, connection, human).await?;
     let session = identity.session;
-    ground
-        .record
-        .record(What::SessionStarted {
+    let bounds = facts.bounds;
+    tokio::try_join!(
+        ground.record.record(What::SessionStarted {
             session,
             spiffe_id: identity.spiffe_id.clone(),
             human: HumanUid(facts.human),
             program: facts.program,
-        })
-        .await?;
+        }),
+        ground.record.record(What::SessionBounded {
+            session,
+            bounds,
+            unkept: prepared.unkept(),
+        }),
+    )?;
     if !widened.all().is_empty() {
         ground
             .record
@@ -212,6 +225,15 @@ async fn live(
     let place = ground.live.enter(credentials.clone());
     let served = CancellationToken::new();
     let subs = Subs::new(Arc::clone(ground), identity.clone(), served.clone());
+    let pulse = Pulse::default();
+    let terminal = begun.terminal.as_ref().map(OwnedFd::try_clone).transpose();
+    let mut vitals = Vitals::new(
+        ground.sessions.clone(),
+        session,
+        lifetimes(&bounds),
+        pulse.clone(),
+        terminal.map_err(RunError::Host)?,
+    );
     let mut socket = JoinSet::new();
     socket.spawn(
         SessionSocket {
@@ -221,6 +243,7 @@ async fn live(
                 sessions: ground.sessions.clone(),
                 session,
                 subs: subs.clone(),
+                pulse: pulse.clone(),
             }),
             frames: Arc::new(Frames::new(
                 ground.authorizer.clone(),
@@ -228,6 +251,7 @@ async fn live(
                 BRIDGE,
                 subs.clone(),
                 None,
+                pulse.clone(),
             )),
         }
         .serve(served.clone()),
@@ -238,7 +262,7 @@ async fn live(
             session,
             granted: given.granted.clone(),
             reveal: Arc::new(ground.vaults.clone()),
-            decide: Arc::new(SessionCalls::new(ground.authorizer.clone(), known)),
+            decide: Arc::new(SessionCalls::new(ground.authorizer.clone(), known, pulse)),
             upstream: ground
                 .upstream
                 .reaching(widened.reaches().cloned().collect()),
@@ -262,7 +286,7 @@ async fn live(
     {
         end(ground, session);
     }
-    let ending = tend(stream, ground, session, &mut ended, stop).await;
+    let ended = tend(stream, ground, &mut vitals, session, &mut ended, stop).await;
 
     credentials.revoke();
     drop(place);
@@ -281,38 +305,38 @@ async fn live(
         }
     }
     subs.gone().await;
-    drop(folder);
-    drop(passing);
-    tracing::info!(%session, how = words::how(ending), "a session ended");
+    drop((folder, passing, vitals));
+    let how = words::how(&ended, &bounds);
+    tracing::info!(%session, how, "a session ended");
     ground
         .record
-        .record(What::SessionEnded {
-            session,
-            how: words::how(ending),
-        })
+        .record(What::SessionEnded { session, how })
         .await?;
-    Ok(ending)
+    Ok((ended, bounds))
 }
 
 /// Waits for the session's end, and does to it what the human or the broker's end asks.
 async fn tend(
     stream: &UnixStream,
     ground: &Ground,
+    vitals: &mut Vitals,
     session: SessionId,
-    ended: &mut oneshot::Receiver<Ending>,
+    ended: &mut oneshot::Receiver<Ended>,
     stop: &CancellationToken,
-) -> Ending {
+) -> Ended {
+    let unwatched = Ended::unwatched(session);
     let (orders, mut received) = tokio::sync::mpsc::channel(8);
     let listening = listen_to(stream, orders);
     tokio::pin!(listening);
     let mut listens = true;
     loop {
         tokio::select! {
-            ending = &mut *ended => return ending.unwrap_or(Ending::Killed),
+            ended = &mut *ended => return ended.unwrap_or(unwatched),
             () = stop.cancelled() => {
                 end(ground, session);
-                return ended.await.unwrap_or(Ending::Killed);
+                return ended.await.unwrap_or(unwatched);
             }
+            due = vitals.due() => self::due(stream, ground, session, due).await,
             () = &mut listening, if listens => {
                 // The command line is gone.
                 listens = false;
@@ -329,6 +353,48 @@ async fn tend(
                 }
             }
         }
+    }
+}
+
+/// Does what a session's lifetime demands.
+async fn due(stream: &UnixStream, ground: &Ground, session: SessionId, due: Due) {
+    match due {
+        Due::Warn(because, left) => {
+            let text = words::warning(because, left);
+            tracing::info!(%session, text, "a session is warned");
+            note(stream, text).await;
+        }
+        Due::End(because) => {
+            let event = What::SessionStopped {
+                session,
+                act: SessionAct::End,
+                because,
+            };
+            // It ends all the same: what lives on past its bound is worse than a gap in the record.
+            if let Err(error) = ground.record.record(event).await {
+                tracing::error!(%session, %error, "a session's end is missing from the audit log");
+            }
+            if let Err(error) = ground.sessions.end_because(session, because) {
+                tracing::debug!(%session, %error, "a session was not there to be ended");
+            }
+        }
+    }
+}
+
+/// Tells the human something while their session lives, if their command line takes it at once: one
+/// that reads nothing must not hold the session's keeper up.
+async fn note(stream: &UnixStream, text: String) {
+    let Ok(frame) = frame::encode(&RunEvent::Note { text }) else {
+        return;
+    };
+    let told = async {
+        stream.writable().await?;
+        stream.try_write(&frame)
+    };
+    match tokio::time::timeout(Duration::from_millis(100), told).await {
+        Ok(Ok(sent)) if sent == frame.len() => {}
+        // A part of a frame cannot occur: a few hundred bytes fit a socket's buffer or do not.
+        told => tracing::debug!(?told, "a note was not heard"),
     }
 }
 

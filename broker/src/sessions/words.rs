@@ -1,19 +1,35 @@
 //! Sessions in words: for listings, for the command line that waits, for the record.
 
+use std::time::Duration;
+
 use holdfast_launch_agents::Ending;
-use holdfast_launch_agents::state::{Phase, Session};
+use holdfast_launch_agents::state::{Phase, Session, StateError};
+use holdfast_launch_agents::task::{Ended, SessionError};
+use holdfast_protocol::bounds::{Because, Bounds, size, span};
 use holdfast_protocol::grade::Level;
 use holdfast_protocol::id::SessionId;
-use holdfast_protocol::management::{Failure, FailureKind, SessionPhase, SessionStatus, SubStatus};
+use holdfast_protocol::management::{
+    Failure, FailureKind, SessionDetails, SessionPhase, SessionStatus, SubStatus,
+};
 use holdfast_protocol::run::RunEvent;
 use holdfast_protocol::words::with_causes;
 
 use super::launch::RunError;
 use super::lend::NotLent;
 
+/// What is counted of a session that lives.
+#[derive(Clone, Copy, Default)]
+pub struct Counts {
+    /// Its processes.
+    pub processes: Option<u32>,
+    /// Its processor time.
+    pub usage: Option<Duration>,
+}
+
 /// A session, for a listing.
-pub fn status(session: SessionId, state: Session) -> SessionStatus {
+pub fn status(session: SessionId, state: Session, counts: Counts) -> SessionStatus {
     SessionStatus {
+        details: Some(Box::new(details(&state, counts))),
         session,
         kind: state.facts.kind,
         human: state.facts.human,
@@ -37,8 +53,36 @@ pub fn status(session: SessionId, state: Session) -> SessionStatus {
     }
 }
 
-/// How a session ended, for the record.
-pub fn how(ending: Ending) -> String {
+fn details(state: &Session, counts: Counts) -> SessionDetails {
+    let identity = match state.phase {
+        Phase::Running(identity) | Phase::Frozen(identity) => Some(identity),
+        Phase::Starting | Phase::Ended { .. } => None,
+    };
+    let bounds = state.facts.bounds;
+    let lifetime = bounds
+        .lifetime
+        .map(|seconds| Duration::from_secs(seconds.get().into()));
+    SessionDetails {
+        // Whatever is in this registry was launched from here.
+        level: Level::L3,
+        uid: identity.map(|identity| identity.uid),
+        cgroup: identity.map(|identity| identity.cgroup),
+        processes: counts.processes,
+        processor_ms: counts
+            .usage
+            .map(|usage| u64::try_from(usage.as_millis()).unwrap_or(u64::MAX)),
+        bounds,
+        unkept: state.unkept.clone(),
+        ends: lifetime.map(|lifetime| state.started + lifetime),
+        because: state.because,
+        how: match state.phase {
+            Phase::Ended { ending, .. } => Some(plainly(ending)),
+            Phase::Starting | Phase::Running(_) | Phase::Frozen(_) => None,
+        },
+    }
+}
+
+fn plainly(ending: Ending) -> String {
     match ending {
         Ending::Exited(code) => format!("exited with {code}"),
         Ending::Signaled(signal) => format!("ended by signal {signal}"),
@@ -47,15 +91,86 @@ pub fn how(ending: Ending) -> String {
     }
 }
 
-/// How a session ended, for the command line: as a shell would say it.
-pub fn ended(ending: Ending) -> RunEvent {
-    let (code, how) = match ending {
-        Ending::Exited(code) => (code, None),
-        Ending::Signaled(signal) => (128_u8.saturating_add(signal), None),
-        Ending::NotStarted(_) => (126, Some(how(ending))),
-        Ending::Killed => (137, Some(how(ending))),
+/// How a session ended, with what it ran into, for the record.
+pub fn how(ended: &Ended, bounds: &Bounds) -> String {
+    let mut text = plainly(ended.ending);
+    for part in [
+        because(ended, bounds),
+        memory(ended, bounds),
+        processes(ended, bounds),
+    ] {
+        if let Some(part) = part {
+            text.push_str(": ");
+            text.push_str(&part);
+        }
+    }
+    text
+}
+
+fn because(ended: &Ended, bounds: &Bounds) -> Option<String> {
+    let because = ended.because.filter(|because| match because {
+        Because::LifetimeOver | Because::Idle | Because::LoggedOut | Because::ScreenLocked => true,
+        // That let it go on.
+        Because::ScreenUnlocked => false,
+    });
+    // One that was frozen for a locked screen may have ended for another reason.
+    let because = because.filter(|_| ended.ending == Ending::Killed)?;
+    let bound = match because {
+        Because::LifetimeOver => bounds.lifetime,
+        Because::Idle => bounds.idle,
+        Because::LoggedOut | Because::ScreenLocked | Because::ScreenUnlocked => None,
     };
-    RunEvent::Ended { code, how }
+    let bound = bound.map(|bound| format!(" ({})", span(bound.get().into())));
+    Some(format!("{because}{}", bound.unwrap_or_default()))
+}
+
+fn memory(ended: &Ended, bounds: &Bounds) -> Option<String> {
+    let bound = bounds.memory.filter(|_| ended.reached.memory > 0)?;
+    Some(format!("memory limit {} reached", size(bound.get())))
+}
+
+fn processes(ended: &Ended, bounds: &Bounds) -> Option<String> {
+    let bound = bounds.processes.filter(|_| ended.reached.processes > 0)?;
+    Some(format!(
+        "refused another process {} times, for its limit of {bound}",
+        ended.reached.processes
+    ))
+}
+
+/// That a session will be ended.
+pub fn warning(because: Because, left: Duration) -> String {
+    // To the second: it is said some moments after it fell due.
+    let left = span(
+        left.as_millis()
+            .div_ceil(1000)
+            .try_into()
+            .unwrap_or(u64::MAX),
+    );
+    match because {
+        Because::Idle => {
+            format!("this session ends in {left}, unless it does something: {because}")
+        }
+        Because::LifetimeOver
+        | Because::ScreenLocked
+        | Because::ScreenUnlocked
+        | Because::LoggedOut => format!("this session ends in {left}: {because}"),
+    }
+}
+
+/// How a session ended, for the command line: as a shell would say it.
+pub fn ended(ended: &Ended, bounds: &Bounds) -> RunEvent {
+    let noted = memory(ended, bounds).or_else(|| processes(ended, bounds));
+    let (code, by_itself) = match ended.ending {
+        Ending::Exited(code) => (code, true),
+        Ending::Signaled(signal) => (128_u8.saturating_add(signal), true),
+        Ending::NotStarted(_) => (126, false),
+        Ending::Killed => (137, false),
+    };
+    let told = !by_itself || noted.is_some();
+    RunEvent::Ended {
+        code,
+        how: told.then(|| how(ended, bounds)),
+    }
 }
 
 /// Why there is no session.
@@ -91,6 +206,10 @@ pub fn failed(error: &RunError) -> RunEvent {
             FailureKind::Failed,
             "name another with `--publish HOSTPORT:PORT`",
         ),
+        RunError::Session(SessionError::State(StateError::PerHuman(..) | StateError::Full)) => (
+            FailureKind::DeniedByPolicy,
+            "end one of them: `holdfast sessions` lists them; `per-human` in holdfastd.toml says how many there may be",
+        ),
         RunError::Own { .. } => (
             FailureKind::Failed,
             "install Holdfast again: its programs belong in one folder",
@@ -107,4 +226,81 @@ pub fn failed(error: &RunError) -> RunEvent {
         message: with_causes(error),
         advice: advice.to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::{NonZeroU32, NonZeroU64};
+
+    use holdfast_launch_agents::Reached;
+
+    use super::*;
+
+    fn over(ending: Ending, reached: Reached, because: Option<Because>) -> Ended {
+        Ended {
+            ending,
+            reached,
+            because,
+            ..Ended::unwatched(SessionId::from_random([1; 16]))
+        }
+    }
+
+    fn bounds() -> Bounds {
+        Bounds {
+            memory: NonZeroU64::new(4 << 30),
+            processes: NonZeroU32::new(64),
+            lifetime: NonZeroU32::new(7200),
+            ..Bounds::default()
+        }
+    }
+
+    fn told(ended: &Ended) -> (u8, Option<String>) {
+        match super::ended(ended, &bounds()) {
+            RunEvent::Ended { code, how } => (code, how),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_bound_that_was_reached_is_told_at_the_end() {
+        let reached = Reached {
+            memory: 1,
+            processes: 0,
+        };
+        let killed = over(Ending::Killed, reached, None);
+        let how = "killed: memory limit 4 GiB reached";
+        assert_eq!(told(&killed), (137, Some(how.to_owned())));
+        assert_eq!(super::how(&killed, &bounds()), how);
+        let refused = Reached {
+            memory: 0,
+            processes: 3,
+        };
+        let (code, how) = told(&over(Ending::Exited(2), refused, None));
+        let words = "exited with 2: refused another process 3 times, for its limit of 64";
+        assert_eq!((code, how.as_deref()), (2, Some(words)));
+    }
+
+    #[test]
+    fn what_ended_it_is_said_and_what_let_it_go_on_is_not() {
+        let none = Reached::default();
+        let of = |because| told(&over(Ending::Killed, none, because)).1;
+        let lived = "killed: it has lived as long as it may (2 h)";
+        assert_eq!(of(Some(Because::LifetimeOver)).as_deref(), Some(lived));
+        assert_eq!(of(Some(Because::ScreenUnlocked)).as_deref(), Some("killed"));
+        assert_eq!(of(None).as_deref(), Some("killed"));
+        // One that ended by itself did so whatever had stopped it before.
+        let own = over(Ending::Exited(0), none, Some(Because::ScreenLocked));
+        assert_eq!(told(&own), (0, None));
+    }
+
+    #[test]
+    fn a_warning_says_how_long_and_what_helps() {
+        let idle = warning(Because::Idle, Duration::from_millis(59_400));
+        assert!(
+            idle.contains("in 1 min, unless it does something"),
+            "{idle}"
+        );
+        let over = warning(Because::LifetimeOver, Duration::from_secs(300));
+        assert!(over.starts_with("this session ends in 5 min:"), "{over}");
+    }
 }

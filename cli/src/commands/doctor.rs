@@ -2,6 +2,8 @@
 //!
 //! It looks and says; it must never change anything.
 
+mod host;
+
 use std::path::Path;
 
 use holdfast_protocol::clock::{ClockStatus, Source};
@@ -48,6 +50,7 @@ pub fn run(args: &Args) -> Result<(), Problem> {
             examined.extend([broker(&status), grade(&status), node(&status)]);
             examined.extend(status.clock.as_ref().map(clock));
             examined.push(audit(args));
+            examined.extend(status.presence.as_ref().map(host::presence));
         }
         Err(problem) => examined.push(Examined {
             what: "broker",
@@ -56,7 +59,7 @@ pub fn run(args: &Args) -> Result<(), Problem> {
             advice: "start holdfastd, or name its socket with --socket",
         }),
     }
-    examined.push(membership());
+    examined.extend([host::controllers(), host::uids(), membership()]);
     show(args, &examined, render::examined(&examined).trim_end())?;
     if examined.iter().any(|item| item.finding == Finding::Broken) {
         return Err(Problem::failed(

@@ -180,12 +180,19 @@ fn live(
         .map_err(|error| host(&error))?;
     // It only waits for signals, and ends with this process.
     thread::spawn(move || pass_signals(signals, &orders, window.as_ref()));
-    let (event, _) = connection.next().map_err(|_| {
-        Problem::failed(
-            "the broker went away, and the session with it",
-            "see holdfastd's log",
-        )
-    })?;
+    let event = loop {
+        let (event, _) = connection.next().map_err(|_| {
+            Problem::failed(
+                "the broker went away, and the session with it",
+                "see holdfastd's log",
+            )
+        })?;
+        match event {
+            // On a terminal in raw mode a line does not begin by itself.
+            RunEvent::Note { text } => eprint!("\r\nholdfast: {}\r\n", printable(&text)),
+            event => break event,
+        }
+    };
     drop(screen);
     Ok(event)
 }
@@ -203,15 +210,17 @@ fn conclude(args: &Args, event: RunEvent) -> Result<(), Problem> {
         RunEvent::Shown(world) => super::show(args, &world, &show::text(&world)),
         RunEvent::Ended { code, how } => {
             if let Some(how) = how {
-                eprintln!("holdfast: the session was {how}");
+                eprintln!("holdfast: the session ended: {}", printable(&how));
             }
             std::process::exit(i32::from(code))
         }
         RunEvent::Failed(failure) => Err(failure.into()),
-        RunEvent::Started { .. } | RunEvent::Needs(_) => Err(Problem::failed(
-            "the broker said what it was not asked",
-            "use a `holdfast` of the same version as holdfastd",
-        )),
+        RunEvent::Started { .. } | RunEvent::Note { .. } | RunEvent::Needs(_) => {
+            Err(Problem::failed(
+                "the broker said what it was not asked",
+                "use a `holdfast` of the same version as holdfastd",
+            ))
+        }
     }
 }
 

@@ -17,6 +17,7 @@ mod hook;
 mod identities;
 mod memory;
 mod samples;
+mod sessions;
 mod start;
 mod table;
 mod verification;
@@ -26,11 +27,12 @@ use table::Row;
 /// A group of figures, and how it is measured; it says so itself where it cannot be.
 type Group = (&'static str, fn() -> Vec<Row>);
 
-const GROUPS: [Group; 5] = [
+const GROUPS: [Group; 6] = [
     ("hook", hook::measure),
     ("identities", identities::measure),
     ("verification", verification::measure),
     ("start", start::measure),
+    ("sessions", sessions::measure),
     ("memory", memory::measure),
 ];
 

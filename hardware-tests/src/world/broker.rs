@@ -14,6 +14,7 @@ pub struct Broker {
     daemon: Option<Daemon>,
     programs: Option<PathBuf>,
     clock: Option<WrongClock>,
+    lent: Vec<(&'static str, String)>,
     config: PathBuf,
     state: PathBuf,
     socket: PathBuf,
@@ -79,6 +80,7 @@ impl Broker {
             daemon: None,
             programs: None,
             clock: None,
+            lent: Vec::new(),
             config,
             state,
             socket: run.join("management.sock"),
@@ -119,6 +121,7 @@ impl Broker {
             .arg("--config")
             .arg(&self.config)
             .env("TSS2_LOG", "all+none");
+        command.envs(self.lent.iter().map(|(name, value)| (*name, value)));
         if let Some(clock) = &self.clock {
             clock.lend(&mut command);
         }
@@ -133,6 +136,11 @@ impl Broker {
     /// From its next start on it goes by this clock.
     pub fn goes_by(&mut self, clock: &WrongClock) {
         self.clock = Some(clock.clone());
+    }
+
+    /// From its next start on it has this variable in its environment.
+    pub fn lends(&mut self, name: &'static str, value: &str) {
+        self.lent.push((name, value.to_owned()));
     }
 
     /// Kills it: -9.

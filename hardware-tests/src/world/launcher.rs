@@ -16,27 +16,70 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Launcher {
     daemon: Option<Daemon>,
     cgroup: PathBuf,
+    socket: PathBuf,
 }
 
 impl Launcher {
     /// Starts one for the broker of this process's uid; needs root.
     pub fn start(scratch: &Scratch, socket: &Path) -> Self {
-        let cgroup = own_cgroup();
+        let mut launcher = Self {
+            daemon: None,
+            cgroup: own_cgroup(),
+            socket: socket.to_owned(),
+        };
+        launcher.resume(scratch);
+        launcher
+    }
+
+    /// Starts it again after [`Launcher::kill`].
+    pub fn resume(&mut self, scratch: &Scratch) {
         let mut command = Command::new("/bin/sh");
         command
             .args(["-c", "echo $$ >\"$0/cgroup.procs\" && exec \"$@\""])
-            .arg(&cgroup)
+            .arg(&self.cgroup)
             .arg(bin("holdfast-launcher"))
             .args(["--broker-uid", "0", "--uid-range", "70000-70999"])
             .args(["--allow-root-human", "--bind"])
-            .arg(socket);
-        let daemon = Daemon::spawn(scratch, "launcher", command);
+            .arg(&self.socket);
+        // One that was killed left its socket behind.
+        fs::remove_file(&self.socket).ok();
+        self.daemon = Some(Daemon::spawn(scratch, "launcher", command));
         // Not by connecting: it serves one broker.
-        wait_until(PATIENCE, "the launcher listens", || socket.exists());
-        Self {
-            daemon: Some(daemon),
-            cgroup,
+        wait_until(PATIENCE, "the launcher listens", || self.socket.exists());
+    }
+
+    /// Kills it: -9.
+    pub fn kill(&mut self) {
+        if let Some(daemon) = self.daemon.take() {
+            daemon.sigkill();
+            daemon.wait(PATIENCE);
         }
+    }
+
+    /// Its process.
+    ///
+    /// # Panics
+    /// When it was killed.
+    pub fn pid(&self) -> u32 {
+        self.daemon.as_ref().expect("a launcher that runs").pid()
+    }
+
+    /// The processes of its sessions.
+    pub fn pids(&self) -> Vec<u32> {
+        let sessions = self.sessions().into_iter();
+        let listed = sessions.map(|session| fs::read_to_string(session.join("cgroup.procs")));
+        listed
+            .flat_map(|pids| {
+                let pids = pids.unwrap_or_default();
+                let pids: Vec<u32> = pids.lines().filter_map(|pid| pid.parse().ok()).collect();
+                pids
+            })
+            .collect()
+    }
+
+    /// How many they are.
+    pub fn processes(&self) -> usize {
+        self.pids().len()
     }
 
     /// The cgroups of the sessions that are there.

@@ -8,6 +8,7 @@ mod attested;
 mod banks;
 mod chips;
 mod clocks;
+mod controlled;
 mod cost;
 mod ek_trust;
 mod explained;

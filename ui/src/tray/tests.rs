@@ -21,6 +21,7 @@ fn session(number: u8, phase: SessionPhase) -> SessionStatus {
         phase,
         level: Level::L3,
         subs: vec![],
+        details: None,
     }
 }
 

@@ -122,7 +122,7 @@ mod tests {
     fn world(share: Share) -> World {
         World {
             project: PathBuf::from("/work"),
-            lent,
+            share,
             remotes: [("origin".to_owned(), Remote::at("https://git.example/a.git"))].into(),
             ..World::default()
         }

@@ -40,6 +40,7 @@ fn facts() -> Facts {
         human: 1000,
         program: Sha256Digest::new([7; 32]),
         purpose: None,
+        bounds: Bounds::default(),
     }
 }
 
@@ -169,4 +170,31 @@ fn sub_agents_are_told_by_their_cgroups_and_by_nothing_less() {
     registry.sub_ended(id(1), inner);
     registry.sub_ended(id(1), sub);
     assert_eq!(registry.who(7, None).unwrap().sub, None);
+}
+
+#[test]
+fn a_human_has_so_many_at_once_and_another_has_their_own() {
+    let mut registry = Registry::default();
+    registry.allow_each(NonZeroUsize::new(2));
+    let of = |human| Facts { human, ..facts() };
+    registry.start(at(0), id(1), of(1000)).unwrap();
+    registry.start(at(0), id(2), of(1000)).unwrap();
+    let full = Err(StateError::PerHuman(1000, NonZeroUsize::new(2).unwrap()));
+    assert_eq!(registry.start(at(0), id(3), of(1000)), full);
+    assert_eq!(registry.start(at(0), id(4), of(1001)), Ok(()));
+    registry.ended(at(1), id(1), Ending::Killed).unwrap();
+    assert_eq!(registry.start(at(1), id(3), of(1000)), Ok(()));
+}
+
+#[test]
+fn what_ended_a_session_is_not_talked_over_afterwards() {
+    let mut registry = Registry::default();
+    registry.start(at(0), id(1), facts()).unwrap();
+    registry.stopped(id(1), Some(Because::Idle));
+    registry.ended(at(1), id(1), Ending::Killed).unwrap();
+    registry.stopped(id(1), None);
+    assert_eq!(
+        registry.session(id(1)).unwrap().because,
+        Some(Because::Idle)
+    );
 }

@@ -54,6 +54,29 @@ impl Handles {
         write(&self.cgroup.freeze, b"0")
     }
 
+    /// The processor time that it has taken until now.
+    pub(super) fn usage(&self) -> io::Result<Duration> {
+        let mut stat = [0; 512];
+        let read = rustix::io::pread(&self.cgroup.usage, &mut stat, 0)?;
+        let stat = String::from_utf8_lossy(stat.get(..read).unwrap_or_default());
+        let usage = stat
+            .lines()
+            .find_map(|line| line.strip_prefix("usage_usec "));
+        let usage = usage.and_then(|microseconds| microseconds.trim().parse().ok());
+        usage
+            .map(Duration::from_micros)
+            .ok_or_else(|| io::ErrorKind::InvalidData.into())
+    }
+
+    /// How many processes it has; more than fit one page of the kernel's are not counted.
+    pub(super) fn processes(&self) -> io::Result<u32> {
+        let mut pids = vec![0; 64 * 1024];
+        let read = rustix::io::pread(&self.cgroup.processes, &mut pids, 0)?;
+        let lines = pids.get(..read).unwrap_or_default();
+        let count = lines.iter().filter(|byte| **byte == b'\n').count();
+        Ok(u32::try_from(count).unwrap_or(u32::MAX))
+    }
+
     pub(super) fn tell(&self, message: &[u8]) -> io::Result<()> {
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
         rustix::net::send(&self.control, message, flags)?;

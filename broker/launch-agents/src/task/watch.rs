@@ -8,6 +8,8 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use holdfast_launcher::control::{Ending, MAX_CONTROL};
+use holdfast_launcher::message::Reached;
+use holdfast_protocol::bounds::Because;
 use holdfast_protocol::id::SessionId;
 use rustix::net::RecvFlags;
 use tokio::io::Interest;
@@ -21,6 +23,9 @@ use super::Sessions;
 /// How long sessions may take to be gone when the broker stops.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// How long the launcher may take for its last word on a session.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
 /// A session that is over, every process of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ended {
@@ -28,6 +33,22 @@ pub struct Ended {
     pub id: SessionId,
     /// How its program ended.
     pub ending: Ending,
+    /// What it ran into, where the launcher could still say so.
+    pub reached: Reached,
+    /// What ended it, beside its human.
+    pub because: Option<Because>,
+}
+
+impl Ended {
+    /// A session that its watcher said nothing more of.
+    pub fn unwatched(id: SessionId) -> Self {
+        Self {
+            id,
+            ending: Ending::Killed,
+            reached: Reached::default(),
+            because: None,
+        }
+    }
 }
 
 /// Waits for sessions to end; the broker runs it beside everything else.
@@ -43,15 +64,26 @@ pub(super) struct Watched {
     id: SessionId,
     control: OwnedFd,
     pidfd: OwnedFd,
+    last_word: OwnedFd,
 }
 
 impl Watched {
-    pub(super) fn new(id: SessionId, control: OwnedFd, pidfd: OwnedFd) -> Self {
-        Self { id, control, pidfd }
+    pub(super) fn new(id: SessionId, control: OwnedFd, pidfd: OwnedFd, last_word: OwnedFd) -> Self {
+        Self {
+            id,
+            control,
+            pidfd,
+            last_word,
+        }
     }
 
     async fn wait(self) -> Ended {
-        let Self { id, control, pidfd } = self;
+        let Self {
+            id,
+            control,
+            pidfd,
+            last_word,
+        } = self;
         let ending = match ending(control).await {
             Ok(ending) => ending,
             Err(error) => {
@@ -62,7 +94,12 @@ impl Watched {
         if let Err(error) = gone(pidfd).await {
             tracing::warn!(%error, session = %id, "cannot wait for a session");
         }
-        Ended { id, ending }
+        let reached = tokio::time::timeout(LAST_WORD, reached(last_word)).await;
+        Ended {
+            ending,
+            reached: reached.ok().and_then(Result::ok).unwrap_or_default(),
+            ..Ended::unwatched(id)
+        }
     }
 }
 
@@ -82,7 +119,7 @@ impl Watcher {
                 Some(watched) = self.watched.recv() => { waiting.spawn(watched.wait()); }
                 Some(done) = waiting.join_next() => {
                     if let Ok(done) = done {
-                        self.sessions.ended(done.id, done.ending);
+                        let done = self.sessions.ended(done);
                         if ended.send(done).await.is_err() {
                             break;
                         }
@@ -98,7 +135,7 @@ impl Watcher {
         let all = async {
             while let Some(done) = waiting.join_next().await {
                 if let Ok(done) = done {
-                    self.sessions.ended(done.id, done.ending);
+                    let done = self.sessions.ended(done);
                     // Nobody may be listening any more; the registry has it.
                     ended.try_send(done).ok();
                 }
@@ -129,6 +166,19 @@ async fn gone(pidfd: OwnedFd) -> io::Result<()> {
     let pidfd = readable(pidfd)?;
     pidfd.readable().await?.retain_ready();
     Ok(())
+}
+
+/// The launcher's last word on a session; nothing if it went away.
+async fn reached(last_word: OwnedFd) -> io::Result<Reached> {
+    rustix::fs::fcntl_setfl(&last_word, rustix::fs::OFlags::NONBLOCK)?;
+    let last_word = readable(last_word)?;
+    let mut word = [0; Reached::LENGTH];
+    let read = last_word
+        .async_io(Interest::READABLE, |fd| {
+            Ok(rustix::io::read(fd, &mut word)?)
+        })
+        .await?;
+    Ok(Reached::decode(word.get(..read).unwrap_or_default()).unwrap_or_default())
 }
 
 #[expect(

@@ -16,6 +16,7 @@ use holdfast_launch_agents::store::Store;
 use holdfast_launch_agents::task::{Ended, Prepared, SessionError, Sessions};
 use holdfast_launch_agents::{Access, Limits, Place, ProgramName, Stdio, Tree, UserName};
 use holdfast_protocol::Timestamp;
+use holdfast_protocol::bounds::Bounds;
 use holdfast_protocol::clock::{Clock, Floor, Reading};
 use holdfast_protocol::id::SessionId;
 use rustix::fs::{Mode, OFlags, open};
@@ -46,6 +47,8 @@ pub struct Host {
     pub launcher: Child,
     pub cgroup: PathBuf,
     pub scratch: tempfile::TempDir,
+    /// What the sessions that are made from now on may take.
+    pub limits: Limits,
     store: Store,
 }
 
@@ -90,6 +93,7 @@ impl Host {
             watcher: tasks,
             launcher,
             cgroup,
+            limits: Limits::default(),
             store: Store::open(&at("store")).unwrap(),
             scratch,
         })
@@ -153,16 +157,28 @@ impl Host {
             doors: vec![],
             environment: vec![],
             trees: kept,
-            limits: Limits::default(),
+            limits: self.limits,
         };
         let facts = Facts {
             kind: profile.kind.clone(),
             human,
             program: stored.digest,
             purpose: None,
+            bounds: Bounds::default(),
         };
         let launch = assemble(profile, wanted, provided).unwrap();
         self.sessions.prepare(fresh_id(), facts, launch).await
+    }
+
+    /// Where its launcher listens.
+    pub fn socket(&self) -> PathBuf {
+        self.scratch.path().join("launcher.sock")
+    }
+
+    /// Starts another one in the place of one that was killed; returns once it listens.
+    pub fn restart_launcher(&mut self) {
+        self.launcher = start_launcher(&self.cgroup, &self.socket(), 0, &[]);
+        drop(dial(&self.socket()));
     }
 
     /// The next session that is over.
@@ -242,7 +258,7 @@ fn fresh_id() -> SessionId {
     SessionId::from_random(bytes)
 }
 
-fn own_cgroup() -> PathBuf {
+pub fn own_cgroup() -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
     let root = mounts
@@ -259,17 +275,22 @@ fn own_cgroup() -> PathBuf {
     cgroup
 }
 
-fn start_launcher(cgroup: &Path, socket: &Path, broker: u32, flags: &[&str]) -> Child {
-    Command::new("/bin/sh")
+/// A launcher in this cgroup and at this socket; it may refuse to run.
+pub fn launcher(cgroup: &Path, socket: &Path) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command
         .args(["-c", "echo $$ >\"$0/cgroup.procs\" && exec \"$@\""])
         .arg(cgroup)
         .arg(build::launcher())
-        .args(["--broker-uid", &broker.to_string()])
         .args(["--uid-range", "70000-70999", "--bind"])
-        .arg(socket)
-        .args(flags)
-        .spawn()
-        .unwrap()
+        .arg(socket);
+    command
+}
+
+fn start_launcher(cgroup: &Path, socket: &Path, broker: u32, flags: &[&str]) -> Child {
+    let mut command = launcher(cgroup, socket);
+    command.args(["--broker-uid", &broker.to_string()]);
+    command.args(flags).spawn().unwrap()
 }
 
 fn dial(socket: &Path) -> (Sessions, holdfast_launch_agents::task::Watcher) {

@@ -9,11 +9,14 @@
     reason = "tests"
 )]
 
+mod attacks;
 mod build;
+mod crashes;
 mod host;
 mod human;
 mod inside;
 mod life;
+mod limits;
 mod outside;
 mod refusals;
 mod running;

@@ -7,6 +7,7 @@ use std::num::{NonZeroU16, NonZeroU32};
 use proptest::prelude::*;
 
 use super::*;
+use crate::message::Reached;
 
 fn null() -> OwnedFd {
     File::open("/dev/null").unwrap().into()
@@ -44,7 +45,12 @@ fn launch(arguments: Vec<CString>, environment: Vec<CString>, terminal: Option<u
         doors: vec![NonZeroU16::new(5432).unwrap()],
         limits: Limits {
             processes: NonZeroU32::new(64),
+            cpu_weight: NonZeroU16::new(50),
+            files: None,
             memory: None,
+            file_size: NonZeroU64::new(1 << 40),
+            scratch: NonZeroU64::new(7),
+            home: NonZeroU64::new(u64::MAX),
         },
     }
 }
@@ -90,7 +96,8 @@ proptest! {
         let mut message = MAGIC.to_vec();
         message.extend(&bytes);
         let _ = decode_launch(&message, nulls(6));
-        let _ = decode_answer(&bytes, nulls(7));
+        let _ = decode_answer(&bytes, nulls(10));
+        let _ = Reached::decode(&bytes);
     }
 }
 
@@ -111,6 +118,23 @@ fn refusals_survive() {
         let got = decode_answer(&bytes, vec![]);
         assert!(matches!(got, Some(Answer::Refused(r)) if r == refusal));
     }
+}
+
+#[test]
+fn a_last_word_survives_and_half_of_one_is_none() {
+    let reached = Reached {
+        memory: 3,
+        processes: u32::MAX,
+    };
+    assert_eq!(Reached::decode(&reached.encode()), Some(reached));
+    assert_eq!(Reached::decode(&[0; 7]), None);
+    assert_eq!(Reached::decode(&[]), None);
+}
+
+#[test]
+fn bounds_that_no_host_leaves_unkept_are_no_answer() {
+    assert_eq!(unkept([5]), Some(vec![Unkept::Memory, Unkept::Home]));
+    assert_eq!(unkept([8]), None);
 }
 
 #[test]

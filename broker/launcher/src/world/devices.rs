@@ -3,6 +3,7 @@
 //! The device nodes are the host's, mounted one by one; no other node can exist, since every other
 //! mount of a session is nodev. The host's terminals are never among them.
 
+use std::num::NonZeroU64;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags, openat};
@@ -33,7 +34,7 @@ pub(crate) struct Terminal {
     pub(crate) inner: OwnedFd,
 }
 
-pub(super) fn make(root: &Root, uid: u32) -> Result<(), Errno> {
+pub(super) fn make(root: &Root, uid: u32, scratch: Option<NonZeroU64>) -> Result<(), Errno> {
     let quiet = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     for node in NODES {
         let copy = tree::lend(
@@ -44,7 +45,7 @@ pub(super) fn make(root: &Root, uid: u32) -> Result<(), Errno> {
         tree::attach(copy.as_fd(), root.file(&["dev", node])?.as_fd())?;
     }
     let shared = root.folder(&["dev", "shm"])?;
-    tree::attach(tmpfs(0o1777, 0)?.as_fd(), shared.as_fd())?;
+    tree::attach(tmpfs(0o1777, 0, scratch)?.as_fd(), shared.as_fd())?;
     let fs = fsopen("devpts", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(&fs, "ptmxmode", "666")?;
     fsconfig_set_string(&fs, "mode", "620")?;

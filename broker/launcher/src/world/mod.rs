@@ -21,7 +21,7 @@ pub(crate) use devices::Terminal;
 use root::Root;
 
 use crate::failure::{At, Refusal, Stage};
-use crate::message::WindowSize;
+use crate::message::{Limits, WindowSize};
 use crate::plan::Plan;
 use crate::tree;
 
@@ -72,15 +72,16 @@ fn base(plan: &Plan) -> Result<Root, Errno> {
     system::mount(&root)?;
     etc::make(&root, plan)?;
     kernel::mount(&root)?;
-    devices::make(&root, plan.uid)?;
+    let Limits { scratch, home, .. } = plan.launch.limits;
+    devices::make(&root, plan.uid, scratch)?;
     let tmp = root.folder(&["tmp"])?;
-    tree::attach(root::tmpfs(0o1777, 0)?.as_fd(), tmp.as_fd())?;
+    tree::attach(root::tmpfs(0o1777, 0, scratch)?.as_fd(), tmp.as_fd())?;
     root.folder(&["var"])?;
     root.link("/tmp", "var/tmp")?;
     root.link("/run", "var/run")?;
+    let private = root::tmpfs(0o700, plan.uid, home)?;
     let home: Vec<&str> = plan.launch.home.components().collect();
-    let home = root.folder(&home)?;
-    tree::attach(root::tmpfs(0o700, plan.uid)?.as_fd(), home.as_fd())?;
+    tree::attach(private.as_fd(), root.folder(&home)?.as_fd())?;
     Ok(root)
 }
 

@@ -3,6 +3,7 @@
 //! Every component is opened without following links; a folder that is made belongs to whoever owns
 //! the one it is made in.
 
+use std::num::NonZeroU64;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
@@ -22,7 +23,7 @@ pub(crate) struct Root(OwnedFd);
 
 impl Root {
     pub(super) fn new() -> Result<Self, Errno> {
-        let root = tmpfs(0o755, 0)?;
+        let root = tmpfs(0o755, 0, None)?;
         tree::attach(root.as_fd(), host_path("/")?.as_fd())?;
         Ok(Self(root))
     }
@@ -80,14 +81,26 @@ impl Root {
     }
 }
 
-/// A detached, empty tmpfs; `uid` owns its root.
-pub(super) fn tmpfs(mode: u16, uid: u32) -> Result<OwnedFd, Errno> {
+/// Bytes for each file that a tmpfs has room for: names cost memory, too.
+const PER_FILE: u64 = 4096;
+/// Files that even the smallest tmpfs has room for.
+const FEWEST_FILES: u64 = 1024;
+
+/// A detached, empty tmpfs; `uid` owns its root. It holds `room` bytes, else a quarter of the memory.
+pub(super) fn tmpfs(mode: u16, uid: u32, room: Option<NonZeroU64>) -> Result<OwnedFd, Errno> {
     let fs = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(&fs, "mode", format!("{mode:o}"))?;
     fsconfig_set_string(&fs, "uid", uid.to_string())?;
     fsconfig_set_string(&fs, "gid", uid.to_string())?;
     // Where the host has a memory controller this counts against the session's limit as well.
-    fsconfig_set_string(&fs, "size", "25%")?;
+    match room {
+        Some(room) => {
+            let files = (room.get() / PER_FILE).max(FEWEST_FILES);
+            fsconfig_set_string(&fs, "size", room.to_string())?;
+            fsconfig_set_string(&fs, "nr_inodes", files.to_string())?;
+        }
+        None => fsconfig_set_string(&fs, "size", "25%")?,
+    }
     fsconfig_create(&fs)?;
     mount(&fs, tree::LOCKED)
 }

@@ -194,6 +194,35 @@ impl Record {
             What::WorkloadRefused { uid, level, why } => {
                 Self::workload_refused(origin, *uid, *level, why)
             }
+            What::SessionBounded {
+                session,
+                bounds,
+                unkept,
+            } => Self::new(
+                Class::ProcessActivity,
+                activity(99, "Bound"),
+                json!({
+                    "actor": broker(),
+                    "device": device(origin),
+                    "process": { "uid": session },
+                    "unmapped": { "bounds": bounds, "unkept": unkept },
+                }),
+            ),
+            What::SessionStopped {
+                session,
+                act,
+                because,
+            } => Self::new(
+                Class::ProcessActivity,
+                activity(99, "Control"),
+                json!({
+                    "actor": broker(),
+                    "device": device(origin),
+                    "process": { "uid": session },
+                    "status_detail": act,
+                    "unmapped": { "because": because },
+                }),
+            ),
             What::SessionEnded { session, how } => Self {
                 bulky: &["/status_detail"],
                 ..Self::new(

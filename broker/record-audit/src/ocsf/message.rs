@@ -107,6 +107,30 @@ pub(super) fn message(what: &What) -> String {
             };
             format!("uid {} {act} session {session}", human.0)
         }
+        What::SessionBounded {
+            session, unkept, ..
+        } if unkept.is_empty() => format!("session {session} has its bounds"),
+        What::SessionBounded {
+            session, unkept, ..
+        } => {
+            let unkept: Vec<String> = unkept.iter().map(ToString::to_string).collect();
+            let unkept = unkept.join(", ");
+            format!(
+                "session {session} has its bounds, but for what this host cannot bound: {unkept}"
+            )
+        }
+        What::SessionStopped {
+            session,
+            act,
+            because,
+        } => {
+            let done = match act {
+                SessionAct::Pause => "frozen",
+                SessionAct::Resume => "let go on",
+                SessionAct::End => "ended",
+            };
+            format!("session {session} is {done}: {because}")
+        }
         What::SessionEnded { session, how } => format!("session {session} ended: {}", cut(how)),
         What::SubAgentStarted {
             session,

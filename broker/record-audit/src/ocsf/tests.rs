@@ -5,11 +5,13 @@
     reason = "tests"
 )]
 
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 
 use holdfast_proof::hash::canonical_json;
 use holdfast_protocol::approval::{PinRecovery, Surface};
 use holdfast_protocol::audit::{HeldBecause, HeldOutcome, What};
+use holdfast_protocol::bounds::{Because, Bound, Bounds};
 use holdfast_protocol::call::{Caller, Channel, Effect, HumanUid, Manner, ToolCall};
 use holdfast_protocol::decision::{DeniedBy, Reason, Verdict};
 use holdfast_protocol::grade::{Grade, Level, Tier};
@@ -256,6 +258,27 @@ snapshot!(
         session: session(),
         human: HumanUid(1000),
         act: SessionAct::Pause,
+    }
+);
+snapshot!(
+    session_bounded,
+    What::SessionBounded {
+        session: session(),
+        bounds: Bounds {
+            memory: NonZeroU64::new(4 << 30),
+            processes: NonZeroU32::new(64),
+            idle: NonZeroU32::new(3600),
+            ..Bounds::default()
+        },
+        unkept: vec![Bound::Memory],
+    }
+);
+snapshot!(
+    session_stopped,
+    What::SessionStopped {
+        session: session(),
+        act: SessionAct::End,
+        because: Because::Idle,
     }
 );
 snapshot!(

@@ -81,6 +81,8 @@ impl AuditLog {
             | What::SessionLent { .. }
             | What::SessionControlled { .. }
             | What::SessionWidened { .. }
+            | What::SessionBounded { .. }
+            | What::SessionStopped { .. }
             | What::SessionEnded { .. }
             | What::SubAgentStarted { .. }
             | What::SubAgentControlled { .. }

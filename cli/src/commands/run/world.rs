@@ -96,11 +96,12 @@ fn ask(socket: &Path, request: &RunRequest) -> Result<RunNeeds, Problem> {
     match connection.next().map_err(|error| host(&error))?.0 {
         RunEvent::Needs(needs) => Ok(needs),
         RunEvent::Failed(failure) => Err(failure.into()),
-        RunEvent::Started { .. } | RunEvent::Ended { .. } | RunEvent::Shown(_) => {
-            Err(Problem::failed(
-                "the broker said what it was not asked",
-                "use a `holdfast` of the same version as holdfastd",
-            ))
-        }
+        RunEvent::Started { .. }
+        | RunEvent::Note { .. }
+        | RunEvent::Ended { .. }
+        | RunEvent::Shown(_) => Err(Problem::failed(
+            "the broker said what it was not asked",
+            "use a `holdfast` of the same version as holdfastd",
+        )),
     }
 }

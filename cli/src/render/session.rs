@@ -1,0 +1,105 @@
+//! One session, whole, in words.
+
+use std::fmt::Write as _;
+
+use holdfast_protocol::bounds::{Bounds, size, span};
+use holdfast_protocol::management::{SessionDetails, SessionPhase, SessionStatus};
+
+use super::{printable, time};
+
+/// A session, a fact a line.
+pub fn session(session: &SessionStatus) -> String {
+    let mut text = String::new();
+    line(&mut text, "session", &session.session.to_string());
+    line(&mut text, "kind", session.kind.as_str());
+    line(&mut text, "state", phase(session.phase));
+    line(&mut text, "human", &format!("uid {}", session.human));
+    line(&mut text, "started", &time(session.started));
+    if let Some(purpose) = &session.purpose {
+        line(&mut text, "purpose", &printable(purpose));
+    }
+    line(&mut text, "program", &format!("sha256:{}", session.program));
+    if let Some(details) = &session.details {
+        known(&mut text, details);
+    }
+    text
+}
+
+/// Where a session is in its life, in a word.
+pub fn phase(phase: SessionPhase) -> &'static str {
+    match phase {
+        SessionPhase::Starting => "starting",
+        SessionPhase::Running => "running",
+        SessionPhase::Frozen => "frozen",
+        SessionPhase::Ended => "ended",
+    }
+}
+
+fn known(text: &mut String, details: &SessionDetails) {
+    line(text, "level", &format!("{:?}", details.level));
+    if let (Some(uid), Some(cgroup)) = (details.uid, details.cgroup) {
+        line(text, "runs as", &format!("host uid {uid}, cgroup {cgroup}"));
+    }
+    if let Some(processes) = details.processes {
+        line(text, "processes", &processes.to_string());
+    }
+    if let Some(milliseconds) = details.processor_ms {
+        let seconds = milliseconds / 1000;
+        let rest = milliseconds % 1000 / 10;
+        line(text, "processor", &format!("{seconds}.{rest:02} s"));
+    }
+    bounds(text, &details.bounds);
+    if !details.unkept.is_empty() {
+        let unkept: Vec<String> = details.unkept.iter().map(ToString::to_string).collect();
+        let unkept = format!("{} (this host cannot)", unkept.join(", "));
+        line(text, "not bounded", &unkept);
+    }
+    if let Some(ends) = details.ends {
+        line(text, "ends by", &time(ends));
+    }
+    if let Some(because) = details.because {
+        line(text, "because", &because.to_string());
+    }
+    if let Some(how) = &details.how {
+        line(text, "ended", &printable(how));
+    }
+}
+
+fn bounds(text: &mut String, bounds: &Bounds) {
+    let Bounds {
+        memory,
+        processes,
+        cpu_weight,
+        open_files,
+        file_size,
+        tmp,
+        home,
+        lifetime,
+        idle,
+    } = bounds;
+    let sizes = [
+        ("memory", memory),
+        ("one file", file_size),
+        ("/tmp", tmp),
+        ("home", home),
+    ];
+    let mut parts: Vec<String> = sizes
+        .into_iter()
+        .filter_map(|(name, bound)| bound.map(|bound| format!("{name} {}", size(bound.get()))))
+        .collect();
+    parts.extend(processes.map(|most| format!("{most} processes")));
+    parts.extend(open_files.map(|most| format!("{most} open files")));
+    parts.extend(cpu_weight.map(|weight| format!("processor share {weight}")));
+    let spans = [("lives", lifetime), ("idle", idle)];
+    parts.extend(spans.into_iter().filter_map(|(name, bound)| {
+        bound.map(|bound| format!("{name} {} at most", span(bound.get().into())))
+    }));
+    if parts.is_empty() {
+        parts.push("none".to_owned());
+    }
+    line(text, "bounds", &parts.join(", "));
+}
+
+fn line(text: &mut String, name: &str, value: &str) {
+    let _ = writeln!(text, "{name:<12}{value}");
+}
