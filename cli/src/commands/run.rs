@@ -77,7 +77,7 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
         return show(args, &request);
     }
 
-    for (_, report) in git::recover(Some(&project))? {
+    for report in git::recover_open(&project)? {
         tell(&report);
     }
     let guard = Guard::prepare(&project)?;
@@ -209,7 +209,7 @@ fn pass_signals(mut signals: Signals, orders: &RunConnection, window: Option<&Ow
 fn show(args: &Args, request: &RunRequest) -> Result<(), Problem> {
     let text = format!(
         "program     {} {}\nproject     {} (read and write)\nstarts in   {}\ntools       {}\n\
-         home        {} (private)\nnetwork     none",
+         home        {} (private)\ngit         {}\nnetwork     none",
         request.program,
         request.arguments.join(" "),
         request.project,
@@ -220,6 +220,11 @@ fn show(args: &Args, request: &RunRequest) -> Result<(), Problem> {
             format!("{} (read only)", request.path.join(", "))
         },
         request.home,
+        if Path::new(&request.project).join(".git").exists() {
+            "a folder of its own over .git; what it does there is checked and brought back"
+        } else {
+            "none"
+        },
     );
     // The environment is the human's whole one here; what passes is the broker's to say.
     let shown = RunRequest {
