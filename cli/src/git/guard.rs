@@ -111,16 +111,15 @@ fn prepared(project: &Path, kept: &Kept) -> Result<(Record, Vec<Lent>), Problem>
                 objects,
                 hidden,
             } = private::make(git, repository, &private, &layout.place, &scratch)?;
-            for objects in objects {
-                let place = layout.place.join(objects.inner);
-                lent.push(Lent::at(&objects.source, &place, RunAccess::Read)?);
-            }
-            for inner in hidden {
-                lent.push(Lent::at(
-                    &nothing,
-                    &layout.place.join(inner),
-                    RunAccess::Read,
-                )?);
+            let sources = objects
+                .iter()
+                .map(|objects| (&objects.source, &objects.inner));
+            for (source, inner) in sources.chain(hidden.iter().map(|inner| (&nothing, inner))) {
+                let objects = Lent::at(source, &layout.place.join(inner), RunAccess::Read)?;
+                // Work trees of one repository share its objects.
+                if !lent.iter().any(|lent: &Lent| lent.tree == objects.tree) {
+                    lent.push(objects);
+                }
             }
             repositories.push(before);
             doors.extend(doors::find(git, repository, project)?);
@@ -164,8 +163,11 @@ fn except(project: &Path, layout: Option<&Layout>) -> Vec<PathBuf> {
 
 fn bring_back(kept: Kept, mut record: Record) -> Report {
     let mut report = Report::default();
-    // First what would run at the human's next command.
-    let mut aside = disarm(&record, &mut report);
+    // First what would run at the human's next command. What lies there at a later try is the human's.
+    let mut aside = match record.progress {
+        Progress::Open => disarm(&record, &mut report),
+        Progress::Tried => Vec::new(),
+    };
     if !record.repositories.is_empty()
         && let Err(error) = repositories(&kept, &record, &mut aside, &mut report)
     {

@@ -91,6 +91,11 @@ fn dot_git_cannot_be_moved_away() {
     let Some((stage, _)) = planted else { return };
     assert_eq!(stage.git(&["symbolic-ref", "HEAD"]), "refs/heads/next");
     assert!(!stage.project.join(".git2").exists());
+    // All that it could do is to empty its own: no branch of the human's goes with it.
+    assert_eq!(
+        stage.git(&["log", "-1", "--format=%s", "main"]),
+        "A program"
+    );
 }
 
 #[test]
