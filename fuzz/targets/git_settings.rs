@@ -20,9 +20,12 @@ fuzz_target!(|data: &[u8]| {
     for setting in &settings {
         let sections = [
             "core", "extensions", "fetch", "index", "init", "lfs", "merge", "pull", "push", "rebase",
-            "user", "branch", "remote", "submodule",
+            "user", "branch", "remote", "submodule", "filter",
         ];
         assert!(sections.contains(&setting.section.as_str()));
+        if setting.section == "filter" {
+            assert!(setting.value.starts_with("git-lfs ") || setting.value == "true");
+        }
         for text in [Some(&setting.value), setting.middle.as_ref()].into_iter().flatten() {
             assert!(!text.chars().any(char::is_control));
         }

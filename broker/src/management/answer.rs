@@ -247,7 +247,9 @@ impl Answers {
         let listed = sessions.list().into_iter();
         let listed = listed.filter(|(id, _)| *id == session);
         Ok(Response::Sessions(
-            listed.map(|(id, state)| status(id, state)).collect(),
+            listed
+                .map(|(id, state)| listing(sessions, id, state))
+                .collect(),
         ))
     }
 

@@ -224,8 +224,13 @@ async fn live(
     };
     let place = ground.live.enter(credentials.clone());
     let served = CancellationToken::new();
-    let subs = Subs::new(Arc::clone(ground), identity.clone(), served.clone());
     let pulse = Pulse::default();
+    let subs = Subs::new(
+        Arc::clone(ground),
+        identity.clone(),
+        served.clone(),
+        pulse.clone(),
+    );
     let terminal = begun.terminal.as_ref().map(OwnedFd::try_clone).transpose();
     let mut vitals = Vitals::new(
         ground.sessions.clone(),

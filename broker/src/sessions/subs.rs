@@ -26,6 +26,7 @@ use super::calls::SessionCalls;
 use super::frames::Frames;
 use super::known::Known;
 use super::launch::CREDENTIAL_HELPER;
+use super::vitals::Pulse;
 
 /// All sub-agents of one session. Clones are the same.
 #[derive(Clone)]
@@ -36,6 +37,8 @@ struct Inner {
     identity: SessionIdentity,
     /// Cancelled when the session is over.
     served: CancellationToken,
+    /// A sub-agent's signs of life are its session's.
+    pulse: Pulse,
     parts: Mutex<BTreeMap<SubPath, Part>>,
     /// One for each that lives.
     keepers: Mutex<JoinSet<()>>,
@@ -82,11 +85,17 @@ enum NoSub {
 
 impl Subs {
     /// For the session of this identity; all end with `served`.
-    pub fn new(ground: Arc<Ground>, identity: SessionIdentity, served: CancellationToken) -> Self {
+    pub fn new(
+        ground: Arc<Ground>,
+        identity: SessionIdentity,
+        served: CancellationToken,
+        pulse: Pulse,
+    ) -> Self {
         Self(Arc::new(Inner {
             ground,
             identity,
             served,
+            pulse,
             parts: Mutex::default(),
             keepers: Mutex::default(),
         }))
@@ -170,6 +179,7 @@ impl Subs {
             port,
             self.clone(),
             Some(sub),
+            self.0.pulse.clone(),
         );
         // Before the process is there: its first connection is served as its own.
         lock(&self.0.parts).insert(
@@ -244,7 +254,11 @@ impl Subs {
             session,
             granted: known.granted.clone(),
             reveal: Arc::new(ground.vaults.clone()),
-            decide: Arc::new(SessionCalls::new(ground.authorizer.clone(), known)),
+            decide: Arc::new(SessionCalls::new(
+                ground.authorizer.clone(),
+                known,
+                self.0.pulse.clone(),
+            )),
             upstream: ground.upstream.clone(),
             // The session's own names and doors are its parent's, and judged as its parent's.
             doors: Vec::new(),

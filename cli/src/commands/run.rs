@@ -104,7 +104,7 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
         return conclude(args, shown);
     }
 
-    for (_, report) in git::recover(Some(&project))? {
+    for report in git::recover_open(&project)? {
         tell(&report);
     }
     let guard = Guard::prepare(&project)?;

@@ -7,28 +7,18 @@ use std::path::{Path, PathBuf};
 use super::GitError;
 use super::beneath::{Beneath, own_file};
 use super::clean;
-use super::command::{Git, line, output};
-use super::config::{self, Change};
+use super::command::{Git, output};
 use super::foreign::{self, Foreign, MAX_SMALL};
 use super::import::Way;
 use super::land::{self, Step, Times, Why};
 use super::lfs;
-use super::names::{self, Oid, RefName, Value};
+use super::names::{Oid, RefName, Value};
 use super::private;
 use super::record::{Before, Kept, Record};
 use super::report::Report;
 use super::staged::{self, Head};
 use super::traps::Quarantined;
 use super::worktrees::Added;
-
-/// What a merge, a pick or a revert in progress is told by.
-const UNDER_WAY: [&str; 3] = ["MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD"];
-
-/// What belongs to them and goes with them.
-const WITH_IT: [&str; 3] = ["MERGE_MSG", "MERGE_MODE", "SQUASH_MSG"];
-
-/// A rebase in progress; its list of steps can name programs, so that it never comes back.
-const REBASE: [&str; 2] = ["rebase-merge", "rebase-apply"];
 
 /// What has to be known to bring one repository back.
 #[derive(Debug)]
@@ -62,7 +52,7 @@ impl Back<'_> {
             return Ok(());
         }
         let clean = self.fresh("clean")?;
-        clean::make(&clean, &self.before.format)?;
+        clean::make(&clean, &repository.format)?;
         let packs = foreign::take_objects(&private, &repository.common, &clean)?;
         let objects = repository.common_dir.join("objects");
         let shallow = repository.common_dir.join("shallow");
@@ -71,7 +61,7 @@ impl Back<'_> {
             clean: &clean,
             objects: &objects,
             staging: self.kept.beside(&format!("staging-{}", self.number)),
-            format: &self.before.format,
+            format: &repository.format,
             shallow: own_file(&shallow, MAX_SMALL)
                 .map_err(|error| GitError::file(&shallow, error))?,
         };
@@ -147,7 +137,8 @@ impl Back<'_> {
         Ok(())
     }
 
-    fn fresh(&self, name: &str) -> Result<PathBuf, GitError> {
+    /// A folder of the session's that is not there yet.
+    pub fn fresh(&self, name: &str) -> Result<PathBuf, GitError> {
         let folder = self.kept.beside(&format!("{name}-{}", self.number));
         match fs::remove_dir_all(&folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -177,6 +168,9 @@ impl Back<'_> {
         tips.extend(tree.cloned());
         if let Some(Value::Object(oid)) = &foreign.head {
             tips.insert(oid.clone());
+        }
+        if tips.is_empty() {
+            return Ok(BTreeSet::new());
         }
         let tips: Vec<Oid> = tips.into_iter().collect();
         let kinds = way.kinds(&tips)?;
@@ -238,6 +232,9 @@ impl Back<'_> {
                 .collect();
             after.extend(absent);
         }
+        if after == *before {
+            return Ok(now.clone());
+        }
         let mut steps = land::plan(&Times {
             before,
             after: &after,
@@ -281,7 +278,8 @@ impl Back<'_> {
             .collect()
     }
 
-    fn of(&self) -> std::process::Command {
+    /// Git in the human's repository.
+    pub fn of(&self) -> std::process::Command {
         let repository = &self.before.repository;
         self.git.of(&repository.git_dir, &repository.work_tree)
     }
@@ -333,137 +331,5 @@ impl Back<'_> {
                 RefName::parse(branch?)
             })
             .collect())
-    }
-
-    /// Lets the index be what the session staged.
-    fn index(&self, tree: Option<Oid>, stands: bool, report: &mut Report) -> Result<(), GitError> {
-        let repository = &self.before.repository;
-        let Some(tree) = tree else {
-            return Ok(());
-        };
-        let scratch = self.fresh("index")?;
-        let now = private::index_tree(self.git, repository, &self.before.format, &scratch)?;
-        fs::remove_dir_all(&scratch).ok();
-        if now.as_ref() == Some(&tree) {
-            return Ok(());
-        }
-        if stands && now == self.before.index {
-            return staged::stage(self.git, repository, &tree);
-        }
-        let at = format!("refs/holdfast/{}/index", self.session);
-        line(self.of().args(["update-ref", &at, tree.as_str()]))?;
-        report.tell(format!(
-            "what you have staged stays; what the session staged is the tree `{at}`"
-        ));
-        Ok(())
-    }
-
-    /// Ends what the session concluded, and says what it left open.
-    fn under_way(&self, private: &Path, stands: bool, report: &mut Report) {
-        let git_dir = &self.before.repository.git_dir;
-        let is = |folder: &Path, name: &str| folder.join(name).symlink_metadata().is_ok();
-        for name in UNDER_WAY {
-            match (is(git_dir, name), is(private, name)) {
-                (true, false) if stands => {
-                    for name in std::iter::once(name).chain(WITH_IT) {
-                        fs::remove_file(git_dir.join(name)).ok();
-                    }
-                }
-                (false, true) => report.tell(
-                    "the session left a merge or a pick unfinished, which does not come back",
-                ),
-                _ => {}
-            }
-        }
-        if REBASE.iter().any(|name| is(private, name)) {
-            report.tell("the session left a rebase unfinished, which does not come back");
-        }
-    }
-
-    fn stash(
-        &self,
-        foreign: &Foreign,
-        refused: &BTreeSet<Oid>,
-        report: &mut Report,
-    ) -> Result<(), GitError> {
-        let path = self.before.repository.common_dir.join("logs/refs/stash");
-        let now = own_file(&path, MAX_SMALL)
-            .map_err(|error| GitError::file(&path, error))?
-            .map(|content| names::log(&content))
-            .unwrap_or_default();
-        let before = &self.before.stashes;
-        let same = |one: &names::Logged, other: &names::Logged| one.oid == other.oid;
-        if now.len() == foreign.stashes.len()
-            && now
-                .iter()
-                .zip(&foreign.stashes)
-                .all(|(one, other)| same(one, other))
-        {
-            return Ok(());
-        }
-        let unchanged = now.iter().map(|entry| &entry.oid).eq(before);
-        let left: Vec<_> = foreign
-            .stashes
-            .iter()
-            .filter(|entry| !refused.contains(&entry.oid))
-            .cloned()
-            .collect();
-        let aside = if unchanged && foreign.head.is_some() {
-            let dropped = before
-                .iter()
-                .filter(|oid| !left.iter().any(|entry| entry.oid == **oid));
-            let dropped: Vec<Oid> = dropped.cloned().collect();
-            if let Some(count) = staged::stash(self.git, self.before, &left)? {
-                report.came(format!("stash: {count} entries"));
-            }
-            dropped
-        } else {
-            let new = left.into_iter().map(|entry| entry.oid);
-            new.filter(|oid| !before.contains(oid)).collect()
-        };
-        for (number, oid) in aside.iter().enumerate() {
-            let at = format!("refs/holdfast/{}/stash-{number}", self.session);
-            line(self.of().args(["update-ref", &at, oid.as_str()]))?;
-            report.tell(match unchanged {
-                true => format!("the session took an entry off your stash; it is `{at}`"),
-                false => format!("your stash stays; the session's entry is `{at}`"),
-            });
-        }
-        Ok(())
-    }
-
-    /// Takes over what branches follow.
-    fn settings(
-        &self,
-        folder: &Beneath,
-        landed: &BTreeMap<RefName, Oid>,
-        report: &mut Report,
-    ) -> Result<(), GitError> {
-        let clean = self.kept.beside(&format!("clean-{}", self.number));
-        let copy = clean.join("foreign-settings");
-        let inner = foreign::below(&self.before.repository.common, "config");
-        foreign::take(folder, &inner, &copy, MAX_SMALL)?;
-        if !copy.is_file() {
-            return Ok(());
-        }
-        let mut list = self.git.clean(&clean, &[]);
-        list.args(["config", "--no-includes", "--list", "-z", "--file"])
-            .arg(&copy);
-        let Ok(printed) = output(&mut list, b"") else {
-            report.tell("the session's settings cannot be read and stay out");
-            return Ok(());
-        };
-        for change in config::changes(&self.before.settings, &config::settings(&printed)) {
-            if let Change::Follows(setting) = &change {
-                let branch = setting.middle.as_deref().unwrap_or_default();
-                let name = RefName::parse(&format!("refs/heads/{branch}"));
-                if name.is_some_and(|name| land::ordinary(&name) && landed.contains_key(&name)) {
-                    let key = format!("branch.{branch}.{}", setting.key);
-                    line(self.of().args(["config", "--local", &key, &setting.value]))?;
-                }
-            }
-            report.setting(&change);
-        }
-        Ok(())
     }
 }

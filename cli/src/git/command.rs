@@ -77,7 +77,13 @@ impl Git {
 
     /// In the human's own repository, which no session has written.
     pub fn of(&self, git_dir: &Path, work_tree: &Path) -> Command {
-        let mut git = self.at(work_tree);
+        // A session may have removed the work tree of a submodule.
+        let here = if work_tree.is_dir() {
+            work_tree
+        } else {
+            git_dir
+        };
+        let mut git = self.at(here);
         git.env("GIT_DIR", git_dir).env("GIT_WORK_TREE", work_tree);
         git
     }

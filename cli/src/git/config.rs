@@ -1,6 +1,6 @@
 //! The settings that pass between a repository and a session's private copy of it: by a list of keys, never by a file.
 //!
-//! Nothing on the list names a program, a file that is read as settings, or a secret.
+//! Nothing on the list names a program (git-lfs by its own words excepted), a file that is read as settings, or a secret.
 
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +53,15 @@ const NAMED: &[(&str, &str)] = &[
     ("submodule", "url"),
 ];
 
+/// Programs that pass by exactly these words, into a session alone: git-lfs, as `git lfs install` sets it. Without it a
+/// large file would be committed as it is.
+const EXACT: &[(&str, &str)] = &[
+    ("filter.lfs.clean", "git-lfs clean -- %f"),
+    ("filter.lfs.process", "git-lfs filter-process"),
+    ("filter.lfs.required", "true"),
+    ("filter.lfs.smudge", "git-lfs smudge -- %f"),
+];
+
 /// The longest value that passes, in bytes.
 const MAX_VALUE: usize = 4096;
 
@@ -87,7 +96,7 @@ fn setting(entry: &str) -> Option<Setting> {
     };
     let listed = match middle {
         None => PLAIN.contains(&name),
-        Some(_) => NAMED.contains(&(section, key)),
+        Some(_) => NAMED.contains(&(section, key)) || EXACT.contains(&(name, value)),
     };
     let plain = |text: &str| !text.chars().any(char::is_control) && text.len() <= MAX_VALUE;
     let value = if matches!(key, "url" | "pushurl") {
@@ -207,8 +216,16 @@ mod tests {
             filter.x.clean\nx\0diff.x.textconv\nx\0credential.helper\n!x\0core.pager\nx\0core.editor\nx\0\
             core.sshcommand\nx\0http.extraheader\nAuthorization: x\0includeif.x.path\nx\0gpg.program\nx\0\
             remote.x.uploadpack\nx\0remote.x.vcs\nx\0submodule.x.update\n!x\0merge.x.driver\nx\0\
-            url.x.insteadof\ny\0core.gitproxy\nx\0core.attributesfile\nx\0core.excludesfile\nx\0";
+            url.x.insteadof\ny\0filter.lfs.clean\nevil -- %f\0core.gitproxy\nx\0core.attributesfile\nx\0core.excludesfile\nx\0";
         assert_eq!(settings(printed), []);
+    }
+
+    #[test]
+    fn large_files_stay_large_files_inside_and_nothing_of_it_comes_back() {
+        let inside =
+            settings(b"filter.lfs.clean\ngit-lfs clean -- %f\0filter.lfs.required\ntrue\0");
+        assert_eq!(inside.len(), 2);
+        assert_eq!(changes(&[], &inside), []);
     }
 
     #[test]

@@ -143,6 +143,7 @@ mod tests {
             common_dir: project.join(".git"),
             own: PathBuf::new(),
             common: PathBuf::new(),
+            format: "sha1".to_owned(),
         };
         let doors = find(&git, &repository, &project).unwrap();
         let places: Vec<_> = doors.iter().map(|door| (door.kind, &*door.path)).collect();

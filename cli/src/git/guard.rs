@@ -4,14 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use holdfast_protocol::id::SessionId;
-use holdfast_protocol::run::{RunAccess, RunWhy};
+use holdfast_protocol::run::{MAX_TREES, RunAccess, RunWhy};
 
 use super::back::Back;
 use super::command::Git;
 use super::doors::Kind;
 use super::layout::Layout;
 use super::private::{self, Made};
-use super::record::{Kept, Record};
+use super::record::{Kept, Progress, Record};
 use super::report::Report;
 use super::traps::Quarantined;
 use super::{GitError, doors, traps};
@@ -29,7 +29,7 @@ pub struct Guard {
 impl Guard {
     /// Makes everything ready for a session in `project`.
     pub fn prepare(project: &Path) -> Result<Self, Problem> {
-        let kept = Kept::new()?;
+        let kept = Kept::new(project)?;
         let made = Self::make(project, kept);
         // What is left of a failed try has nothing in it.
         made.map_err(|(kept, problem)| {
@@ -64,22 +64,27 @@ impl Guard {
         } = self;
         drop(lent);
         record.session = Some(session);
-        // For a later try; this one goes on from here.
-        kept.write(&record).ok();
-        bring_back(kept, &record)
+        bring_back(kept, record)
     }
 }
 
-/// Brings back what sessions in `project` left whose command was killed, or what could not be brought back before.
+/// Brings back what sessions in `project` left whose command was killed.
+pub fn recover_open(project: &Path) -> Result<Vec<Report>, Problem> {
+    let all = Kept::abandoned()?.into_iter();
+    let here =
+        all.filter(|(_, record)| record.project == project && record.progress == Progress::Open);
+    Ok(here
+        .map(|(kept, record)| bring_back(kept, record))
+        .collect())
+}
+
+/// As [`recover_open`], of every project or one, and what could not be brought back before.
 pub fn recover(project: Option<&Path>) -> Result<Vec<(PathBuf, Report)>, Problem> {
-    let mut reports = Vec::new();
-    for (kept, record) in Kept::abandoned()? {
-        if project.is_none_or(|project| project == record.project) {
-            let report = bring_back(kept, &record);
-            reports.push((record.project, report));
-        }
-    }
-    Ok(reports)
+    let all = Kept::abandoned()?.into_iter();
+    let wanted = all.filter(|(_, record)| project.is_none_or(|project| project == record.project));
+    Ok(wanted
+        .map(|(kept, record)| (record.project.clone(), bring_back(kept, record)))
+        .collect())
 }
 
 fn prepared(project: &Path, kept: &Kept) -> Result<(Record, Vec<Lent>), Problem> {
@@ -111,22 +116,16 @@ fn prepared(project: &Path, kept: &Kept) -> Result<(Record, Vec<Lent>), Problem>
                 objects,
                 hidden,
             } = private::make(git, repository, &private, &layout.place, &scratch)?;
-            for objects in objects {
-                let place = layout.place.join(objects.inner);
-                lent.push(Lent::at(
-                    &objects.source,
-                    &place,
-                    RunAccess::Read,
-                    RunWhy::Git,
-                )?);
-            }
-            for inner in hidden {
-                lent.push(Lent::at(
-                    &nothing,
-                    &layout.place.join(inner),
-                    RunAccess::Read,
-                    RunWhy::Git,
-                )?);
+            let sources = objects
+                .iter()
+                .map(|objects| (&objects.source, &objects.inner));
+            for (source, inner) in sources.chain(hidden.iter().map(|inner| (&nothing, inner))) {
+                let place = layout.place.join(inner);
+                let objects = Lent::at(source, &place, RunAccess::Read, RunWhy::Git)?;
+                // Work trees of one repository share its objects.
+                if !lent.iter().any(|lent: &Lent| lent.tree == objects.tree) {
+                    lent.push(objects);
+                }
             }
             repositories.push(before);
             doors.extend(doors::find(git, repository, project)?);
@@ -149,6 +148,9 @@ fn prepared(project: &Path, kept: &Kept) -> Result<(Record, Vec<Lent>), Problem>
             pointers.push((pointer, content));
         }
     }
+    if lent.len() > MAX_TREES {
+        return Err(GitError::Many("folders of objects", MAX_TREES).into());
+    }
     let standing = traps::look(project, &except).standing();
     let mut record = Record::new(project, repositories, standing);
     record.pointers = pointers;
@@ -165,22 +167,32 @@ fn except(project: &Path, layout: Option<&Layout>) -> Vec<PathBuf> {
     vec![project.join(".git"), layout.place.clone()]
 }
 
-fn bring_back(kept: Kept, record: &Record) -> Report {
+fn bring_back(kept: Kept, mut record: Record) -> Report {
     let mut report = Report::default();
-    // First what would run at the human's next command.
-    let mut aside = disarm(record, &mut report);
+    // First what would run at the human's next command. What lies there at a later try is the human's.
+    let mut aside = match record.progress {
+        Progress::Open => disarm(&record, &mut report),
+        Progress::Tried => Vec::new(),
+    };
     if !record.repositories.is_empty()
-        && let Err(error) = repositories(&kept, record, &mut aside, &mut report)
+        && let Err(error) = repositories(&kept, &record, &mut aside, &mut report)
     {
         report.keep(kept.folder(), &error.words());
     }
     for quarantined in &aside {
         report.quarantined(quarantined);
     }
-    if report.is_whole()
-        && let Err(error) = kept.remove()
-    {
-        report.tell(format!("what is no longer needed stays: {}", error.words()));
+    let ended = if report.is_whole() {
+        kept.remove()
+    } else {
+        record.progress = Progress::Tried;
+        kept.write(&record)
+    };
+    if let Err(error) = ended {
+        report.tell(format!(
+            "what is kept of the session is not in order: {}",
+            error.words()
+        ));
     }
     report
 }
@@ -226,6 +238,12 @@ fn disarm(record: &Record, report: &mut Report) -> Vec<Quarantined> {
     let look = traps::look(project, &except);
     let mut aside = Vec::new();
     for place in look.new_since(&record.standing) {
+        // A project that is a git folder itself stays where it is; without `HEAD` it is none.
+        let place = if place == *project {
+            place.join("HEAD")
+        } else {
+            place
+        };
         aside.extend(quarantine(&place, report));
     }
     if !look.is_whole() {

@@ -140,6 +140,8 @@ impl Way<'_> {
             if fs::rename(&source, &target).is_err() {
                 let passing = to.join(format!("tmp_pack_{}", name.to_string_lossy()));
                 fs::copy(&source, &passing).map_err(failed)?;
+                let copy = fs::File::open(&passing).map_err(failed)?;
+                copy.sync_all().map_err(failed)?;
                 fs::rename(&passing, &target).map_err(failed)?;
             }
         }

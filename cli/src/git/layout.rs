@@ -29,6 +29,8 @@ pub struct Repository {
     pub own: PathBuf,
     /// What stands for `common_dir` in the private folder, relative to that.
     pub common: PathBuf,
+    /// How it names objects: `sha1` or `sha256`.
+    pub format: String,
 }
 
 /// A project's repositories, and how a session sees them.
@@ -54,8 +56,11 @@ impl Layout {
         if kind.is_symlink() {
             return Err(GitError::Link(dot_git));
         }
-        let git_dir = folder(git, project, "--absolute-git-dir")?;
-        let common_dir = folder(git, project, "--git-common-dir")?;
+        let Found {
+            git_dir,
+            common_dir,
+            format,
+        } = found(git, project)?;
         let (place, pointer) = if kind.is_dir() {
             if git_dir != dot_git {
                 return Err(GitError::Elsewhere(dot_git));
@@ -74,9 +79,10 @@ impl Layout {
             common_dir: common_dir.clone(),
             own: own.clone(),
             common: PathBuf::new(),
+            format: format.clone(),
         }];
         submodules(git, project, &git_dir, &own, MAX_DEPTH, &mut repositories)?;
-        work_trees(project, &common_dir, &mut repositories)?;
+        work_trees(project, &common_dir, &format, &mut repositories)?;
         Ok(Some(Self {
             place,
             pointer,
@@ -91,15 +97,33 @@ impl Layout {
     }
 }
 
-fn folder(git: &Git, at: &Path, which: &str) -> Result<PathBuf, GitError> {
-    let printed = line(
-        git.at(at)
-            .args(["rev-parse", "--path-format=absolute", which]),
-    )?;
-    let folder = PathBuf::from(printed);
-    folder
-        .canonicalize()
-        .map_err(|error| GitError::file(&folder, error))
+/// What git says of a folder.
+struct Found {
+    git_dir: PathBuf,
+    common_dir: PathBuf,
+    format: String,
+}
+
+fn found(git: &Git, at: &Path) -> Result<Found, GitError> {
+    let mut ask = git.at(at);
+    ask.args(["rev-parse", "--path-format=absolute", "--absolute-git-dir"]);
+    let printed = line(ask.args(["--git-common-dir", "--show-object-format"]))?;
+    let mut lines = printed.lines().map(str::to_owned);
+    let (Some(git_dir), Some(common_dir), Some(format), None) =
+        (lines.next(), lines.next(), lines.next(), lines.next())
+    else {
+        return Err(GitError::Elsewhere(at.to_owned()));
+    };
+    let folder = |path: String| {
+        let path = PathBuf::from(path);
+        path.canonicalize()
+            .map_err(|error| GitError::file(&path, error))
+    };
+    Ok(Found {
+        git_dir: folder(git_dir)?,
+        common_dir: folder(common_dir)?,
+        format,
+    })
 }
 
 /// The submodules that are checked out in the project and keep their git folders below `git_dir/modules`.
@@ -132,7 +156,9 @@ fn submodules(
             if found.len() >= MAX_REPOSITORIES {
                 return Err(GitError::Many("submodules", MAX_REPOSITORIES - 1));
             }
+            let format = self::found(git, &work_tree)?.format;
             found.push(Repository {
+                format,
                 work_tree,
                 git_dir: path.clone(),
                 common_dir: path.clone(),
@@ -149,6 +175,7 @@ fn submodules(
 fn work_trees(
     project: &Path,
     common_dir: &Path,
+    format: &str,
     found: &mut Vec<Repository>,
 ) -> Result<(), GitError> {
     let folder = common_dir.join("worktrees");
@@ -170,6 +197,7 @@ fn work_trees(
             common_dir: common_dir.to_owned(),
             own: Path::new("worktrees").join(name),
             common: PathBuf::new(),
+            format: format.to_owned(),
         });
     }
     Ok(())

@@ -20,6 +20,7 @@ mod names;
 mod private;
 mod record;
 mod report;
+mod rest;
 mod staged;
 mod traps;
 mod worktrees;
@@ -27,7 +28,7 @@ mod worktrees;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use self::guard::{Guard, recover};
+pub use self::guard::{Guard, recover, recover_open};
 pub use self::report::Report;
 
 use crate::outcome::Problem;
@@ -70,6 +71,9 @@ pub enum GitError {
     /// Somebody else has it.
     #[error("`{}` is in use", .0.display())]
     Busy(PathBuf),
+    /// What is kept of sessions would be theirs to write.
+    #[error("`{}`, where sessions' git folders are kept, lies in the project", .0.display())]
+    Within(PathBuf),
     /// No home, no state folder.
     #[error("there is no home folder to keep the session's git folder in")]
     NoHome,
@@ -101,6 +105,9 @@ impl From<GitError> for Problem {
             GitError::Missing => "install git, or name a project without `.git`",
             GitError::Link(_) => {
                 "move the repository with `git init --separate-git-dir`, which writes a file instead of a link"
+            }
+            GitError::Within(_) => {
+                "name a project below it with --project, or set XDG_STATE_HOME to a folder outside"
             }
             GitError::Many(..) => "name a smaller project with --project",
             GitError::Run(_)

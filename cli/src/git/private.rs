@@ -150,7 +150,6 @@ pub fn readable(file: &Path) -> Result<(), GitError> {
 /// What the repository has, asked of git.
 pub fn before(git: &Git, repository: &Repository, scratch: &Path) -> Result<Before, GitError> {
     let of = || git.of(&repository.git_dir, &repository.work_tree);
-    let format = line(of().args(["rev-parse", "--show-object-format"]))?;
     let (refs, symbolic) = refs(git, repository)?;
     let stashes = own_file(&repository.common_dir.join("logs/refs/stash"), MAX_SMALL)
         .map_err(|error| GitError::file(&repository.common_dir, error))?
@@ -163,9 +162,8 @@ pub fn before(git: &Git, repository: &Repository, scratch: &Path) -> Result<Befo
             .into_iter()
             .map(|entry| entry.oid)
             .collect(),
-        index: index_tree(git, repository, &format, scratch)?,
+        index: index_tree(git, repository, scratch)?,
         settings: config::settings(&output(of().args(["config", "--list", "-z"]), b"")?),
-        format,
         repository: repository.clone(),
     })
 }
@@ -214,14 +212,13 @@ pub fn refs(git: &Git, repository: &Repository) -> Result<Refs, GitError> {
 pub fn index_tree(
     git: &Git,
     repository: &Repository,
-    format: &str,
     scratch: &Path,
 ) -> Result<Option<Oid>, GitError> {
     let index = repository.git_dir.join("index");
     if !index.is_file() {
         return Ok(None);
     }
-    super::clean::make(scratch, format)?;
+    super::clean::make(scratch, &repository.format)?;
     copy(&index, &scratch.join("index"), MAX_INDEX)?;
     shared_indexes(&repository.git_dir, scratch)?;
     let objects = repository.common_dir.join("objects");
@@ -230,14 +227,19 @@ pub fn index_tree(
     Ok(written.ok().and_then(|tree| Oid::parse(&tree)))
 }
 
-fn config_file(before: &Before) -> String {
+/// The settings that a session's folder has.
+pub fn config_file(before: &Before) -> String {
     let mut settings = before.settings.clone();
     let own_place = before.repository.own == before.repository.common;
     // A linked work tree's own place is told by its folder; a submodule's by the setting.
     settings.retain(|setting| {
         setting.key != "worktree" || (own_place && !before.repository.own.as_os_str().is_empty())
     });
-    let version = if before.format == "sha1" { 0 } else { 1 };
+    let version = if before.repository.format == "sha1" {
+        0
+    } else {
+        1
+    };
     format!(
         "[core]\n\trepositoryformatversion = {version}\n{}",
         config::file(&settings)

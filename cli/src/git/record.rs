@@ -27,8 +27,10 @@ pub struct Record {
     version: u32,
     /// The project.
     pub project: PathBuf,
-    /// The session, from its start on.
+    /// The session, from its end on.
     pub session: Option<SessionId>,
+    /// How far its way back is.
+    pub progress: Progress,
     /// Its repositories as they were; none where the project had no git folder.
     pub repositories: Vec<Before>,
     /// What lay in the project already that git takes for a repository.
@@ -39,14 +41,22 @@ pub struct Record {
     pub doors: Vec<Door>,
 }
 
+/// How far a session's way back is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Progress {
+    /// The session lives, or its command was killed.
+    Open,
+    /// What could come came; the rest waits for the human.
+    Tried,
+}
+
 /// A repository before a session.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Before {
     /// Where it is.
     pub repository: Repository,
-    /// How it names objects: `sha1` or `sha256`.
-    pub format: String,
     /// `HEAD`; none where there is no telling.
     pub head: Option<Value>,
     /// Its refs, but for symbolic ones.
@@ -68,6 +78,7 @@ impl Record {
             version: VERSION,
             project: project.to_owned(),
             session: None,
+            progress: Progress::Open,
             repositories,
             standing,
             pointers: Vec::new(),
@@ -84,13 +95,21 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// A new one.
-    pub fn new() -> Result<Self, GitError> {
+    /// A new one, for a session in `project`.
+    pub fn new(project: &Path) -> Result<Self, GitError> {
         let mut random = [0; 12];
         rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
             .map_err(|errno| GitError::file(Path::new("/dev/urandom"), errno.into()))?;
         let all = all()?;
         private_folder(&all)?;
+        // A session that could write here would say itself what was there before it.
+        let real = all.canonicalize();
+        if real
+            .map_err(|error| GitError::file(&all, error))?
+            .starts_with(project)
+        {
+            return Err(GitError::Within(all));
+        }
         let folder = all.join(HEXLOWER.encode(&random));
         private_folder(&folder)?;
         private_folder(&folder.join("git"))?;

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
@@ -73,7 +73,7 @@ pub fn look(project: &Path, except: &[PathBuf]) -> Look {
     let mut folders = VecDeque::from([project.to_owned()]);
     let mut seen = 0_usize;
     while let Some(folder) = folders.pop_front() {
-        let Ok(entries) = fs::read_dir(&folder) else {
+        let Ok(entries) = entries(&folder) else {
             continue;
         };
         let (mut head, mut objects, mut refs, mut common) = (false, false, false, false);
@@ -108,6 +108,24 @@ pub fn look(project: &Path, except: &[PathBuf]) -> Look {
         }
     }
     look
+}
+
+/// The entries of a folder, also where it may be entered and not read: a place to hide in.
+fn entries(folder: &Path) -> std::io::Result<fs::ReadDir> {
+    let read = fs::read_dir(folder);
+    let denied = |error: &std::io::Error| error.kind() == std::io::ErrorKind::PermissionDenied;
+    if !read.as_ref().is_err_and(denied) {
+        return read;
+    }
+    let permissions = folder.symlink_metadata()?.permissions();
+    if permissions.mode() & 0o100 == 0 {
+        return read;
+    }
+    let opened = fs::Permissions::from_mode(permissions.mode() | 0o400);
+    fs::set_permissions(folder, opened)?;
+    let read = fs::read_dir(folder);
+    fs::set_permissions(folder, permissions)?;
+    read
 }
 
 impl Look {

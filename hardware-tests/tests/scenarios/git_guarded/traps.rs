@@ -91,6 +91,11 @@ fn dot_git_cannot_be_moved_away() {
     let Some((stage, _)) = planted else { return };
     assert_eq!(stage.git(&["symbolic-ref", "HEAD"]), "refs/heads/next");
     assert!(!stage.project.join(".git2").exists());
+    // All that it could do is to empty its own: no branch of the human's goes with it.
+    assert_eq!(
+        stage.git(&["log", "-1", "--format=%s", "main"]),
+        "A program"
+    );
 }
 
 #[test]
@@ -180,4 +185,35 @@ fn settings_in_the_project_that_the_human_includes_are_renamed_when_they_changed
         ran.stderr.contains("the session changed hooks in"),
         "{ran:#?}"
     );
+}
+
+#[test]
+fn a_project_without_git_that_becomes_a_git_folder_itself_is_none_afterwards() {
+    let Some(stage) = Stage::set() else { return };
+    let plain = stage.world.scratch.folder("home/plain");
+    let tripped = stage.world.scratch.join("tripped");
+    let ran = stage.session_in(
+        &plain,
+        &format!(
+            "git init -q --bare .; git config core.bare false; git config core.worktree $PWD
+             git config core.fsmonitor 'touch {}'",
+            tripped.display()
+        ),
+    );
+    assert_eq!(ran.code, 0, "{ran:#?}");
+    assert!(fails(&plain, &["status"]), "{ran:#?}");
+    assert!(!tripped.exists());
+    assert!(
+        ran.stderr.contains("HEAD.holdfast-quarantine-1"),
+        "{ran:#?}"
+    );
+}
+
+#[test]
+fn no_session_can_write_what_is_kept_of_sessions() {
+    let Some(stage) = Stage::set() else { return };
+    let home = stage.world.scratch.folder("home");
+    let ran = stage.session_in(&home, "echo began");
+    assert_eq!((ran.code, ran.stdout.as_str()), (1, ""), "{ran:#?}");
+    assert!(ran.stderr.contains("lies in the project"), "{ran:#?}");
 }
