@@ -18,6 +18,8 @@ use crate::outcome::Problem;
 const SYSTEM: [&str; 5] = ["/usr", "/bin", "/sbin", "/lib", "/nix"];
 /// What a session has of its own, whatever the host has there.
 const RESERVED: [&str; 4] = ["/dev", "/proc", "/run", "/sys"];
+/// How many places tools may lie in: others want some of what a session may be lent.
+const MAX_TOOLS: usize = MAX_TREES / 2;
 /// How many links out of one folder are followed.
 const MAX_LINKS: usize = 512;
 /// Where a project keeps a Python of its own, which leads to the one that made it.
@@ -142,7 +144,13 @@ impl Ground<'_> {
                 trees.push(path);
             }
         }
-        trees.truncate(MAX_TREES / 2);
+        if trees.len() > MAX_TOOLS {
+            eprintln!(
+                "holdfast: your tools lie in {} places; the session gets the first {MAX_TOOLS}",
+                trees.len()
+            );
+            trees.truncate(MAX_TOOLS);
+        }
         trees
     }
 }

@@ -26,6 +26,7 @@ use holdfast_protocol::run::{
 use holdfast_protocol::words::with_causes;
 
 use super::Ground;
+use super::asked_for;
 use super::grants::needed;
 use super::homes;
 use super::launch::{self, BRIDGE, CREDENTIAL_HELPER, Descriptors, RunError};
@@ -35,7 +36,7 @@ use super::unable::unable;
 
 /// What a session of this kind wants of the human's.
 pub fn needs(ground: &Ground, request: &RunRequest) -> Result<RunNeeds, RunError> {
-    let profile = launch::profile(&ground.profiles, request)?;
+    let profile = asked_for::profile(&ground.profiles, request)?;
     Ok(RunNeeds {
         kind: profile.kind.clone(),
         instructions: profile.instructions.clone(),
@@ -51,13 +52,13 @@ pub async fn world(ground: &Ground, wish: Wish) -> Result<RunWorld, RunError> {
         connection,
         human,
     } = wish;
-    let profile = launch::profile(&ground.profiles, &request)?;
+    let profile = asked_for::profile(&ground.profiles, &request)?;
     let Descriptors {
         program,
         trees,
         stdio,
     } = launch::sort(&request, descriptors)?;
-    launch::judge(ground, human, &request, &trees)?;
+    asked_for::judge(ground, human, &request, &trees)?;
     let programs = Arc::clone(&ground.programs);
     let digest = tokio::task::spawn_blocking(move || programs.digest(&program))
         .await
@@ -72,7 +73,7 @@ pub async fn world(ground: &Ground, wish: Wish) -> Result<RunWorld, RunError> {
         name: ProgramName::parse(&request.program)?,
         arguments: request.arguments.clone(),
         environment: request.environment.clone(),
-        path: launch::path(&request)?,
+        path: asked_for::path(&request)?,
         stdio,
         trees,
     };
@@ -85,8 +86,8 @@ pub async fn world(ground: &Ground, wish: Wish) -> Result<RunWorld, RunError> {
         project: PathBuf::from(&request.project),
         home: PathBuf::from(&request.home),
         scratch: vec![PathBuf::from("/tmp"), PathBuf::from("/var/tmp")],
-        hosts: launch::hosts(&profile, &[], &remotes),
-        lent: launch::lent(&request),
+        hosts: asked_for::hosts(&profile, &[], &remotes),
+        lent: asked_for::lent(&request),
         remotes,
         ..World::default()
     };

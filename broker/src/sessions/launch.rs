@@ -3,8 +3,7 @@
 //! The program is measured and run from the broker's own store; what of the human's passes is what
 //! the profile lists. It must never open a path that the human named.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::num::NonZeroU16;
 use std::os::fd::OwnedFd;
@@ -12,14 +11,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use holdfast_authorize_calls::world::{Lent, Remote, World};
+use holdfast_authorize_calls::world::{Remote, World};
 use holdfast_issue_credentials::bridge;
-use holdfast_issue_credentials::grant::Granted;
 use holdfast_issue_credentials::spares::{Footing, Spare};
 use holdfast_issue_credentials::{SessionIdentity, SessionListener};
 use holdfast_launch_agents::assemble::{AssembleError, Provided, Wanted, assemble};
 use holdfast_launch_agents::environment::{InvalidVariable, VariableName};
-use holdfast_launch_agents::profile::{OwnProfileError, Profile, with_own};
+use holdfast_launch_agents::profile::OwnProfileError;
 use holdfast_launch_agents::state::Facts;
 use holdfast_launch_agents::store::{StoreError, Stored};
 use holdfast_launch_agents::task::{Prepared, SessionError};
@@ -30,15 +28,16 @@ use holdfast_protocol::call::{Caller, HumanUid};
 use holdfast_protocol::grade::Level;
 use holdfast_protocol::id::AgentKind;
 use holdfast_protocol::management::NodeState;
-use holdfast_protocol::run::{RunAccess, RunKept, RunRequest, RunStdio, RunTree, RunWhy};
+use holdfast_protocol::run::{RunAccess, RunKept, RunRequest, RunStdio, RunTree};
 
 use super::Ground;
+use super::asked_for;
 use super::authority::footing;
 use super::folder::{Folder, INSIDE};
-use super::grants::{self, Given, give};
+use super::grants::{Given, give};
 use super::homes::{Kept, NoHome, Passing, Stay, Whose};
 use super::known::Known;
-use super::lend::{Asked, NotLent};
+use super::lend::NotLent;
 use super::named::{Named, name};
 use super::published::{NotPublished, Published};
 use super::repository::{Repository, pointer};
@@ -165,13 +164,13 @@ pub async fn make(
     attested(ground)?;
     may_begin(ground).await?;
     let widened = Widened::read(request.widenings.clone(), BRIDGE)?;
-    let profile = &*profile(&ground.profiles, &request)?;
+    let profile = &*asked_for::profile(&ground.profiles, &request)?;
     let Descriptors {
         program,
         trees,
         stdio,
     } = sort(&request, descriptors)?;
-    judge(ground, human, &request, &trees)?;
+    asked_for::judge(ground, human, &request, &trees)?;
     let stored = admit(ground, program).await?;
     // As late as can be: a name that was signed ahead is gone with the attempt.
     let Named {
@@ -226,7 +225,7 @@ pub async fn make(
     let Kept {
         trees: kept,
         gone: passing,
-    } = ground.homes.open(whose, stay, &trees)?;
+    } = tokio::task::block_in_place(|| ground.homes.open(whose, stay, &trees))?;
     let own_trees = kept.into_iter().chain(ground.own.trees()?).collect();
     let provided = Provided {
         program: stored.program,
@@ -242,8 +241,8 @@ pub async fn make(
         project: PathBuf::from(&request.project),
         home: PathBuf::from(&request.home),
         scratch: vec![PathBuf::from("/tmp"), PathBuf::from("/var/tmp")],
-        hosts: hosts(profile, &given.granted, &remotes),
-        lent: lent(&request),
+        hosts: asked_for::hosts(profile, &given.granted, &remotes),
+        lent: asked_for::lent(&request),
         secrets: secrets
             .map(|granted| (granted.name.to_string(), granted.purpose.clone()))
             .collect(),
@@ -251,7 +250,7 @@ pub async fn make(
         remotes,
         ..World::default()
     };
-    let named = named(&request);
+    let named = asked_for::named(&request);
     let known = Known::new(caller, world, repository, given.granted.clone());
     let wanted = Wanted {
         human: connection,
@@ -259,7 +258,7 @@ pub async fn make(
         home,
         directory: Place::parse(&request.directory)?,
         name: ProgramName::parse(&request.program)?,
-        path: path(&request)?,
+        path: asked_for::path(&request)?,
         arguments: request.arguments,
         environment: request.environment,
         stdio,
@@ -352,96 +351,6 @@ pub fn attested(ground: &Ground) -> Result<Footing, RunError> {
         NodeState::NotAttested { why, .. } => Err(RunError::NotAttested(why.clone())),
         NodeState::NotEnrolled => Err(RunError::NotAttested("it is not enrolled".to_owned())),
     }
-}
-
-/// The profile that the request is for, with what the human's own adds.
-pub(super) fn profile<'p>(
-    profiles: &'p [Profile],
-    request: &RunRequest,
-) -> Result<Cow<'p, Profile>, RunError> {
-    if let Some(own) = &request.profile {
-        return with_own(profiles, &own.kind, &request.program, &own.text)
-            .map(Cow::Owned)
-            .map_err(|source| RunError::OwnProfile {
-                kind: own.kind.clone(),
-                source,
-            });
-    }
-    let found = match &request.agent {
-        Some(kind) => profiles.iter().find(|profile| profile.kind == *kind),
-        None => Profile::for_program(profiles, &request.program),
-    };
-    found.map(Cow::Borrowed).ok_or_else(|| {
-        let wanted = request
-            .agent
-            .as_ref()
-            .map_or(request.program.as_str(), |kind| kind.as_str());
-        RunError::Profile(wanted.to_owned())
-    })
-}
-
-/// Whether the human may lend all of this.
-pub(super) fn judge(
-    ground: &Ground,
-    human: u32,
-    request: &RunRequest,
-    trees: &[Tree],
-) -> Result<(), RunError> {
-    let project = Place::parse(&request.project)?;
-    for tree in trees {
-        let place = tree.place.to_string();
-        let asked = request.trees.iter().find(|asked| asked.place == place);
-        let asked = Asked {
-            place: Path::new(&place),
-            access: match tree.access {
-                Access::Public | Access::Read => RunAccess::Read,
-                Access::Write | Access::Keep => RunAccess::Write,
-            },
-            why: asked
-                .map(|asked| asked.why)
-                .filter(|_| tree.place != project),
-        };
-        let home = Path::new(&request.home);
-        ground.lending.judge(human, home, asked, &tree.source)?;
-    }
-    Ok(())
-}
-
-/// Where programs are looked for.
-pub(super) fn path(request: &RunRequest) -> Result<Vec<Place>, InvalidPlace> {
-    let folders = request.path.iter();
-    folders.map(|folder| Place::parse(folder)).collect()
-}
-
-/// What the human named, besides what the session's program and agent need.
-fn named(request: &RunRequest) -> Vec<RunTree> {
-    let trees = request.trees.iter();
-    trees
-        .filter(|tree| tree.why == RunWhy::Named)
-        .cloned()
-        .collect()
-}
-
-/// The same, for the calls that touch it.
-pub(super) fn lent(request: &RunRequest) -> Vec<Lent> {
-    let named = named(request).into_iter();
-    named
-        .map(|tree| Lent {
-            root: PathBuf::from(tree.place),
-            access: tree.access,
-        })
-        .collect()
-}
-
-/// Hosts that the session may fetch from without a question.
-pub(super) fn hosts(
-    profile: &Profile,
-    granted: &[Granted],
-    remotes: &BTreeMap<String, Remote>,
-) -> BTreeSet<String> {
-    let mut hosts = grants::hosts(granted, remotes);
-    hosts.extend(profile.hosts.iter().cloned());
-    hosts
 }
 
 /// The descriptors of a wish, each in its place.

@@ -7,7 +7,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use holdfast_authorize_calls::world::World;
-use holdfast_protocol::run::{RunAccess, RunWhy};
+use holdfast_policy::Place;
+use holdfast_protocol::run::RunAccess;
 use rustix::fs::fstat;
 
 use crate::config::{Lend, LendConfig};
@@ -82,8 +83,19 @@ pub struct Asked<'a> {
     pub place: &'a Path,
     /// What the session may do there.
     pub access: RunAccess,
-    /// Why; none for the project.
-    pub why: Option<RunWhy>,
+    /// Why.
+    pub why: Why,
+}
+
+/// Why something of the human's is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// It is the project.
+    Project,
+    /// A tool or an agent needs it.
+    Needed,
+    /// The human named it.
+    Named,
 }
 
 impl Lending {
@@ -142,22 +154,24 @@ impl Lending {
         if NO_FILES.iter().any(|folder| path.starts_with(folder)) {
             return Err(NotLent::NoFiles(shown()));
         }
-        let Some(why) = asked.why else {
-            return Ok(());
-        };
         let world = World {
             home: home.to_owned(),
             ..World::default()
         };
-        if world.guards(path) {
+        // A project may hold secrets, which are no call's to read; it may not be a place of them.
+        let secret = match asked.why {
+            Why::Project => world.place(path) == Place::Secret,
+            Why::Needed | Why::Named => world.guards(path),
+        };
+        if secret {
             return Err(NotLent::Secret(shown()));
         }
-        let rule = match asked.access {
-            RunAccess::Read => self.config.read,
-            RunAccess::Write => self.config.write,
+        let rule = match (asked.why, asked.access) {
+            (Why::Project | Why::Needed, _) => Lend::Allow,
+            (Why::Named, RunAccess::Read) => self.config.read,
+            (Why::Named, RunAccess::Write) => self.config.write,
         };
-        let named = why == RunWhy::Named && rule == Lend::Refuse;
-        if named || self.config.never.iter().any(|never| overlaps(never)) {
+        if rule == Lend::Refuse || self.config.never.iter().any(|never| overlaps(never)) {
             return Err(NotLent::Policy(shown()));
         }
         Ok(())

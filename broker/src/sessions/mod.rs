@@ -3,6 +3,7 @@
 //! A session's program runs only after the session is on record; when the human's command line, the
 //! program, or the broker ends, everything that the session held ends with it.
 
+mod asked_for;
 mod authority;
 mod calls;
 mod describe;

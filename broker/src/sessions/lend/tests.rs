@@ -11,7 +11,7 @@ fn judge(config: LendConfig, path: &str, access: RunAccess) -> Result<(), NotLen
     let asked = Asked {
         place: Path::new(path),
         access,
-        why: Some(RunWhy::Named),
+        why: Why::Named,
     };
     lending(config).judge_path(Path::new("/home/ann"), asked, Path::new(path))
 }
@@ -95,6 +95,34 @@ fn a_host_may_refuse_what_its_humans_name() {
 }
 
 #[test]
+fn a_project_is_no_home_no_place_of_secrets_and_nothing_that_a_host_never_lends() {
+    let config = LendConfig {
+        never: vec![PathBuf::from("/mnt/customers")],
+        ..LendConfig::default()
+    };
+    let judge = |path: &str| {
+        let asked = Asked {
+            place: Path::new(path),
+            access: RunAccess::Write,
+            why: Why::Project,
+        };
+        let lending = lending(config.clone());
+        lending.judge_path(Path::new("/home/ann"), asked, Path::new(path))
+    };
+    for path in [
+        "/home/ann",
+        "/home/ann/.ssh",
+        "/mnt/customers/a",
+        "/srv/broker/state/x",
+    ] {
+        assert!(judge(path).is_err(), "{path}");
+    }
+    for path in ["/home/ann/app", "/home/ann/.config/nvim", "/srv/site"] {
+        assert!(judge(path).is_ok(), "{path}");
+    }
+}
+
+#[test]
 fn a_descriptor_is_judged_by_where_it_leads() {
     let folder = tempfile::tempdir().unwrap();
     let (state, home) = (folder.path().join("state"), folder.path().join("home"));
@@ -107,7 +135,7 @@ fn a_descriptor_is_judged_by_where_it_leads() {
         let asked = Asked {
             place,
             access,
-            why: Some(RunWhy::Tool),
+            why: Why::Needed,
         };
         let source = File::open(real).unwrap().into();
         lending.judge(human, &home, asked, &source)

@@ -1,6 +1,12 @@
 //! What the human names comes in, is recorded, and ends where it must.
 
+use std::fs;
+use std::process::Stdio;
+use std::time::Duration;
+
+use holdfast_hardware_tests::harness::wait_until;
 use holdfast_hardware_tests::world::World;
+use serde_json::{Value, json};
 
 use super::human::Human;
 
@@ -23,7 +29,7 @@ fn what_the_human_names_comes_in_and_is_recorded() {
     assert!(ran.stdout.starts_with("read me"), "{ran:#?}");
     assert!(!ran.stdout.contains("DOCS-WRITTEN"), "{ran:#?}");
     let table = human.home().join("data/table.csv");
-    assert_eq!(std::fs::read_to_string(&table).unwrap(), "12\n");
+    assert_eq!(fs::read_to_string(&table).unwrap(), "12\n");
 
     let record = world.broker.holdfast(&["audit", "tail"]).success();
     let said = format!("is lent {docs} to read, {data} to change");
@@ -94,4 +100,41 @@ fn a_host_may_say_that_nothing_is_lent() {
         assert!(refused.stderr.contains("configuration"), "{refused:#?}");
     }
     assert_eq!(ran("--ro", &data).stdout, "RAN\n");
+}
+
+#[test]
+fn a_denial_names_the_path_and_the_flag_that_would_lend_it() {
+    let Some(world) = World::sealed() else { return };
+    let project = world.scratch.folder("project");
+    let call = json!({
+        "hook_event_name": "PreToolUse",
+        "cwd": project,
+        "tool_name": "Write",
+        "tool_use_id": "toolu_1",
+        "tool_input": {"file_path": "/srv/site/index.html", "content": "x"},
+    });
+    fs::write(project.join("call.json"), call.to_string()).unwrap();
+    let hook = "/opt/holdfast/libexec/holdfast-hook claude < call.json";
+    let mut command = world.broker.holdfast_command();
+    let session = command
+        .current_dir(&project)
+        .args(["run", "--", "sh", "-c", hook])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let questions = || -> Vec<Value> {
+        let listed = world.broker.holdfast(&["approvals", "--json"]).success();
+        serde_json::from_str(&listed).unwrap()
+    };
+    wait_until(Duration::from_secs(15), "a question", || {
+        !questions().is_empty()
+    });
+    let id = questions()[0]["call"].as_str().unwrap().to_owned();
+    world.broker.holdfast(&["approvals", "deny", &id]).success();
+    let output = session.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    for word in ["/srv/site/index.html", "holdfast run --rw /srv/site"] {
+        assert!(said.contains(word), "{word} is missing: {said}");
+    }
 }

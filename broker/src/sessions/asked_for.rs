@@ -1,0 +1,110 @@
+//! What a request asks for, as the kinds of agents, the host's configuration and the calls see it.
+//!
+//! It must never take the command line's word for why something is to be changed.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use holdfast_authorize_calls::world::{Lent, Remote};
+use holdfast_issue_credentials::grant::Granted;
+use holdfast_launch_agents::profile::{Profile, with_own};
+use holdfast_launch_agents::{Access, InvalidPlace, Place, Tree};
+use holdfast_protocol::run::{RunAccess, RunRequest, RunTree, RunWhy};
+
+use super::Ground;
+use super::grants;
+use super::launch::RunError;
+use super::lend::{Asked, Why};
+
+/// The profile that the request is for, with what the human's own adds.
+pub fn profile<'p>(
+    profiles: &'p [Profile],
+    request: &RunRequest,
+) -> Result<Cow<'p, Profile>, RunError> {
+    if let Some(own) = &request.profile {
+        return with_own(profiles, &own.kind, &request.program, &own.text)
+            .map(Cow::Owned)
+            .map_err(|source| RunError::OwnProfile {
+                kind: own.kind.clone(),
+                source,
+            });
+    }
+    let found = match &request.agent {
+        Some(kind) => profiles.iter().find(|profile| profile.kind == *kind),
+        None => Profile::for_program(profiles, &request.program),
+    };
+    found.map(Cow::Borrowed).ok_or_else(|| {
+        let wanted = request
+            .agent
+            .as_ref()
+            .map_or(request.program.as_str(), |kind| kind.as_str());
+        RunError::Profile(wanted.to_owned())
+    })
+}
+
+/// Whether the human may lend all of this.
+pub fn judge(
+    ground: &Ground,
+    human: u32,
+    request: &RunRequest,
+    trees: &[Tree],
+) -> Result<(), RunError> {
+    let project = Place::parse(&request.project)?;
+    let named = named(request);
+    for tree in trees {
+        let place = tree.place.to_string();
+        let why = if named.iter().any(|named| named.place == place) {
+            Why::Named
+        } else if tree.place == project {
+            Why::Project
+        } else {
+            Why::Needed
+        };
+        let asked = Asked {
+            place: Path::new(&place),
+            access: match tree.access {
+                Access::Public | Access::Read => RunAccess::Read,
+                Access::Write | Access::Keep => RunAccess::Write,
+            },
+            why,
+        };
+        let home = Path::new(&request.home);
+        ground.lending.judge(human, home, asked, &tree.source)?;
+    }
+    Ok(())
+}
+
+/// Where programs are looked for.
+pub fn path(request: &RunRequest) -> Result<Vec<Place>, InvalidPlace> {
+    let folders = request.path.iter();
+    folders.map(|folder| Place::parse(folder)).collect()
+}
+
+/// What the human named, besides what the session's program and agent need: whatever is to be changed, too.
+pub fn named(request: &RunRequest) -> Vec<RunTree> {
+    let named = |tree: &&RunTree| tree.why == RunWhy::Named || tree.access == RunAccess::Write;
+    request.trees.iter().filter(named).cloned().collect()
+}
+
+/// The same, for the calls that touch it.
+pub fn lent(request: &RunRequest) -> Vec<Lent> {
+    let named = named(request).into_iter();
+    named
+        .map(|tree| Lent {
+            root: PathBuf::from(tree.place),
+            access: tree.access,
+        })
+        .collect()
+}
+
+/// Hosts that the session may fetch from without a question.
+pub fn hosts(
+    profile: &Profile,
+    granted: &[Granted],
+    remotes: &BTreeMap<String, Remote>,
+) -> BTreeSet<String> {
+    let mut hosts = grants::hosts(granted, remotes);
+    hosts.extend(profile.hosts.iter().cloned());
+    hosts
+}
