@@ -38,7 +38,7 @@ pub(crate) fn refuse_taken(range: &RangeInclusive<u32>) -> io::Result<()> {
 fn account_in(text: &str, range: &RangeInclusive<u32>) -> Option<String> {
     text.lines().find_map(|line| {
         let mut fields = line.split(':');
-        let name = fields.next()?;
+        let name = fields.next().filter(|name| !name.starts_with('#'))?;
         let number: u32 = fields.nth(1)?.parse().ok()?;
         range.contains(&number).then(|| name.to_owned())
     })

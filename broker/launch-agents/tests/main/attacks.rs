@@ -79,7 +79,7 @@ async fn no_system_call_of_the_humans_reaches_in() {
         "timerslack_ns",
     ] {
         script.push_str(&format!(
-            "print \"wrote {file} of $pid\\n\" if open(my $f, '>', \"/proc/$pid/{file}\") and syswrite($f, '0'); "
+            "if (open(my $f, '>', \"/proc/$pid/{file}\")) {{ print \"wrote {file} of $pid\\n\" if syswrite($f, '0'); }} "
         ));
     }
     script.push_str("} print \"done\\n\";");

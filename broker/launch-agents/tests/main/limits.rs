@@ -127,7 +127,8 @@ async fn what_this_host_cannot_bound_is_said() {
     .collect();
     let session = host.sessions.session(running.begun.id).unwrap();
     assert_eq!(session.unkept, expected);
-    assert!(host.sessions.processes(running.begun.id).unwrap() >= 2);
+    let processes = || host.sessions.processes(running.begun.id).unwrap();
+    wait_until(|| processes() >= 2).await;
     assert!(host.sessions.usage(running.begun.id).is_some());
     host.sessions.end(running.begun.id).unwrap();
     host.next_ended().await;
