@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 
 use holdfast_issue_credentials::spares::{InvalidPlan, Plan};
 use holdfast_launch_agents::profile::Profile;
+use holdfast_launch_agents::workload::{
+    InvalidRegistration, MAX_REGISTRATIONS, Registration, Selector,
+};
 use holdfast_protocol::approval::PinOnX11;
 use holdfast_protocol::id::AgentKind;
 use holdfast_tpm::EndorsementKey;
@@ -34,6 +37,10 @@ pub struct Config {
     pub launcher: LauncherConfig,
     /// Its sessions.
     pub sessions: SessionsConfig,
+    /// Whom it asks about services that it did not launch.
+    pub workloads: WorkloadsConfig,
+    /// The services that it did not launch and gives identities.
+    pub workload: Vec<WorkloadConfig>,
     /// Its management socket.
     pub management: ManagementConfig,
     /// How humans approve.
@@ -138,6 +145,26 @@ impl SessionsConfig {
     pub fn plan(&self) -> Result<Plan, InvalidPlan> {
         Plan::new(self.spares, self.spare_kinds.iter().cloned())
     }
+}
+
+/// Whom to ask about containers. Who may speak to an engine's socket can become root there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct WorkloadsConfig {
+    /// Docker's socket.
+    pub docker_socket: Option<PathBuf>,
+    /// Podman's socket.
+    pub podman_socket: Option<PathBuf>,
+}
+
+/// A service that Holdfast did not launch.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct WorkloadConfig {
+    /// Its name: the end of its identity.
+    pub name: AgentKind,
+    /// What its processes have, all of it.
+    pub selectors: Vec<Selector>,
 }
 
 /// Who may manage.
@@ -260,6 +287,34 @@ impl Config {
         if relative(&config.tpm.systemd_log) {
             return Err(value("tpm.systemd-log", "has to be an absolute path"));
         }
+        if relative(&config.workloads.docker_socket) {
+            return Err(value(
+                "workloads.docker-socket",
+                "has to be an absolute path",
+            ));
+        }
+        if relative(&config.workloads.podman_socket) {
+            return Err(value(
+                "workloads.podman-socket",
+                "has to be an absolute path",
+            ));
+        }
+        let registered = config.registered().map_err(|error| {
+            let problem = match error {
+                InvalidRegistration::Unnamed => {
+                    "needs a selector that names a unit or a container: systemd:id, docker: or podman:"
+                }
+                InvalidRegistration::Selectors => "has more than 16 selectors",
+            };
+            value("workload.selectors", problem)
+        })?;
+        let names: BTreeSet<&AgentKind> = registered.iter().map(|each| &each.name).collect();
+        if names.len() < registered.len() || registered.len() > MAX_REGISTRATIONS {
+            return Err(value(
+                "workload.name",
+                "has to differ from all others, of which there may be 64",
+            ));
+        }
         match config.sessions.plan() {
             Ok(_) => {}
             Err(InvalidPlan::Each) => {
@@ -290,6 +345,18 @@ impl Config {
     }
 }
 
+impl Config {
+    /// The services that are not launched here, as job 2 takes them.
+    ///
+    /// # Errors
+    /// [`InvalidRegistration`].
+    pub fn registered(&self) -> Result<Vec<Registration>, InvalidRegistration> {
+        let all = self.workload.iter();
+        all.map(|each| Registration::new(each.name.clone(), each.selectors.iter().cloned()))
+            .collect()
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -299,6 +366,8 @@ impl Default for Config {
             attest: AttestConfig::default(),
             launcher: LauncherConfig::default(),
             sessions: SessionsConfig::default(),
+            workloads: WorkloadsConfig::default(),
+            workload: Vec::new(),
             management: ManagementConfig::default(),
             approvals: ApprovalsConfig::default(),
             audit: AuditConfig::default(),
@@ -385,6 +454,8 @@ mod tests {
         insta::assert_snapshot!(parse("[sessions]\nspares = 17").unwrap_err(), @"`/etc/holdfast/holdfastd.toml`: `sessions.spares` may be 16 at most");
         insta::assert_snapshot!(parse("[sessions]\nspare-kinds = [\"a\", \"b\", \"c\", \"d\", \"e\"]").unwrap_err(), @"`/etc/holdfast/holdfastd.toml`: `sessions.spare-kinds` may name 4 kinds of agents at most");
         insta::assert_snapshot!(parse("[sessions]\nspare-kinds = [\"emacs\"]").unwrap_err(), @"`/etc/holdfast/holdfastd.toml`: `sessions.spare-kinds` names a kind of agent that has no profile");
+        insta::assert_snapshot!(parse("[[workload]]\nname = \"a\"\nselectors = [\"unix:uid:1\"]").unwrap_err(), @"`/etc/holdfast/holdfastd.toml`: `workload.selectors` needs a selector that names a unit or a container: systemd:id, docker: or podman:");
+        insta::assert_snapshot!(parse("[workloads]\ndocker-socket = \"docker.sock\"").unwrap_err(), @"`/etc/holdfast/holdfastd.toml`: `workloads.docker-socket` has to be an absolute path");
         insta::assert_snapshot!(parse("[audit]\ncounter-per-day = 9999").unwrap_err(), @"`/etc/holdfast/holdfastd.toml`: `audit.counter-per-day` may be 288 at most: beyond that a TPM wears out within five years");
         insta::assert_snapshot!(parse("[tpm]\nek = \"rsa\"").unwrap_err(), @r#"
         `/etc/holdfast/holdfastd.toml` is not a configuration of holdfastd:

@@ -22,6 +22,7 @@ mod time;
 mod tpm;
 mod vault;
 mod warden;
+mod workloads;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 use holdfast_launcher::peer;
 use rustix::io::Errno;
@@ -97,6 +98,50 @@ impl Peer {
         registry
             .who(self.uid, self.cgroup)
             .map_err(PeerError::Stranger)
+    }
+}
+
+/// One process and no other: for those who are known by what they run.
+#[derive(Debug)]
+pub struct OneProcess {
+    process: Arc<OwnedFd>,
+    uid: u32,
+}
+
+impl OneProcess {
+    /// `process`, with this uid.
+    pub fn new(process: Arc<OwnedFd>, uid: u32) -> Self {
+        Self { process, uid }
+    }
+
+    /// Reads one message of a connection, or the part of it that fits; also whether this process sent
+    /// it.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn receive(
+        &self,
+        socket: impl AsFd,
+        bytes: &mut [u8],
+        flags: RecvFlags,
+    ) -> io::Result<(usize, Whose)> {
+        let (received, sender) = peer::receive(socket, bytes, flags)?;
+        let same = sender.uid == Some(self.uid)
+            && sender
+                .process
+                .is_some_and(|sender| same_process(&sender, &self.process));
+        Ok((received, if same { Whose::Peers } else { Whose::Strangers }))
+    }
+}
+
+/// Whether two descriptors are of one process. A pid is one process's as long as that is not reaped:
+/// the one that is looked at last still had it after the other was looked at.
+fn same_process(one: &OwnedFd, other: &OwnedFd) -> bool {
+    match (peer::pid(one), peer::pid(other)) {
+        (Ok(Some(one_pid)), Ok(Some(other_pid))) => {
+            one_pid == other_pid && matches!(peer::pid(one), Ok(Some(_)))
+        }
+        (Ok(_) | Err(_), _) => false,
     }
 }
 

@@ -14,6 +14,7 @@ pub struct Broker {
     daemon: Option<Daemon>,
     programs: Option<PathBuf>,
     clock: Option<WrongClock>,
+    kernel: Option<&'static str>,
     config: PathBuf,
     state: PathBuf,
     socket: PathBuf,
@@ -75,6 +76,7 @@ impl Broker {
             daemon: None,
             programs: None,
             clock: None,
+            kernel: None,
             config,
             state,
             socket: run.join("management.sock"),
@@ -110,7 +112,15 @@ impl Broker {
 
     fn command(&self) -> Command {
         let program = self.programs.as_ref().map(|own| own.join("holdfastd"));
-        let mut command = Command::new(program.unwrap_or_else(|| bin("holdfastd")));
+        let program = program.unwrap_or_else(|| bin("holdfastd"));
+        let mut command = match self.kernel {
+            Some(lacks) => {
+                let mut command = Command::new(bin("holdfast-old-kernel"));
+                command.arg(lacks).arg(program);
+                command
+            }
+            None => Command::new(program),
+        };
         command
             .arg("--config")
             .arg(&self.config)
@@ -129,6 +139,11 @@ impl Broker {
     /// From its next start on it goes by this clock.
     pub fn goes_by(&mut self, clock: &WrongClock) {
         self.clock = Some(clock.clone());
+    }
+
+    /// From its next start on its kernel lacks this: `peer-pidfd` (Linux 6.5) or `pidfd-info` (6.13).
+    pub fn kernel_lacks(&mut self, what: &'static str) {
+        self.kernel = Some(what);
     }
 
     /// Kills it: -9.
