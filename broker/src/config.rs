@@ -3,6 +3,8 @@
 //! `holdfastd.toml` beside this crate is its reference, and a test keeps the two alike. It must
 //! never hold a secret: hierarchy authorizations are named as files.
 
+mod workloads;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -10,13 +12,12 @@ use std::path::{Path, PathBuf};
 
 use holdfast_issue_credentials::spares::{InvalidPlan, Plan};
 use holdfast_launch_agents::profile::Profile;
-use holdfast_launch_agents::workload::{
-    InvalidRegistration, MAX_REGISTRATIONS, Registration, Selector,
-};
 use holdfast_protocol::approval::PinOnX11;
 use holdfast_protocol::id::AgentKind;
 use holdfast_tpm::EndorsementKey;
 use serde::Deserialize;
+
+pub use self::workloads::{WorkloadConfig, WorkloadsConfig};
 
 /// The reference configuration, with every default.
 pub const REFERENCE: &str = include_str!("../holdfastd.toml");
@@ -147,26 +148,6 @@ impl SessionsConfig {
     }
 }
 
-/// Whom to ask about containers. Who may speak to an engine's socket can become root there.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct WorkloadsConfig {
-    /// Docker's socket.
-    pub docker_socket: Option<PathBuf>,
-    /// Podman's socket.
-    pub podman_socket: Option<PathBuf>,
-}
-
-/// A service that Holdfast did not launch.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct WorkloadConfig {
-    /// Its name: the end of its identity.
-    pub name: AgentKind,
-    /// What its processes have, all of it.
-    pub selectors: Vec<Selector>,
-}
-
 /// Who may manage.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
@@ -287,34 +268,7 @@ impl Config {
         if relative(&config.tpm.systemd_log) {
             return Err(value("tpm.systemd-log", "has to be an absolute path"));
         }
-        if relative(&config.workloads.docker_socket) {
-            return Err(value(
-                "workloads.docker-socket",
-                "has to be an absolute path",
-            ));
-        }
-        if relative(&config.workloads.podman_socket) {
-            return Err(value(
-                "workloads.podman-socket",
-                "has to be an absolute path",
-            ));
-        }
-        let registered = config.registered().map_err(|error| {
-            let problem = match error {
-                InvalidRegistration::Unnamed => {
-                    "needs a selector that names a unit or a container: systemd:id, docker: or podman:"
-                }
-                InvalidRegistration::Selectors => "has more than 16 selectors",
-            };
-            value("workload.selectors", problem)
-        })?;
-        let names: BTreeSet<&AgentKind> = registered.iter().map(|each| &each.name).collect();
-        if names.len() < registered.len() || registered.len() > MAX_REGISTRATIONS {
-            return Err(value(
-                "workload.name",
-                "has to differ from all others, of which there may be 64",
-            ));
-        }
+        workloads::check(&config).map_err(|(key, problem)| value(key, problem))?;
         match config.sessions.plan() {
             Ok(_) => {}
             Err(InvalidPlan::Each) => {
@@ -342,18 +296,6 @@ impl Config {
             ));
         }
         Ok(config)
-    }
-}
-
-impl Config {
-    /// The services that are not launched here, as job 2 takes them.
-    ///
-    /// # Errors
-    /// [`InvalidRegistration`].
-    pub fn registered(&self) -> Result<Vec<Registration>, InvalidRegistration> {
-        let all = self.workload.iter();
-        all.map(|each| Registration::new(each.name.clone(), each.selectors.iter().cloned()))
-            .collect()
     }
 }
 

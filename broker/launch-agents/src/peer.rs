@@ -164,7 +164,7 @@ pub fn cgroup_of(process: &OwnedFd) -> io::Result<u64> {
         Err(error) if is_absent(&error) || Errno::from_io_error(&error) == Some(Errno::INVAL) => {
             peer::cgroup_id_by_path(process)
         }
-        id => id,
+        id @ (Ok(_) | Err(_)) => id,
     }
 }
 

@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         Some("peer-pidfd") => filter_options().and_then(|first| Ok(vec![first, filter_info()?])),
         // Linux 6.13.
         Some("pidfd-info") => filter_info().map(|filter| vec![filter]),
-        _ => {
+        Some(_) | None => {
             eprintln!("usage: holdfast-old-kernel peer-pidfd|pidfd-info CMD…");
             return ExitCode::from(2);
         }
