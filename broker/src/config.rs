@@ -3,6 +3,8 @@
 //! `holdfastd.toml` beside this crate is its reference, and a test keeps the two alike. It must
 //! never hold a secret: hierarchy authorizations are named as files.
 
+mod workloads;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -14,6 +16,8 @@ use holdfast_protocol::approval::PinOnX11;
 use holdfast_protocol::id::AgentKind;
 use holdfast_tpm::EndorsementKey;
 use serde::Deserialize;
+
+pub use self::workloads::{WorkloadConfig, WorkloadsConfig};
 
 use crate::limits::LimitsConfig;
 use crate::presence::PresenceConfig;
@@ -41,6 +45,10 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// What a human's locked screen and logout mean for them.
     pub presence: PresenceConfig,
+    /// Whom it asks about services that it did not launch.
+    pub workloads: WorkloadsConfig,
+    /// The services that it did not launch and gives identities.
+    pub workload: Vec<WorkloadConfig>,
     /// Its management socket.
     pub management: ManagementConfig,
     /// How humans approve.
@@ -292,6 +300,7 @@ impl Config {
         if relative(&config.tpm.systemd_log) {
             return Err(value("tpm.systemd-log", "has to be an absolute path"));
         }
+        workloads::check(&config).map_err(|(key, problem)| value(key, problem))?;
         match config.sessions.plan() {
             Ok(_) => {}
             Err(InvalidPlan::Each) => {
@@ -351,6 +360,8 @@ impl Default for Config {
             sessions: SessionsConfig::default(),
             limits: LimitsConfig::default(),
             presence: PresenceConfig::default(),
+            workloads: WorkloadsConfig::default(),
+            workload: Vec::new(),
             management: ManagementConfig::default(),
             approvals: ApprovalsConfig::default(),
             audit: AuditConfig::default(),
@@ -438,6 +449,8 @@ mod tests {
         insta::assert_snapshot!(parse("[sessions]\nspares = 17").unwrap_err(), @"`/etc/holdfast/holdfastd.toml`: `sessions.spares` may be 16 at most");
         insta::assert_snapshot!(parse("[sessions]\nspare-kinds = [\"a\", \"b\", \"c\", \"d\", \"e\"]").unwrap_err(), @"`/etc/holdfast/holdfastd.toml`: `sessions.spare-kinds` may name 4 kinds of agents at most");
         insta::assert_snapshot!(parse("[sessions]\nspare-kinds = [\"emacs\"]").unwrap_err(), @"`/etc/holdfast/holdfastd.toml`: `sessions.spare-kinds` names a kind of agent that has no profile");
+        insta::assert_snapshot!(parse("[[workload]]\nname = \"a\"\nselectors = [\"unix:uid:1\"]").unwrap_err(), @"`/etc/holdfast/holdfastd.toml`: `workload.selectors` needs a selector that names a unit or a container: systemd:id, docker: or podman:");
+        insta::assert_snapshot!(parse("[workloads]\ndocker-socket = \"docker.sock\"").unwrap_err(), @"`/etc/holdfast/holdfastd.toml`: `workloads.docker-socket` has to be an absolute path");
         insta::assert_snapshot!(parse("[audit]\ncounter-per-day = 9999").unwrap_err(), @"`/etc/holdfast/holdfastd.toml`: `audit.counter-per-day` may be 288 at most: beyond that a TPM wears out within five years");
         insta::assert_snapshot!(parse("[tpm]\nek = \"rsa\"").unwrap_err(), @r#"
         `/etc/holdfast/holdfastd.toml` is not a configuration of holdfastd:

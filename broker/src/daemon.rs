@@ -47,6 +47,7 @@ use crate::time;
 use crate::tpm::OpenTpm;
 use crate::vault;
 use crate::warden::{Acting, Charges, NodeLeave, WardenTask};
+use crate::workloads::{self, Registered};
 
 /// Runs the broker until it is told to stop, or until one of its parts fails.
 pub fn run(config: Config) -> anyhow::Result<()> {
@@ -223,7 +224,9 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
     } = calls;
     tasks.spawn(job.run(stop.clone()));
     if let Some((ground, parts)) = ground {
-        parts.start(Arc::new(ground), &config.run, &mut tasks, &stop)?;
+        let ground = Arc::new(ground);
+        parts.start(Arc::clone(&ground), &config.run, &mut tasks, &stop)?;
+        services(&config, ground, &mut tasks, &stop)?;
     }
     if let Some(presence) = presence {
         tasks.spawn(presence.run(stop.clone()));
@@ -417,6 +420,28 @@ impl SessionParts {
         tasks.spawn(sealed::serve(listener, ground, stop.clone()));
         Ok(())
     }
+}
+
+/// The host's own Workload API, where services are registered.
+fn services(
+    config: &Config,
+    ground: Arc<Ground>,
+    tasks: &mut JoinSet<()>,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let registered = Registered {
+        all: config.registered()?,
+        docker: config.workloads.docker_socket.clone(),
+        podman: config.workloads.podman_socket.clone(),
+    };
+    if registered.all.is_empty() {
+        return Ok(());
+    }
+    let path = config.run.join("workload.sock");
+    let listener = workloads::listen(&path)
+        .with_context(|| format!("the socket `{}` cannot be opened", path.display()))?;
+    tasks.spawn(workloads::serve(listener, registered, ground, stop.clone()));
+    Ok(())
 }
 
 fn open_socket(path: &Path) -> anyhow::Result<UnixListener> {

@@ -24,6 +24,7 @@ mod time;
 mod tpm;
 mod vault;
 mod warden;
+mod workloads;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use holdfast_protocol::Sha256Digest;
 use holdfast_protocol::id::{AgentKind, CallId, HostId, SessionId, SpiffeId, TrustDomain};
+use holdfast_protocol::sub::SubPath;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
@@ -16,6 +17,7 @@ fuzz_target!(|text: &str| {
     survives::<SessionId>(text);
     survives::<CallId>(text);
     survives::<Sha256Digest>(text);
+    survives::<SubPath>(text);
     if let Ok(id) = text.parse::<SpiffeId>() {
         assert!(!id.is_below(&id));
         if let Some(host) = id.host_id() {

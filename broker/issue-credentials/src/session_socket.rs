@@ -9,6 +9,7 @@
 //! must never read a byte before the peer was judged, nor let a client choose an identity.
 
 mod authority;
+mod challenge;
 mod connection;
 mod frames;
 mod judge;

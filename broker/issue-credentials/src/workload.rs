@@ -77,6 +77,7 @@ impl SpiffeWorkloadApi for Workload {
         &self,
         _: Request<api::X509svidRequest>,
     ) -> Result<Response<Self::FetchX509SVIDStream>, Status> {
+        self.admission.settled().await?;
         stream::x509_svids(self).map(Response::new)
     }
 
@@ -84,6 +85,7 @@ impl SpiffeWorkloadApi for Workload {
         &self,
         _: Request<api::X509BundlesRequest>,
     ) -> Result<Response<Self::FetchX509BundlesStream>, Status> {
+        self.admission.settled().await?;
         stream::x509_bundles(self).map(Response::new)
     }
 
@@ -91,7 +93,7 @@ impl SpiffeWorkloadApi for Workload {
         &self,
         request: Request<api::JwtsvidRequest>,
     ) -> Result<Response<api::JwtsvidResponse>, Status> {
-        self.admission.check()?;
+        self.admission.settled().await?;
         let api::JwtsvidRequest {
             audience,
             spiffe_id,
@@ -121,6 +123,7 @@ impl SpiffeWorkloadApi for Workload {
         &self,
         _: Request<api::JwtBundlesRequest>,
     ) -> Result<Response<Self::FetchJWTBundlesStream>, Status> {
+        self.admission.settled().await?;
         stream::jwt_bundles(self).map(Response::new)
     }
 
@@ -129,7 +132,7 @@ impl SpiffeWorkloadApi for Workload {
         request: Request<api::ValidateJwtsvidRequest>,
     ) -> Result<Response<api::ValidateJwtsvidResponse>, Status> {
         let api::ValidateJwtsvidRequest { audience, svid } = request.into_inner();
-        self.admission.check()?;
+        self.admission.settled().await?;
         self.session.standing()?;
         for (field, value) in [("audience", &audience), ("svid", &svid)] {
             if value.is_empty() {

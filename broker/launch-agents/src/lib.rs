@@ -2,7 +2,7 @@
 //!
 //! Identity comes from the launch, never from inspection: a session has a host uid and a cgroup of
 //! its own, made by the launcher, and [`state`] remembers whose they are. [`task`] talks to the
-//! launcher and holds the sessions' lives. This job must never run a program that it did not
+//! launcher and holds the sessions' lives; [`workload`] names services that were not launched here. This job must never run a program that it did not
 //! measure, nor pass on an environment that it did not choose.
 //!
 //! ```text
@@ -21,6 +21,7 @@ pub mod profile;
 pub mod state;
 pub mod store;
 pub mod task;
+pub mod workload;
 
 pub use holdfast_launcher::control::{Ending, PassedSignal};
 pub use holdfast_launcher::message::{

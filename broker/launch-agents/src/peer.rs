@@ -5,6 +5,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 use holdfast_launcher::peer;
 use rustix::io::Errno;
@@ -100,6 +101,50 @@ impl Peer {
     }
 }
 
+/// One process and no other: for those who are known by what they run.
+#[derive(Debug)]
+pub struct OneProcess {
+    process: Arc<OwnedFd>,
+    uid: u32,
+}
+
+impl OneProcess {
+    /// `process`, with this uid.
+    pub fn new(process: Arc<OwnedFd>, uid: u32) -> Self {
+        Self { process, uid }
+    }
+
+    /// Reads one message of a connection, or the part of it that fits; also whether this process sent
+    /// it.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn receive(
+        &self,
+        socket: impl AsFd,
+        bytes: &mut [u8],
+        flags: RecvFlags,
+    ) -> io::Result<(usize, Whose)> {
+        let (received, sender) = peer::receive(socket, bytes, flags)?;
+        let same = sender.uid == Some(self.uid)
+            && sender
+                .process
+                .is_some_and(|sender| same_process(&sender, &self.process));
+        Ok((received, if same { Whose::Peers } else { Whose::Strangers }))
+    }
+}
+
+/// Whether two descriptors are of one process. A pid is one process's as long as that is not reaped:
+/// the one that is looked at last still had it after the other was looked at.
+fn same_process(one: &OwnedFd, other: &OwnedFd) -> bool {
+    match (peer::pid(one), peer::pid(other)) {
+        (Ok(Some(one_pid)), Ok(Some(other_pid))) => {
+            one_pid == other_pid && matches!(peer::pid(one), Ok(Some(_)))
+        }
+        (Ok(_) | Err(_), _) => false,
+    }
+}
+
 /// The process that made a connection.
 ///
 /// # Errors
@@ -119,7 +164,7 @@ pub fn cgroup_of(process: &OwnedFd) -> io::Result<u64> {
         Err(error) if is_absent(&error) || Errno::from_io_error(&error) == Some(Errno::INVAL) => {
             peer::cgroup_id_by_path(process)
         }
-        id => id,
+        id @ (Ok(_) | Err(_)) => id,
     }
 }
 

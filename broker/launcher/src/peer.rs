@@ -125,3 +125,69 @@ pub fn process(socket: impl AsFd) -> io::Result<OwnedFd> {
 pub fn cgroup_id(pidfd: impl AsFd) -> io::Result<u64> {
     sys::pidfd_info(pidfd).map(|info| info.cgroup_id)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use std::os::unix::net::UnixStream;
+    use std::process::Command;
+
+    use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+    use super::*;
+
+    fn started() -> (std::process::Child, OwnedFd) {
+        let child = Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+        (child, pidfd_open(pid, PidfdFlags::empty()).unwrap())
+    }
+
+    #[test]
+    fn a_pid_says_nothing_once_its_process_is_reaped() {
+        let (mut child, pidfd) = started();
+        assert_eq!(pid(&pidfd).unwrap(), Some(child.id()));
+        assert!(cgroup_path(&pidfd).unwrap().is_absolute());
+        let gone = |error: io::Error| error.raw_os_error() == Some(libc::ESRCH);
+        // It ends while it is looked at: whatever was seen may be another's.
+        let seen = by_pid(&pidfd, |pid| {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            Ok(pid)
+        });
+        assert!(gone(seen.unwrap_err()));
+        assert_eq!(pid(&pidfd).unwrap(), None);
+        assert!(gone(by_pid(&pidfd, |_| Ok(())).unwrap_err()));
+        assert!(gone(cgroup_path(&pidfd).unwrap_err()));
+    }
+
+    #[test]
+    fn the_cgroup_is_told_alike_by_both_ways() {
+        let (mut child, pidfd) = started();
+        if let Ok(id) = cgroup_id(&pidfd) {
+            assert_eq!(cgroup_id_by_path(&pidfd).unwrap(), id);
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_message_names_its_sender_and_brings_no_descriptor() {
+        let (here, there) = UnixStream::pair().unwrap();
+        rustix::net::sockopt::set_socket_passcred(&here, true).unwrap();
+        let marked = mark_with_pidfd(&here).is_ok();
+        let (kept, passed) = UnixStream::pair().unwrap();
+        crate::socket::send(&there, b"word", &[passed.as_fd()]).unwrap();
+        drop(passed);
+        let mut bytes = [0; 16];
+        let (read, sender) = receive(&here, &mut bytes, RecvFlags::empty()).unwrap();
+        assert_eq!(bytes.get(..read).unwrap(), b"word");
+        assert_eq!(sender.uid, Some(rustix::process::getuid().as_raw()));
+        assert_eq!(sender.process.is_some(), marked);
+        if let Some(process) = &sender.process {
+            assert_eq!(pid(process).unwrap(), Some(std::process::id()));
+        }
+        // Nobody has the other end any more.
+        kept.set_nonblocking(true).unwrap();
+        assert_eq!(io::Read::read(&mut &kept, &mut bytes).unwrap(), 0);
+    }
+}

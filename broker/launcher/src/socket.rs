@@ -91,9 +91,11 @@ pub fn launch(socket: impl AsFd, launch: &Launch) -> Result<Launched, LaunchErro
 /// # Errors
 /// [`LaunchError`]; there is no such cgroup then.
 pub fn child(socket: impl AsFd, parent: u64) -> Result<Child, LaunchError> {
-    match ask(socket, &Request::Child { parent })? {
-        Answer::Child(child) => Ok(child),
-        other => Err(unexpected(other)),
+    let answer = ask(socket, &Request::Child { parent })?;
+    if let Answer::Child(child) = answer {
+        Ok(child)
+    } else {
+        Err(unexpected(answer))
     }
 }
 
@@ -102,9 +104,11 @@ pub fn child(socket: impl AsFd, parent: u64) -> Result<Child, LaunchError> {
 /// # Errors
 /// [`LaunchError`].
 pub fn remove(socket: impl AsFd, cgroup: u64) -> Result<(), LaunchError> {
-    match ask(socket, &Request::Remove { cgroup })? {
-        Answer::Removed => Ok(()),
-        other => Err(unexpected(other)),
+    let answer = ask(socket, &Request::Remove { cgroup })?;
+    if let Answer::Removed = answer {
+        Ok(())
+    } else {
+        Err(unexpected(answer))
     }
 }
 
@@ -113,9 +117,11 @@ pub fn remove(socket: impl AsFd, cgroup: u64) -> Result<(), LaunchError> {
 /// # Errors
 /// [`LaunchError`].
 pub fn describe(socket: impl AsFd, process: OwnedFd) -> Result<Described, LaunchError> {
-    match ask(socket, &Request::Describe { process })? {
-        Answer::Described(described) => Ok(described),
-        other => Err(unexpected(other)),
+    let answer = ask(socket, &Request::Describe { process })?;
+    if let Answer::Described(described) = answer {
+        Ok(described)
+    } else {
+        Err(unexpected(answer))
     }
 }
 

@@ -15,6 +15,7 @@ pub struct Broker {
     programs: Option<PathBuf>,
     clock: Option<WrongClock>,
     lent: Vec<(&'static str, String)>,
+    kernel: Option<&'static str>,
     config: PathBuf,
     state: PathBuf,
     socket: PathBuf,
@@ -81,6 +82,7 @@ impl Broker {
             programs: None,
             clock: None,
             lent: Vec::new(),
+            kernel: None,
             config,
             state,
             socket: run.join("management.sock"),
@@ -116,7 +118,15 @@ impl Broker {
 
     fn command(&self) -> Command {
         let program = self.programs.as_ref().map(|own| own.join("holdfastd"));
-        let mut command = Command::new(program.unwrap_or_else(|| bin("holdfastd")));
+        let program = program.unwrap_or_else(|| bin("holdfastd"));
+        let mut command = match self.kernel {
+            Some(lacks) => {
+                let mut command = Command::new(bin("holdfast-old-kernel"));
+                command.arg(lacks).arg(program);
+                command
+            }
+            None => Command::new(program),
+        };
         command
             .arg("--config")
             .arg(&self.config)
@@ -141,6 +151,11 @@ impl Broker {
     /// From its next start on it has this variable in its environment.
     pub fn lends(&mut self, name: &'static str, value: &str) {
         self.lent.push((name, value.to_owned()));
+    }
+
+    /// From its next start on its kernel lacks this: `peer-pidfd` (Linux 6.5) or `pidfd-info` (6.13).
+    pub fn kernel_lacks(&mut self, what: &'static str) {
+        self.kernel = Some(what);
     }
 
     /// Kills it: -9.

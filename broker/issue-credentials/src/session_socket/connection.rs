@@ -5,9 +5,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::rand::fill;
 use hyper::server::conn::http2;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
@@ -16,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::authority::Mended;
+use super::challenge::Challenged;
 use super::watched::Watched;
 use super::{Admitted, Challenge, FrameHandler, FrameStream, Party, PeerCheck};
 use crate::task::Session;
@@ -103,7 +106,10 @@ impl Connection {
             Party::Other { session, frames } => (session, frames),
         };
         let identity = session.identity();
-        let admission = Admission::admitted();
+        let admission = match challenge {
+            Challenge::Unneeded => Admission::admitted(),
+            Challenge::Ping => Admission::unproven(),
+        };
         let watched = Watched::new(stream, identity.session, judge, admission);
         match language(&watched, &stop).await {
             // The first byte may be a stranger's already.
@@ -146,20 +152,38 @@ async fn language(watched: &Watched, stop: &CancellationToken) -> Option<Languag
 }
 
 async fn http2(watched: Watched, session: Session, challenge: Challenge, stop: CancellationToken) {
+    let admission = watched.admission().clone();
+    match challenge {
+        Challenge::Unneeded => serve_http2(watched, admission, session, stop).await,
+        Challenge::Ping => {
+            let mut payload = [0; 8];
+            if fill(&mut payload).is_err() {
+                warn!("no randomness is to be had, so a connection is not served");
+                return;
+            }
+            let challenged = Challenged::new(watched, admission.clone(), payload);
+            serve_http2(challenged, admission, session, stop).await;
+        }
+    }
+}
+
+async fn serve_http2<S>(stream: S, admission: Admission, session: Session, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let tasks = Tasks {
         tracker: TaskTracker::new(),
         end: CancellationToken::new(),
     };
     // Also when this future is dropped.
     let end = tasks.end.clone().drop_guard();
-    let admission = watched.admission().clone();
     let service = workload::service(session, admission.clone(), stop.clone());
     let connection = http2::Builder::new(tasks.clone())
         .max_concurrent_streams(MAX_REQUESTS)
         .max_header_list_size(MAX_HEADERS)
         .max_send_buf_size(MAX_UNREAD)
         .serve_connection(
-            TokioIo::new(Mended::new(watched)),
+            TokioIo::new(Mended::new(stream)),
             TowerToHyperService::new(service),
         );
     tokio::pin!(connection);

@@ -236,7 +236,7 @@ async fn unpopulated(files: &CgroupFiles) -> io::Result<()> {
         let read = match rustix::io::pread(&files.events, &mut text, 0) {
             // The cgroup is gone, and so is all that was in it.
             Err(rustix::io::Errno::NODEV) => return Ok(()),
-            read => read?,
+            read @ (Ok(_) | Err(_)) => read?,
         };
         let text = text.get(..read).unwrap_or_default();
         let mut lines = text.split(|byte| *byte == b'\n');

@@ -1,5 +1,5 @@
 //! Launches survive the wire; nothing else passes it.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::fs::File;
 use std::num::{NonZeroU16, NonZeroU32};
@@ -160,4 +160,61 @@ fn greetings_survive() {
         assert!(decode_greeting(&bytes, nulls(fds.len() + 1)).is_none());
     }
     assert!(decode_greeting(b"HFL\x03\x00", vec![]).is_none());
+}
+
+proptest! {
+    #[test]
+    fn questions_survive(number: u64) {
+        for request in [
+            Request::Child { parent: number },
+            Request::Remove { cgroup: number },
+            Request::Describe { process: null() },
+        ] {
+            let (bytes, fds) = encode_question(&request).unwrap();
+            let again = decode_request(&bytes, nulls(fds.len())).unwrap();
+            match (&request, &again) {
+                (Request::Child { parent: a }, Request::Child { parent: b })
+                | (Request::Remove { cgroup: a }, Request::Remove { cgroup: b }) => {
+                    prop_assert_eq!(a, b);
+                }
+                (Request::Describe { .. }, Request::Describe { .. }) => {}
+                (_, _) => prop_assert!(false, "{request:?} became {again:?}"),
+            }
+            // Nothing left over, and no descriptor too many or too few.
+            let mut longer = bytes.clone();
+            longer.push(0);
+            prop_assert!(decode_request(&longer, nulls(fds.len())).is_err());
+            prop_assert!(decode_request(&bytes, nulls(fds.len() + 1)).is_err());
+            if !fds.is_empty() {
+                prop_assert!(decode_request(&bytes, vec![]).is_err());
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_process_runs_and_a_child_survive() {
+    let described = Answer::Described(crate::message::Described {
+        executable: null(),
+        path: Some("/usr/bin/true".into()),
+    });
+    let (bytes, fds) = encode_answer(&described);
+    let again = decode_answer(&bytes, nulls(fds.len()));
+    let Some(Answer::Described(again)) = again else {
+        panic!("{again:?}");
+    };
+    assert_eq!(again.path.unwrap(), std::path::Path::new("/usr/bin/true"));
+    let child = Answer::Child(Child {
+        cgroup_id: 7,
+        cgroup: CgroupFiles {
+            kill: null(),
+            freeze: null(),
+            events: null(),
+        },
+        processes: null(),
+        bridge: null(),
+    });
+    let (bytes, fds) = encode_answer(&child);
+    let again = decode_answer(&bytes, nulls(fds.len()));
+    assert!(matches!(again, Some(Answer::Child(child)) if child.cgroup_id == 7));
 }
