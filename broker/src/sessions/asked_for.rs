@@ -54,7 +54,10 @@ pub fn judge(
     let named = named(request);
     for tree in trees {
         let place = tree.place.to_string();
-        let why = if named.iter().any(|named| named.place == place) {
+        let git = request.trees.iter().find(|asked| asked.place == place);
+        let why = if git.is_some_and(|asked| asked.why == RunWhy::Git) {
+            Why::Git
+        } else if named.iter().any(|named| named.place == place) {
             Why::Named
         } else if tree.place == project {
             Why::Project
@@ -81,9 +84,14 @@ pub fn path(request: &RunRequest) -> Result<Vec<Place>, InvalidPlace> {
     folders.map(|folder| Place::parse(folder)).collect()
 }
 
-/// What the human named, besides what the session's program and agent need: whatever is to be changed, too.
+/// What the human named, besides what the session's program and agent need: whatever is to be changed, too, but
+/// for the folder that stands for the project's own `.git`.
 pub fn named(request: &RunRequest) -> Vec<RunTree> {
-    let named = |tree: &&RunTree| tree.why == RunWhy::Named || tree.access == RunAccess::Write;
+    let git = Path::new(&request.project).join(".git");
+    let own = |tree: &RunTree| tree.why == RunWhy::Git && Path::new(&tree.place).starts_with(&git);
+    let named = |tree: &&RunTree| {
+        tree.why == RunWhy::Named || (tree.access == RunAccess::Write && !own(tree))
+    };
     request.trees.iter().filter(named).cloned().collect()
 }
 

@@ -94,6 +94,8 @@ pub enum Why {
     Project,
     /// A tool or an agent needs it.
     Needed,
+    /// The command line says that it stands for the project's git folder.
+    Git,
     /// The human named it.
     Named,
 }
@@ -144,8 +146,7 @@ impl Lending {
         }
         // One of those, and not all of them: it was made for this session.
         let git = home.join(GIT_IN_HOME);
-        let made = asked.why == Some(RunWhy::Git) && path.starts_with(&git) && path != git;
-        if made {
+        if asked.why == Why::Git && path.starts_with(&git) && path != git {
             return Ok(());
         }
         if OWN_IN_HOME.iter().any(|own| overlaps(&home.join(own))) {
@@ -161,15 +162,17 @@ impl Lending {
         // A project may hold secrets, which are no call's to read; it may not be a place of them.
         let secret = match asked.why {
             Why::Project => world.place(path) == Place::Secret,
-            Why::Needed | Why::Named => world.guards(path),
+            Why::Needed | Why::Git | Why::Named => world.guards(path),
         };
         if secret {
             return Err(NotLent::Secret(shown()));
         }
         let rule = match (asked.why, asked.access) {
-            (Why::Project | Why::Needed, _) => Lend::Allow,
+            (Why::Project | Why::Needed, _) | (Why::Git, RunAccess::Read) => Lend::Allow,
             (Why::Named, RunAccess::Read) => self.config.read,
-            (Why::Named, RunAccess::Write) => self.config.write,
+            // What stands for a git folder may have its real one behind it.
+            (Why::Git, RunAccess::Write) if path == asked.place => Lend::Allow,
+            (Why::Git | Why::Named, RunAccess::Write) => self.config.write,
         };
         if rule == Lend::Refuse || self.config.never.iter().any(|never| overlaps(never)) {
             return Err(NotLent::Policy(shown()));

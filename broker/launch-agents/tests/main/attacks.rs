@@ -184,7 +184,10 @@ async fn a_pid_that_is_used_again_brings_no_identity() {
     let (inside, _) = socket.accept().unwrap();
     assert_eq!(
         host.sessions.who(Peer::of(&inside).unwrap()).unwrap(),
-        holdfast_launch_agents::state::Party { session: running.begun.id, sub: None }
+        holdfast_launch_agents::state::Party {
+            session: running.begun.id,
+            sub: None
+        }
     );
     let child = *host.pids().iter().max().unwrap();
     inside.shutdown(std::net::Shutdown::Both).unwrap();

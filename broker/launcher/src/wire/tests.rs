@@ -210,6 +210,8 @@ fn what_a_process_runs_and_a_child_survive() {
             kill: null(),
             freeze: null(),
             events: null(),
+            usage: null(),
+            processes: null(),
         },
         processes: null(),
         bridge: null(),
