@@ -13,24 +13,31 @@ const RESERVED_BY: &str = "holdfast";
 
 /// Fails if a uid of the range is taken; the text says where.
 pub(crate) fn refuse_taken(range: &RangeInclusive<u32>) -> io::Result<()> {
-    let read = |path| fs::read_to_string(path).unwrap_or_default();
-    let accounts = ["/etc/passwd", "/etc/group"];
-    let subordinate = ["/etc/subuid", "/etc/subgid"];
-    let taken = accounts
-        .into_iter()
-        .find_map(|path| Some((path, account_in(&read(path), range)?)))
-        .or_else(|| {
-            subordinate
-                .into_iter()
-                .find_map(|path| Some((path, reservation_in(&read(path), range)?)))
-        });
-    match taken {
-        None => Ok(()),
-        Some((path, whose)) => Err(io::Error::other(format!(
-            "--uid-range {}-{} meets `{whose}` in {path}: choose a range that nothing else uses",
-            range.start(),
-            range.end()
-        ))),
+    type Search = fn(&str, &RangeInclusive<u32>) -> Option<String>;
+    const FILES: [(&str, Search); 4] = [
+        ("/etc/passwd", account_in),
+        ("/etc/group", account_in),
+        ("/etc/subuid", reservation_in),
+        ("/etc/subgid", reservation_in),
+    ];
+    for (path, search) in FILES {
+        if let Some(whose) = search(&read(path)?, range) {
+            return Err(io::Error::other(format!(
+                "--uid-range {}-{} meets `{whose}` in {path}: choose a range that nothing else uses",
+                range.start(),
+                range.end()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// A file's text, empty where it is absent; people's names in it may be in any encoding.
+fn read(path: &str) -> io::Result<String> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        Err(error) => Err(error),
     }
 }
 

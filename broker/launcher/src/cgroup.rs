@@ -199,9 +199,10 @@ enum Controller {
 
 /// The number beside `key` in a flat keyed file (Linux, admin-guide/cgroup-v2); 0 if it is not there.
 fn counted(text: &str, key: &str) -> u32 {
-    let fields = text.lines().filter_map(|line| line.split_once(' '));
-    let number = fields.filter(|(name, _)| *name == key).map(|(_, n)| n);
-    let number = number.last().and_then(|n| n.trim().parse::<u64>().ok());
+    let number = text.lines().find_map(|line| {
+        let (name, number) = line.split_once(' ')?;
+        (name == key).then(|| number.trim().parse::<u64>().ok())?
+    });
     u32::try_from(number.unwrap_or(0)).unwrap_or(u32::MAX)
 }
 

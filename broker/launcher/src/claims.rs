@@ -5,6 +5,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
 use rustix::fs::{Mode, OFlags, Uid, open};
 use rustix::io::Errno;
@@ -21,8 +22,12 @@ pub(crate) struct Claims(OwnedFd);
 impl Claims {
     /// None yet.
     pub(crate) fn open() -> io::Result<Self> {
+        Self::in_file(Path::new(FILE))
+    }
+
+    fn in_file(file: &Path) -> io::Result<Self> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        Ok(Self(open(FILE, flags, Mode::from(0o600))?))
+        Ok(Self(open(file, flags, Mode::from(0o600))?))
     }
 
     /// Claims a uid, if no other launcher has it and nothing runs under it.
@@ -53,6 +58,7 @@ fn is_idle(uid: u32) -> bool {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
+    use std::os::fd::AsRawFd;
     use std::os::unix::process::CommandExt;
     use std::process::Command;
 
@@ -61,18 +67,22 @@ mod tests {
     /// Of no account, and in no test's range.
     const UID: u32 = 69_001;
 
-    fn claims() -> Option<Claims> {
-        if !rustix::process::geteuid().is_root() {
-            eprintln!("SKIPPED: needs root: uids are claimed in a file of root's");
-            return None;
-        }
-        Some(Claims::open().unwrap())
+    /// In a file of this test's own, so that no other test has a claim in it.
+    fn claims(test: &str) -> Claims {
+        let name = format!("holdfast-claims-{test}-{}", std::process::id());
+        let file = std::env::temp_dir().join(name);
+        let claims = Claims::in_file(&file).unwrap();
+        std::fs::remove_file(file).unwrap();
+        claims
     }
 
     #[test]
     fn two_launchers_never_have_the_same_uid() {
-        let Some(one) = claims() else { return };
-        let other = Claims::open().unwrap();
+        let one = claims("two");
+        // Another opening of the same file, as another launcher has it.
+        let path = format!("/proc/self/fd/{}", one.0.as_raw_fd());
+        let flags = OFlags::RDWR | OFlags::CLOEXEC;
+        let other = Claims(open(path, flags, Mode::empty()).unwrap());
         assert!(one.claim(UID));
         assert!(!other.claim(UID));
         assert!(other.claim(UID + 1));
@@ -84,7 +94,11 @@ mod tests {
 
     #[test]
     fn a_uid_that_something_runs_under_is_not_had() {
-        let Some(claims) = claims() else { return };
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("SKIPPED: needs root: a process under another uid has to be started");
+            return;
+        }
+        let claims = claims("idle");
         let uid = UID + 2;
         let mut orphan = Command::new("sleep").arg("60").uid(uid).spawn().unwrap();
         assert!(!claims.claim(uid));

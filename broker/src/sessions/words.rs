@@ -94,15 +94,14 @@ fn plainly(ending: Ending) -> String {
 /// How a session ended, with what it ran into, for the record.
 pub fn how(ended: &Ended, bounds: &Bounds) -> String {
     let mut text = plainly(ended.ending);
-    for part in [
+    let parts = [
         because(ended, bounds),
         memory(ended, bounds),
         processes(ended, bounds),
-    ] {
-        if let Some(part) = part {
-            text.push_str(": ");
-            text.push_str(&part);
-        }
+    ];
+    for part in parts.into_iter().flatten() {
+        text.push_str(": ");
+        text.push_str(&part);
     }
     text
 }
@@ -255,10 +254,10 @@ mod tests {
     }
 
     fn told(ended: &Ended) -> (u8, Option<String>) {
-        match super::ended(ended, &bounds()) {
-            RunEvent::Ended { code, how } => (code, how),
-            other => panic!("{other:?}"),
-        }
+        let RunEvent::Ended { code, how } = super::ended(ended, &bounds()) else {
+            panic!("it has ended");
+        };
+        (code, how)
     }
 
     #[test]

@@ -55,8 +55,8 @@ fn show_one(args: &Args, wanted: SessionId) -> Result<(), Problem> {
 }
 
 fn sessions(args: &Args, request: &Request) -> Result<Vec<SessionStatus>, Problem> {
-    match ask(&args.socket, request)? {
-        Response::Sessions(sessions) => Ok(sessions),
-        _ => Err(unexpected()),
-    }
+    let Response::Sessions(sessions) = ask(&args.socket, request)? else {
+        return Err(unexpected());
+    };
+    Ok(sessions)
 }

@@ -119,10 +119,12 @@ proptest! {
                 }
                 Some(Due::End(because)) => {
                     prop_assert!(warned.contains(&because));
-                    match because {
-                        Because::LifetimeOver => prop_assert!(now - start >= longest.unwrap()),
-                        _ => prop_assert!(now - sign >= idle.unwrap()),
-                    }
+                    let (bound, from) = if because == Because::Idle {
+                        (idle, sign)
+                    } else {
+                        (longest, start)
+                    };
+                    prop_assert!(now - from >= bound.unwrap());
                     break;
                 }
                 None => {}
