@@ -1,7 +1,7 @@
 //! Who is calling is known on older kernels too, or is refused: each means of the kernel's switched off.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use holdfast_hardware_tests::world::World;
@@ -29,7 +29,7 @@ fn world_without(what: &'static str) -> Option<(World, PathBuf)> {
 }
 
 /// What a session and, where it can be made, its sub-agent are told that they are.
-fn identities(world: &World, project: &PathBuf) -> (String, String) {
+fn identities(world: &World, project: &Path) -> (String, String) {
     let who = "/usr/bin/python3 -S who.py";
     let script = format!("{who}; {SUB} -- {who}; true");
     let ran = world.broker.run(project, &["bash", "-c", &script]);

@@ -289,7 +289,8 @@ fn a_program_that_is_trusted_does_not_lend_its_name() {
     let sleep = fs::canonicalize("/usr/bin/sleep").unwrap();
     let by_path = |path: &Path| format!("unix:path:{}", path.display());
     let digest = Command::new("sha256sum").arg(&python).output().unwrap();
-    let digest = String::from_utf8(digest.stdout).unwrap()[..64].to_owned();
+    let digest = String::from_utf8(digest.stdout).unwrap();
+    let digest = digest.split(' ').next().unwrap();
     let Some(stage) = Stage::with(&format!(
         "{}{}{}",
         registration("by-path", &[id.clone(), by_path(&python)]),

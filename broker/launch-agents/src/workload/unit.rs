@@ -196,7 +196,10 @@ mod tests {
                 Some("podman"),
             ),
             (format!("/libpod_parent/libpod-{id}"), Some("podman")),
-            (format!("/system.slice/docker-{}.scope", &id[1..]), None),
+            (
+                format!("/system.slice/docker-{}.scope", id.get(1..).unwrap()),
+                None,
+            ),
             (
                 format!("/system.slice/docker-{}.scope", id.to_uppercase()),
                 None,

@@ -327,6 +327,25 @@ fn a_human_widens_a_session_and_a_host_may_narrow_that() {
 }
 
 #[test]
+fn a_rule_can_be_about_who_was_not_launched_here() {
+    let engine = narrowed(
+        r#"@id("services") @reason("services have no identities here")
+           forbid (principal, action, resource)
+           when { principal.level == Holdfast::Level::"L2" && principal.kind == "service" };"#,
+    )
+    .unwrap();
+    let mut service = asker(Level::L2, Taint::Clean);
+    service.caller.kind = "service".parse().unwrap();
+    assert_eq!(
+        line(&engine.judge(&service, &[])),
+        "deny   host/services (Policy)"
+    );
+    let launched = asker(Level::L3, Taint::Clean);
+    let verdict = line(&engine.judge(&launched, &[]));
+    assert_eq!(verdict, "allow  default/nothing-outward");
+}
+
+#[test]
 fn what_is_wrong_in_a_source_is_named() {
     let mut refusals = String::new();
     for text in [
