@@ -85,7 +85,7 @@ pub fn read(private: &Beneath, own: &Path, common: &Path) -> io::Result<Foreign>
     Ok(found)
 }
 
-/// Moves the objects out of the private folder into `clean`, by the form of their names; nothing else passes, no list of
+/// Copies the objects out of the private folder into `clean`, by the form of their names; nothing else passes, no list of
 /// further folders and no index of a pack, which is made anew. Gives the names of the packs.
 pub fn take_objects(private: &Path, common: &Path, clean: &Path) -> Result<Vec<String>, GitError> {
     let (from, to) = (private.join(common).join("objects"), clean.join("objects"));

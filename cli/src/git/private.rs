@@ -34,6 +34,9 @@ const STATE: [&str; 8] = [
     "SQUASH_MSG",
 ];
 
+/// What a merge, a pick or a revert in progress is told by.
+pub const UNDER_WAY: [&str; 3] = ["MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD"];
+
 /// A folder of objects to be lent.
 #[derive(Debug)]
 pub struct Objects {
@@ -164,8 +167,23 @@ pub fn before(git: &Git, repository: &Repository, scratch: &Path) -> Result<Befo
             .collect(),
         index: index_tree(git, repository, scratch)?,
         settings: config::settings(&output(of().args(["config", "--list", "-z"]), b"")?),
+        under_way: under_way(&repository.git_dir),
         repository: repository.clone(),
     })
+}
+
+/// What is in progress in the human's git folder.
+pub fn under_way(git_dir: &Path) -> BTreeMap<String, String> {
+    UNDER_WAY
+        .iter()
+        .filter_map(|name| {
+            let content = own_file(&git_dir.join(name), MAX_SMALL).ok()??;
+            Some((
+                (*name).to_owned(),
+                String::from_utf8_lossy(&content).into_owned(),
+            ))
+        })
+        .collect()
 }
 
 /// `HEAD`, as it is now.

@@ -67,6 +67,8 @@ pub struct Before {
     pub stashes: Vec<Oid>,
     /// The tree that its index makes; none for an index that makes none.
     pub index: Option<Oid>,
+    /// What a merge, a pick or a revert that was in progress is told by, with its content.
+    pub under_way: BTreeMap<String, String>,
     /// Its settings that pass, with no secret in them.
     pub settings: Vec<Setting>,
 }

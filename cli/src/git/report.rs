@@ -12,10 +12,14 @@ use crate::render::printable;
 /// The most refs that are named one by one.
 const MAX_NAMED: usize = 8;
 
+/// The most lines of one kind: a session can make as many occasions for them as it likes.
+const MAX_LINES: usize = 40;
+
 /// What became of one session's git.
 #[derive(Debug, Default)]
 pub struct Report {
     came: Vec<String>,
+    renamed: Vec<String>,
     told: Vec<String>,
     /// Why its folder stays, where not everything could be brought back.
     kept: Option<String>,
@@ -43,7 +47,16 @@ impl Report {
             }
             lines.push(format!("git: {text}"));
         }
-        lines.extend(self.told.iter().chain(&self.kept).cloned());
+        for (told, rest) in [
+            (&self.renamed, "find . -name '*.holdfast-quarantine-*'"),
+            (&self.told, "git for-each-ref refs/holdfast/"),
+        ] {
+            lines.extend(told.iter().take(MAX_LINES).cloned());
+            if let Some(more) = told.get(MAX_LINES..).filter(|more| !more.is_empty()) {
+                lines.push(format!("git: and {} more; see: {rest}", more.len()));
+            }
+        }
+        lines.extend(self.kept.clone());
         lines
     }
 
@@ -89,7 +102,7 @@ impl Report {
     pub fn tell(&mut self, what: impl Into<String>) {
         let line = format!("git: {}", what.into());
         // Work trees of one repository have the same to say.
-        if !self.told.contains(&line) {
+        if !self.told.iter().take(MAX_LINES).any(|told| *told == line) {
             self.told.push(line);
         }
     }
@@ -154,8 +167,8 @@ impl Report {
         } else {
             String::new()
         };
-        self.tell(format!(
-            "the session made or changed {was}, whose settings would run as you: it is {is} now; \
+        self.renamed.push(format!(
+            "git: the session made or changed {was}, whose settings would run as you: it is {is} now; \
              to have it back, look at its settings first, then: mv {is} {was}{}",
             head.replace(&is, &was)
         ));

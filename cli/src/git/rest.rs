@@ -16,9 +16,6 @@ use super::private;
 use super::report::Report;
 use super::staged;
 
-/// What a merge, a pick or a revert in progress is told by.
-const UNDER_WAY: [&str; 3] = ["MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD"];
-
 /// What belongs to them and goes with them.
 const WITH_IT: [&str; 3] = ["MERGE_MSG", "MERGE_MODE", "SQUASH_MSG"];
 
@@ -57,25 +54,26 @@ impl Back<'_> {
     /// Ends what the session concluded, and says what it left open.
     pub fn under_way(&self, private: &Path, stands: bool, report: &mut Report) {
         let git_dir = &self.before.repository.git_dir;
-        let is = |folder: &Path, name: &str| folder.join(name).symlink_metadata().is_ok();
-        for name in UNDER_WAY {
-            match (is(git_dir, name), is(private, name)) {
-                (true, false) if stands => {
-                    for name in std::iter::once(name).chain(WITH_IT) {
-                        fs::remove_file(git_dir.join(name)).ok();
-                    }
+        let is = |name: &str| private.join(name).symlink_metadata().is_ok();
+        let now = private::under_way(git_dir);
+        for name in private::UNDER_WAY {
+            let before = self.before.under_way.get(name);
+            if before.is_some() && now.get(name) == before && !is(name) && stands {
+                for name in std::iter::once(name).chain(WITH_IT) {
+                    fs::remove_file(git_dir.join(name)).ok();
                 }
-                (false, true) => report.tell(
+            } else if before.is_none() && is(name) {
+                report.tell(
                     "the session left a merge or a pick unfinished, which does not come back",
-                ),
-                _ => {}
+                );
             }
         }
-        if REBASE.iter().any(|name| is(private, name)) {
+        if REBASE.iter().any(|name| is(name)) {
             report.tell("the session left a rebase unfinished, which does not come back");
         }
     }
 
+    /// Brings the stash to what the session left; what was taken off it is kept aside.
     pub fn stash(
         &self,
         foreign: &Foreign,
@@ -120,9 +118,10 @@ impl Back<'_> {
         for (number, oid) in aside.iter().enumerate() {
             let at = format!("refs/holdfast/{}/stash-{number}", self.session);
             line(self.of().args(["update-ref", &at, oid.as_str()]))?;
-            report.tell(match unchanged {
-                true => format!("the session took an entry off your stash; it is `{at}`"),
-                false => format!("your stash stays; the session's entry is `{at}`"),
+            report.tell(if unchanged {
+                format!("the session took an entry off your stash; it is `{at}`")
+            } else {
+                format!("your stash stays; the session's entry is `{at}`")
             });
         }
         Ok(())

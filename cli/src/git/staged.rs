@@ -74,8 +74,9 @@ pub fn head(
 pub fn stage(git: &Git, repository: &Repository, tree: &Oid) -> Result<(), GitError> {
     let mut read = git.of(&repository.git_dir, &repository.work_tree);
     let index = repository.git_dir.join("index");
+    // Where it was in conflict the session has resolved that.
     let merge = if index.is_file() {
-        &["-m", "-i"][..]
+        &["--reset", "-i"][..]
     } else {
         &[]
     };

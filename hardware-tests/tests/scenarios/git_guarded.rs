@@ -152,6 +152,27 @@ fn git_works_in_full_inside_and_everything_comes_back() {
 }
 
 #[test]
+fn a_merge_that_the_human_began_is_finished_inside() {
+    let Some(stage) = Stage::set() else { return };
+    stage.git(&["checkout", "-qb", "other"]);
+    fs::write(stage.project.join("one"), "other\n").unwrap();
+    stage.git(&["commit", "-qam", "Other"]);
+    stage.git(&["checkout", "-q", "main"]);
+    fs::write(stage.project.join("one"), "main\n").unwrap();
+    stage.git(&["commit", "-qam", "Main"]);
+    assert!(fails(&stage.project, &["merge", "-q", "other"]));
+    let ran = stage.session(
+        "git status --short; echo both > one; git add one; git commit -qm Both; git log -1 --format=%p",
+    );
+    assert!(ran.stdout.starts_with("UU one\n"), "{ran:#?}");
+    assert_eq!(stage.git(&["status"]).lines().count(), 2, "{ran:#?}");
+    assert_eq!(stage.git(&["log", "-1", "--format=%s"]), "Both");
+    let parents = stage.git(&["log", "-1", "--format=%p"]);
+    assert_eq!(parents.split(' ').count(), 2);
+    assert!(stage.kept().is_empty(), "{ran:#?}");
+}
+
+#[test]
 fn a_session_that_does_nothing_changes_nothing() {
     let Some(stage) = Stage::set() else { return };
     fs::write(stage.project.join("staged"), "x\n").unwrap();
