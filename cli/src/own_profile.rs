@@ -80,7 +80,8 @@ impl OwnProfiles {
             }
         }
         for kind in &kinds {
-            let Some(profile) = self.of_kind(kind)? else {
+            // What is wrong with a profile is said to whoever asks for its kind.
+            let Ok(Some(profile)) = self.of_kind(kind) else {
                 continue;
             };
             let own: Names = toml::from_str(&profile.text).unwrap_or_default();
@@ -118,5 +119,6 @@ mod tests {
         let long = "#".repeat(MAX_PROFILE + 1);
         std::fs::write(folder.join("claude.toml"), long).unwrap();
         assert!(own.of_kind(&"claude".parse().unwrap()).is_err());
+        assert_eq!(kind("bash"), None);
     }
 }

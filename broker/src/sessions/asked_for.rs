@@ -116,3 +116,43 @@ pub fn hosts(
     hosts.extend(profile.hosts.iter().cloned());
     hosts
 }
+
+#[cfg(test)]
+mod tests {
+    use holdfast_protocol::run::{RunAim, RunKept, RunStdio};
+
+    use super::*;
+
+    #[test]
+    fn what_is_to_be_changed_counts_as_named_whatever_is_said() {
+        let tree = |place: &str, access, why| RunTree {
+            place: place.to_owned(),
+            access,
+            why,
+        };
+        let request = RunRequest {
+            agent: None,
+            purpose: None,
+            program: "bash".to_owned(),
+            arguments: vec![],
+            environment: vec![],
+            user: "ann".to_owned(),
+            home: "/home/ann".to_owned(),
+            project: "/home/ann/app".to_owned(),
+            directory: "/home/ann/app".to_owned(),
+            trees: vec![
+                tree("/opt/node", RunAccess::Read, RunWhy::Tool),
+                tree("/home/ann/data", RunAccess::Write, RunWhy::Tool),
+                tree("/home/ann/docs", RunAccess::Read, RunWhy::Named),
+            ],
+            path: vec![],
+            stdio: RunStdio::Pipes,
+            aim: RunAim::Session,
+            kept: RunKept::Kept,
+            profile: None,
+        };
+        let named = named(&request).into_iter().map(|tree| tree.place);
+        assert!(named.eq(["/home/ann/data", "/home/ann/docs"]));
+        assert_eq!(lent(&request).len(), 2);
+    }
+}

@@ -272,10 +272,17 @@ fn project(named: Option<&Path>) -> Result<PathBuf, Problem> {
     })
 }
 
+/// Home by its real place: tools and what is never lent are found below it, and both are judged by real places.
 fn home() -> Result<PathBuf, Problem> {
     std::env::home_dir()
         .filter(|home| home.is_absolute())
-        .ok_or_else(|| Problem::usage("you have no home folder", "set HOME"))
+        .and_then(|home| home.canonicalize().ok())
+        .ok_or_else(|| {
+            Problem::usage(
+                "you have no home folder",
+                "set HOME to a folder that is there",
+            )
+        })
 }
 
 /// The human's name inside: cut down to what a user's name may be.

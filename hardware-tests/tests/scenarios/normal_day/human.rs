@@ -68,6 +68,18 @@ impl<'w> Human<'w> {
 
     /// Runs `program` in a session of `project`, by `holdfast run` with these flags.
     pub fn run(&self, project: &Path, flags: &[&str], program: &[&str], path: &str) -> Ran {
+        self.run_at(self.home(), project, flags, program, path)
+    }
+
+    /// As [`Human::run`], with a home of this name.
+    pub fn run_at(
+        &self,
+        home: &Path,
+        project: &Path,
+        flags: &[&str],
+        program: &[&str],
+        path: &str,
+    ) -> Ran {
         let holdfast = self.world.broker.holdfast_command();
         let uid = UID.to_string();
         let mut command = Command::new("setpriv");
@@ -84,7 +96,7 @@ impl<'w> Human<'w> {
             .args(program)
             .current_dir(project)
             .env_clear()
-            .env("HOME", self.home())
+            .env("HOME", home)
             .env("USER", "ann")
             .env("PATH", path);
         Ran::of(&mut command)

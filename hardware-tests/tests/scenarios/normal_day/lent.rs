@@ -79,9 +79,14 @@ fn what_is_never_lent_is_refused_with_words() {
         assert!(ran.stderr.contains(word), "{flag} {place}: {ran:#?}");
         assert!(!ran.stdout.contains("RAN"), "{flag} {place}: {ran:#?}");
     }
-    // Nor is a home a project.
+    // Nor is a home a project, nor what a home's name leads to lent.
     let ran = human.run(human.home(), &["--"], &["echo", "RAN"], PATH);
     assert_eq!(ran.code, 2, "{ran:#?}");
+    let named = world.scratch.join("named-home");
+    std::os::unix::fs::symlink(human.home(), &named).unwrap();
+    let flags = ["--ro", &home(""), "--"];
+    let ran = human.run_at(&named, &project, &flags, &["echo", "RAN"], PATH);
+    assert!(ran.stderr.contains("whole home"), "{ran:#?}");
 }
 
 #[test]

@@ -48,12 +48,17 @@ fn a_profile_of_the_humans_adds_and_defines() {
     );
     let ran = human.run(&project, &["--"], &["printenv"], PATH);
     assert_eq!(ran.stdout, "very\n", "{ran:#?}");
+    human.put(".local/share/lint/rules", "four spaces");
     human.put(
         ".config/holdfast/profiles/shell.toml",
-        "keep = ['MY_COLOR']\n[[set]]\nname = 'HOUSE'\nvalue = 'ours'\n",
+        "keep = ['MY_COLOR']\ntools = ['.local/share/lint']\nhosts = ['models.example']\n\
+         [[set]]\nname = 'HOUSE'\nvalue = 'ours'\n",
     );
-    let ran = human.run(&project, &["--"], &["sh", "-c", "echo $HOUSE"], PATH);
-    assert_eq!(ran.stdout, "ours\n", "{ran:#?}");
+    let script = "echo $HOUSE; cat ~/.local/share/lint/rules";
+    let ran = human.run(&project, &["--"], &["sh", "-c", script], PATH);
+    let record = world.broker.holdfast(&["audit", "tail"]).success();
+    assert!(record.contains("is lent models.example"), "{record}");
+    assert_eq!(ran.stdout, "ours\nfour spaces", "{ran:#?}");
 }
 
 #[test]
