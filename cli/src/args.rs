@@ -1,5 +1,6 @@
 //! The command line, as a contract: its words, its help.
 
+mod agents;
 mod secrets;
 
 use std::ffi::OsString;
@@ -10,6 +11,7 @@ use holdfast_protocol::id::{AgentKind, CallId, SessionId};
 use holdfast_protocol::sub::Target;
 use holdfast_protocol::widening::{HostName, Publish, Reach};
 
+pub use agents::{Agents, Connect, Discover};
 pub use secrets::{AddSecret, Import, Secrets, Source};
 
 /// Gives the AI agents on this machine an identity that its TPM vouches for.
@@ -83,6 +85,15 @@ pub enum Command {
     /// killed.
     #[command(subcommand)]
     Git(GitCommand),
+    /// Find the coding agents of this machine.
+    #[command(subcommand)]
+    Agents(Agents),
+    /// Make the bare command of an agent sealed: `claude` then starts `holdfast run -- claude`.
+    ///
+    /// A shim of that name is put into a folder that has to come first on your PATH. Nothing else is changed unless
+    /// --write says so; --undo takes back exactly what was added. Inside a session, and while it is disconnected, the
+    /// shim starts the agent itself.
+    Connect(Connect),
     /// List the sessions of this host, or act on one.
     Sessions {
         #[command(subcommand)]

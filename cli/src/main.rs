@@ -7,6 +7,8 @@
 mod args;
 mod client;
 mod commands;
+mod connect;
+mod discover;
 mod git;
 mod import;
 mod keyring;

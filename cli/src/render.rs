@@ -1,6 +1,7 @@
 //! What people read: pure text from answers.
 
 pub mod clock;
+pub mod discover;
 pub mod receipt;
 pub mod secrets;
 pub mod session;

@@ -1,8 +1,10 @@
 //! One module a command: ask, then show.
 
+mod agents;
 mod approvals;
 mod audit;
 mod config;
+mod connect;
 mod doctor;
 mod enroll;
 mod git;
@@ -33,6 +35,8 @@ pub fn run(args: &Args) -> Result<ExitCode, Problem> {
         } => enroll::run(args, url, token_file.as_deref(), authority.as_deref()),
         Command::Run(command) => run::run(args, command),
         Command::Git(command) => git::run(args, command),
+        Command::Agents(command) => return agents::run(args, command),
+        Command::Connect(wish) => connect::run(args, wish),
         Command::Sessions { command } => sessions::run(args, command.as_ref()),
         Command::Approvals { command } => approvals::run(args, command.as_ref()),
         Command::Factors(command) => approvals::factors(args, command),
