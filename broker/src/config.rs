@@ -15,6 +15,10 @@ use holdfast_protocol::id::AgentKind;
 use holdfast_tpm::EndorsementKey;
 use serde::Deserialize;
 
+mod launch;
+
+pub use self::launch::LaunchConfig;
+
 /// The reference configuration, with every default.
 pub const REFERENCE: &str = include_str!("../holdfastd.toml");
 
@@ -34,6 +38,8 @@ pub struct Config {
     pub launcher: LauncherConfig,
     /// Its sessions.
     pub sessions: SessionsConfig,
+    /// What may be launched in them.
+    pub launch: LaunchConfig,
     /// Its management socket.
     pub management: ManagementConfig,
     /// How humans approve.
@@ -280,6 +286,10 @@ impl Config {
                 "names a kind of agent that has no profile",
             ));
         }
+        config
+            .launch
+            .check(&profiles)
+            .map_err(|(key, problem)| value(key, problem))?;
         if config.audit.counter_per_day > 288 {
             return Err(value(
                 "audit.counter-per-day",
@@ -299,6 +309,7 @@ impl Default for Config {
             attest: AttestConfig::default(),
             launcher: LauncherConfig::default(),
             sessions: SessionsConfig::default(),
+            launch: LaunchConfig::default(),
             management: ManagementConfig::default(),
             approvals: ApprovalsConfig::default(),
             audit: AuditConfig::default(),

@@ -6,13 +6,13 @@ pub mod secrets;
 
 use std::fmt::Write;
 
-use holdfast_protocol::Timestamp;
 use holdfast_protocol::approval::{Question, Quoted, Waits};
 use holdfast_protocol::grade::Grade;
 use holdfast_protocol::management::{
     AuditHead, AuditRecord, AuditReport, Mirror, NodeState, NodeStatus, RunBy, SessionPhase,
     SessionStatus, SparesOf, Status,
 };
+use holdfast_protocol::{Sha256Digest, Timestamp};
 use serde_json::Value;
 
 use crate::commands::{Examined, Finding};
@@ -176,8 +176,8 @@ pub fn sessions(sessions: &[SessionStatus]) -> String {
         return "no sessions".to_owned();
     }
     let head = format!(
-        "{:<28}{:<10}{:<10}{:<8}{:<22}PURPOSE\n",
-        "SESSION", "KIND", "STATE", "UID", "STARTED"
+        "{:<28}{:<10}{:<10}{:<8}{:<22}{:<26}PURPOSE\n",
+        "SESSION", "KIND", "STATE", "UID", "STARTED", "PROGRAM"
     );
     sessions.iter().fold(head, |mut text, session| {
         let phase = match session.phase {
@@ -188,15 +188,25 @@ pub fn sessions(sessions: &[SessionStatus]) -> String {
         };
         let _ = writeln!(
             text,
-            "{:<28}{:<10}{phase:<10}{:<8}{:<22}{}",
+            "{:<28}{:<10}{phase:<10}{:<8}{:<22}{:<26}{}",
             session.session.to_string(),
             session.kind.as_str(),
             session.human,
             time(session.started),
+            measured(session),
             printable(session.purpose.as_deref().unwrap_or("-"))
         );
         text
     })
+}
+
+/// What runs, as far as a line has room: the program's digest, and its package's.
+fn measured(session: &SessionStatus) -> String {
+    let short = |digest: &Sha256Digest| digest.to_string().chars().take(12).collect::<String>();
+    match &session.package {
+        Some(package) => format!("{}+{}", short(&session.program), short(&package.digest)),
+        None => short(&session.program),
+    }
 }
 
 /// Questions, two lines each.

@@ -10,8 +10,9 @@ use crate::approval::{PinRecovery, Surface};
 use crate::call::{Effect, HumanUid, ToolCall};
 use crate::decision::Verdict;
 use crate::grade::Grade;
-use crate::id::{CallId, HostId, SessionId, SpiffeId};
+use crate::id::{AgentKind, CallId, HostId, SessionId, SpiffeId};
 use crate::management::SessionAct;
+use crate::measured::MeasuredPackage;
 use crate::receipt::Receipt;
 use crate::vault::{SecretName, SecretUse, Sharing};
 use crate::{Sha256Digest, Timestamp};
@@ -122,6 +123,21 @@ pub enum What {
         human: HumanUid,
         /// SHA-256 of the program that runs.
         program: Sha256Digest,
+        /// What it interprets, where it is an interpreter.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        package: Option<MeasuredPackage>,
+    },
+    /// A program was not launched: this host's owner does not list it.
+    LaunchRefused {
+        /// Who wanted it.
+        human: HumanUid,
+        /// The kind that it would have been.
+        kind: AgentKind,
+        /// SHA-256 of what would have been executed.
+        program: Sha256Digest,
+        /// What it would have interpreted, where it is an interpreter.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        package: Option<MeasuredPackage>,
     },
     /// A human is about to freeze a session, let it go on, or end it.
     SessionControlled {

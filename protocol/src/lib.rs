@@ -20,6 +20,7 @@ pub mod hook;
 pub mod id;
 pub mod leave;
 pub mod management;
+pub mod measured;
 pub mod mirror;
 pub mod orders;
 pub mod receipt;

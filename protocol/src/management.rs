@@ -9,6 +9,7 @@ use crate::approval::{HumanAnswer, PinRecovery, Question};
 use crate::clock::ClockStatus;
 use crate::grade::Grade;
 use crate::id::{AgentKind, CallId, HostId, SessionId, SpiffeId, TrustDomain};
+use crate::measured::MeasuredPackage;
 use crate::secret::Secret;
 use crate::vault::{NewVault, SecretName, SecretUse, VaultListing};
 use crate::{Sha256Digest, Timestamp};
@@ -206,6 +207,9 @@ pub struct SessionStatus {
     pub purpose: Option<String>,
     /// SHA-256 of the program that runs.
     pub program: Sha256Digest,
+    /// What it interprets, where it is an interpreter.
+    #[serde(default)]
+    pub package: Option<MeasuredPackage>,
     /// When it was asked for.
     pub started: Timestamp,
     /// Where it is in its life.

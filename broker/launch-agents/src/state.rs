@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use holdfast_launcher::control::Ending;
 use holdfast_protocol::id::{AgentKind, SessionId};
+use holdfast_protocol::measured::MeasuredPackage;
 use holdfast_protocol::{Sha256Digest, Timestamp};
 
 /// The most sessions that live at once.
@@ -26,6 +27,8 @@ pub struct Facts {
     pub human: u32,
     /// What was measured, and runs.
     pub program: Sha256Digest,
+    /// What it interprets, where it is an interpreter.
+    pub package: Option<MeasuredPackage>,
     /// What the human says it is for.
     pub purpose: Option<String>,
 }

@@ -17,9 +17,8 @@ use holdfast_issue_credentials::spares::{Footing, Spare};
 use holdfast_issue_credentials::{SessionIdentity, SessionListener};
 use holdfast_launch_agents::assemble::{AssembleError, Provided, Wanted, assemble};
 use holdfast_launch_agents::environment::{InvalidVariable, VariableName};
-use holdfast_launch_agents::profile::Profile;
 use holdfast_launch_agents::state::Facts;
-use holdfast_launch_agents::store::{StoreError, Stored};
+use holdfast_launch_agents::store::Hold;
 use holdfast_launch_agents::task::{Prepared, SessionError};
 use holdfast_launch_agents::{
     Access, InvalidPlace, Limits, Place, ProgramName, Stdio, Tree, UserName, WindowSize,
@@ -27,7 +26,7 @@ use holdfast_launch_agents::{
 use holdfast_protocol::call::{Caller, HumanUid};
 use holdfast_protocol::grade::Level;
 use holdfast_protocol::management::NodeState;
-use holdfast_protocol::run::{RunAccess, RunRequest, RunStdio};
+use holdfast_protocol::run::{RunAccess, RunPackage, RunRequest, RunStdio};
 
 use super::Ground;
 use super::authority::footing;
@@ -36,6 +35,7 @@ use super::grants::{self, Given, give};
 use super::homes::NoHome;
 use super::known::Known;
 use super::named::{Named, name};
+use super::program::{ProgramError, admit, profile};
 use super::repository::Repository;
 use super::socket::WishError;
 use crate::warden::Acting;
@@ -55,12 +55,9 @@ pub enum RunError {
     /// The caller named something that cannot be a name inside.
     #[error(transparent)]
     Place(#[from] InvalidPlace),
-    /// No profile takes this program.
-    #[error("no profile takes `{0}`")]
-    Profile(String),
-    /// The program cannot be measured or kept.
-    #[error("the program cannot be taken into the store")]
-    Program(#[from] StoreError),
+    /// The program cannot be measured or kept, or may not be launched.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
     /// The launch cannot be put together.
     #[error(transparent)]
     Assemble(#[from] AssembleError),
@@ -116,6 +113,8 @@ pub struct Made {
     pub known: Arc<Known>,
     /// The secrets whose use it was given.
     pub given: Given,
+    /// What keeps its program in the store.
+    pub holds: Vec<Hold>,
 }
 
 /// Makes the session that `request` asks for; `human` is the kernel's word on who asks.
@@ -128,13 +127,14 @@ pub async fn make(
 ) -> Result<Made, RunError> {
     attested(ground)?;
     may_begin(ground).await?;
-    let profile = profile(&ground.profiles, &request)?;
     let Descriptors {
         program,
         trees,
         stdio,
+        package,
     } = sort(&request, descriptors)?;
-    let stored = admit(ground, program).await?;
+    let admitted = admit(&ground.programs, program, package).await?;
+    let profile = profile(ground, &request, &admitted, human).await?;
     // As late as can be: a name that was signed ahead is gone with the attempt.
     let Named {
         identity,
@@ -146,7 +146,8 @@ pub async fn make(
     let facts = Facts {
         kind: profile.kind.clone(),
         human,
-        program: stored.digest,
+        program: admitted.digest,
+        package: admitted.package,
         purpose: request.purpose.clone(),
     };
     let (folder, listener) = Folder::make(&ground.sockets, session).map_err(RunError::Host)?;
@@ -168,9 +169,14 @@ pub async fn make(
         &home,
         mounted.map(String::as_str),
     )?;
-    let own_trees = kept.into_iter().chain(ground.own.trees()?).collect();
+    let own_trees = kept
+        .into_iter()
+        .chain(ground.own.trees()?)
+        .chain(admitted.tree)
+        .collect();
     let provided = Provided {
-        program: stored.program,
+        program: admitted.program,
+        script: admitted.script,
         sockets: folder.open().map_err(RunError::Host)?,
         bridge: BRIDGE,
         environment,
@@ -228,6 +234,7 @@ pub async fn make(
         listener,
         known: Arc::new(known),
         given,
+        holds: admitted.holds,
     })
 }
 
@@ -279,25 +286,12 @@ pub fn attested(ground: &Ground) -> Result<Footing, RunError> {
     }
 }
 
-fn profile<'p>(profiles: &'p [Profile], request: &RunRequest) -> Result<&'p Profile, RunError> {
-    let found = match &request.agent {
-        Some(kind) => profiles.iter().find(|profile| profile.kind == *kind),
-        None => Profile::for_program(profiles, &request.program),
-    };
-    found.ok_or_else(|| {
-        let wanted = request
-            .agent
-            .as_ref()
-            .map_or(request.program.as_str(), |kind| kind.as_str());
-        RunError::Profile(wanted.to_owned())
-    })
-}
-
 /// The descriptors of a wish, each in its place.
 struct Descriptors {
     program: File,
     trees: Vec<Tree>,
     stdio: Stdio,
+    package: Option<(RunPackage, OwnedFd)>,
 }
 
 fn sort(request: &RunRequest, descriptors: Vec<OwnedFd>) -> Result<Descriptors, RunError> {
@@ -333,22 +327,18 @@ fn sort(request: &RunRequest, descriptors: Vec<OwnedFd>) -> Result<Descriptors, 
             },
         });
     }
+    let package = match &request.package {
+        Some(package) => Some((package.clone(), next()?)),
+        None => None,
+    };
     // Outer places are mounted before what lies within them.
     trees.sort_by(|one, other| one.place.cmp(&other.place));
     Ok(Descriptors {
         program,
         trees,
         stdio,
+        package,
     })
-}
-
-/// Measures the program and takes it into the store, where blocking is allowed.
-async fn admit(ground: &Ground, program: File) -> Result<Stored, RunError> {
-    let programs = Arc::clone(&ground.programs);
-    tokio::task::spawn_blocking(move || programs.admit(&program))
-        .await
-        .map_err(|_| RunError::Stopping)?
-        .map_err(RunError::Program)
 }
 
 /// What leads the agent to the broker, and names it to itself.

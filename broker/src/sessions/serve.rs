@@ -147,6 +147,7 @@ async fn live(
         listener,
         known,
         given,
+        holds,
     } = make(ground, request, descriptors, connection, human).await?;
     let session = identity.session;
     ground
@@ -156,6 +157,7 @@ async fn live(
             spiffe_id: identity.spiffe_id.clone(),
             human: HumanUid(facts.human),
             program: facts.program,
+            package: facts.package.clone(),
         })
         .await?;
     let mut ended = ground.endings.of(session);
@@ -219,6 +221,7 @@ async fn live(
     credentials.revoke();
     drop(place);
     drop(given);
+    drop(holds);
     ground.authorizer.session_gone(session).await;
     served.cancel();
     while let Some(done) = bridge.join_next().await {

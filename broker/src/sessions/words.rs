@@ -1,13 +1,16 @@
 //! Sessions in words: for listings, for the command line that waits, for the record.
 
 use holdfast_launch_agents::Ending;
+use holdfast_launch_agents::package::PackageError;
 use holdfast_launch_agents::state::{Phase, Session};
+use holdfast_launch_agents::store::StoreError;
 use holdfast_protocol::id::SessionId;
 use holdfast_protocol::management::{Failure, FailureKind, SessionPhase, SessionStatus};
 use holdfast_protocol::run::RunEvent;
 use holdfast_protocol::words::with_causes;
 
 use super::launch::RunError;
+use super::program::ProgramError;
 
 /// A session, for a listing.
 pub fn status(session: SessionId, state: Session) -> SessionStatus {
@@ -17,6 +20,7 @@ pub fn status(session: SessionId, state: Session) -> SessionStatus {
         human: state.facts.human,
         purpose: state.facts.purpose,
         program: state.facts.program,
+        package: state.facts.package,
         started: state.started,
         phase: match state.phase {
             Phase::Starting => SessionPhase::Starting,
@@ -55,9 +59,30 @@ pub fn failed(error: &RunError) -> RunEvent {
             FailureKind::NotAttested,
             "`holdfast enroll URL --token-file FILE`, or `holdfast doctor`",
         ),
-        RunError::Wish(_) | RunError::Place(_) | RunError::Profile(_) | RunError::Assemble(_) => {
+        RunError::Wish(_) | RunError::Place(_) | RunError::Assemble(_) => {
             (FailureKind::Usage, "see `holdfast run --help`")
         }
+        RunError::Program(ProgramError::NotListed(_)) => (
+            FailureKind::DeniedByPolicy,
+            "ask whoever keeps this host's holdfastd.toml",
+        ),
+        RunError::Program(ProgramError::NotOfKind(_)) => (
+            FailureKind::Usage,
+            "leave --agent out, or start the agent by its own command",
+        ),
+        RunError::Program(ProgramError::Store(StoreError::Package(PackageError::Private {
+            ..
+        }))) => (
+            FailureKind::Usage,
+            "let everybody read the package (`chmod -R go+rX`), or install it elsewhere",
+        ),
+        RunError::Program(
+            ProgramError::Part(_)
+            | ProgramError::Parts
+            | ProgramError::Script(_)
+            | ProgramError::Place(_)
+            | ProgramError::Store(StoreError::Package(_) | StoreError::Measure(_)),
+        ) => (FailureKind::Usage, "see `holdfast run --help`"),
         RunError::Own { .. } => (
             FailureKind::Failed,
             "install Holdfast again: its programs belong in one folder",

@@ -16,7 +16,7 @@ use signal_hook::iterator::Signals;
 use crate::args::{Args, Run};
 use crate::lent::{self, Lent};
 use crate::outcome::Problem;
-use crate::program::Program;
+use crate::program::{InProject, Program};
 use crate::render::printable;
 use crate::run_client::RunConnection;
 use crate::screen::Screen;
@@ -28,15 +28,21 @@ const SYSTEM: [&str; 4] = ["/usr", "/bin", "/sbin", "/lib"];
 /// Runs the program and exits as it did.
 pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
     let word = run.command.first().map_or("", String::as_str);
-    let program = Program::find(word)?;
     let project = project(run.project.as_deref())?;
+    let in_project = match run.agent {
+        Some(_) => InProject::Measured,
+        None => InProject::RunsInPlace,
+    };
+    let program = Program::find(word, &project, in_project)?;
     let directory = std::env::current_dir()
         .ok()
         .filter(|directory| directory.starts_with(&project))
         .unwrap_or_else(|| project.clone());
     let path = tools(&project);
+    let needs = program.package.iter().flat_map(|package| &package.needs);
     let lent = path
         .iter()
+        .chain(needs)
         .map(|folder| Lent::to_read(folder))
         .collect::<Result<Vec<_>, _>>()?;
     let home = home()?;
@@ -69,6 +75,10 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
         trees: lent.iter().map(|lent| lent.tree.clone()).collect(),
         path: path.iter().map(|tool| tool.display().to_string()).collect(),
         stdio,
+        package: program
+            .package
+            .as_ref()
+            .map(|package| package.wanted.clone()),
     };
     if run.show {
         return show(args, &request);
@@ -81,6 +91,7 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
         descriptors.extend([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]);
     }
     descriptors.extend(lent.iter().map(|lent| lent.source.as_fd()));
+    descriptors.extend(program.package.iter().map(|package| package.root.as_fd()));
 
     vault::open_for_a_session(&args.socket);
     let socket = args.socket.with_file_name("run.sock");

@@ -31,7 +31,11 @@ pub struct Ran {
 }
 
 impl Ran {
-    fn of(command: &mut Command) -> Self {
+    /// Runs it to its end, with nothing on standard input.
+    ///
+    /// # Panics
+    /// When it cannot be run.
+    pub fn of(command: &mut Command) -> Self {
         let output = command
             .stdin(Stdio::null())
             .output()

@@ -12,6 +12,7 @@ mod ek_trust;
 mod explained;
 mod federated;
 mod federation;
+mod launched;
 mod leases;
 mod main_job;
 mod managed;

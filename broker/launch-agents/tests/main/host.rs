@@ -148,6 +148,7 @@ impl Host {
         };
         let provided = Provided {
             program: stored.program,
+            script: None,
             sockets: path_fd(&self.scratch.path().join("sockets")),
             bridge: BRIDGE,
             environment: vec![],
@@ -158,6 +159,7 @@ impl Host {
             kind: profile.kind.clone(),
             human,
             program: stored.digest,
+            package: None,
             purpose: None,
         };
         let launch = assemble(profile, wanted, provided).unwrap();

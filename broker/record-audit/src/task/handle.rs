@@ -78,6 +78,7 @@ impl AuditLog {
             | What::SessionFreed { .. }
             | What::EpochAdvanced { .. }
             | What::SessionStarted { .. }
+            | What::LaunchRefused { .. }
             | What::SessionControlled { .. }
             | What::SessionEnded { .. }
             | What::SvidIssued { .. }
