@@ -30,6 +30,9 @@ pub enum MeasureError {
         "the program lies on a file system that a program or the kernel makes up (FUSE, proc, sys)"
     )]
     Served,
+    /// It would change the user on the host.
+    #[error("the program is setuid or setgid or has capabilities, and no session has such rights")]
+    Privileged,
     /// The file changed while it was read.
     #[error("the program changed while it was read")]
     Changed,
@@ -55,6 +58,20 @@ pub(crate) fn refuse_served(file: impl AsFd) -> Result<(), MeasureError> {
         .f_type;
     if SERVED.contains(&kind) {
         return Err(MeasureError::Served);
+    }
+    Ok(())
+}
+
+/// Refuses programs that are more than who starts them: setuid, setgid, file capabilities.
+///
+/// # Errors
+/// [`MeasureError::Privileged`], [`MeasureError::Read`].
+pub fn refuse_privileged(file: &File) -> Result<(), MeasureError> {
+    let facts = file.metadata().map_err(MeasureError::Read)?;
+    let mut nothing = [0_u8; 0];
+    let capable = rustix::fs::fgetxattr(file, "security.capability", &mut nothing);
+    if facts.mode() & 0o6000 != 0 || capable.is_ok_and(|length| length > 0) {
+        return Err(MeasureError::Privileged);
     }
     Ok(())
 }

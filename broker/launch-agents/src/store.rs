@@ -54,6 +54,8 @@ pub struct Store {
     /// Originals and copies that were measured.
     memory: Mutex<Memory>,
     known: Mutex<packages::Known>,
+    /// One package is copied at a time: the disk has room for one more than the bound, not for many.
+    copying: Mutex<()>,
     shelf: Shelf,
     uses: Uses,
 }
@@ -94,6 +96,7 @@ impl Store {
             bound: BOUND,
             memory: Mutex::default(),
             known: Mutex::default(),
+            copying: Mutex::default(),
             shelf: Shelf::default(),
             uses: Uses::open(folder.join("used")).map_err(failed)?,
         })
@@ -123,7 +126,12 @@ impl Store {
         let digest = self.copy(program)?;
         self.lock().remember(version, digest);
         self.uses.note(digest);
-        let stored = self.find(digest)?;
+        let mut stored = self.find(digest)?;
+        if stored.is_none() {
+            // Something else had that name, and has been taken out.
+            self.copy(program)?;
+            stored = self.find(digest)?;
+        }
         self.prune().map_err(failed)?;
         stored.ok_or_else(|| environment(Errno::NOENT))
     }

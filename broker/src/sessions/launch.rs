@@ -133,7 +133,7 @@ pub async fn make(
         stdio,
         package,
     } = sort(&request, descriptors)?;
-    let admitted = admit(&ground.programs, program, package).await?;
+    let admitted = admit(ground, program, package).await?;
     let profile = profile(ground, &request, &admitted, human).await?;
     // As late as can be: a name that was signed ahead is gone with the attempt.
     let Named {

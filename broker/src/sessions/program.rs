@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use holdfast_launch_agents::assemble::Script;
 use holdfast_launch_agents::claim::{Candidate, NotOfKind, claim};
+use holdfast_launch_agents::measure::refuse_privileged;
 use holdfast_launch_agents::package::{self, InvalidPart, ScriptError, Selection};
-use holdfast_launch_agents::policy::NotListed;
+use holdfast_launch_agents::policy::{NotListed, Privileged};
 use holdfast_launch_agents::profile::Profile;
 use holdfast_launch_agents::store::{Hold, Store, StoreError};
 use holdfast_launch_agents::{Access, InvalidPlace, Place, ProgramName, Tree};
@@ -78,12 +79,16 @@ pub struct Admitted {
 
 /// Measures and keeps what is to run, where blocking is allowed.
 pub async fn admit(
-    store: &Arc<Store>,
+    ground: &Ground,
     program: File,
     package: Option<(RunPackage, OwnedFd)>,
 ) -> Result<Admitted, ProgramError> {
-    let store = Arc::clone(store);
+    let store = Arc::clone(&ground.programs);
+    let privileged = ground.launch.privileged;
     let admit = move || {
+        if privileged == Privileged::Refuse {
+            refuse_privileged(&program).map_err(StoreError::Measure)?;
+        }
         let stored = store.admit(&program)?;
         let mut admitted = Admitted {
             digest: stored.digest,

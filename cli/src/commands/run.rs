@@ -181,7 +181,7 @@ fn show(args: &Args, request: &RunRequest) -> Result<(), Problem> {
         "program     {} {}\nproject     {} (read and write)\nstarts in   {}\ntools       {}\n\
          home        {} (private)\nnetwork     none",
         request.program,
-        request.arguments.join(" "),
+        package(request) + &request.arguments.join(" "),
         request.project,
         request.directory,
         if request.path.is_empty() {
@@ -197,6 +197,24 @@ fn show(args: &Args, request: &RunRequest) -> Result<(), Problem> {
         ..request.clone()
     };
     super::show(args, &shown, &text)
+}
+
+/// What the program interprets, for `--show`.
+fn package(request: &RunRequest) -> String {
+    request
+        .package
+        .as_ref()
+        .map_or_else(String::new, |package| {
+            let parts = match package.parts.len() {
+                0 => "all of it".to_owned(),
+                1 => "1 part".to_owned(),
+                parts => format!("{parts} parts"),
+            };
+            format!(
+                "(a script of {}: `{}` of `{}`, {parts}, measured) ",
+                package.interpreter, package.script, package.name
+            )
+        })
 }
 
 /// The project: what was named, else the git work tree that this folder is in, else this folder.

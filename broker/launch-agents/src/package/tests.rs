@@ -23,7 +23,7 @@ fn package(folder: &Path) {
     fs::create_dir_all(folder.join("lib/deep")).unwrap();
     fs::write(folder.join("a.js"), "one").unwrap();
     fs::write(folder.join("lib/deep/b.js"), "two").unwrap();
-    fs::set_permissions(folder.join("a.js"), Permissions::from_mode(0o700)).unwrap();
+    fs::set_permissions(folder.join("a.js"), Permissions::from_mode(0o755)).unwrap();
     symlink("../a.js", folder.join("lib/link")).unwrap();
 }
 
@@ -56,7 +56,7 @@ fn anything_that_decides_what_runs_is_in_the_digest() {
     };
     fs::write(one.join("lib/deep/b.js"), "Two").unwrap();
     changed("a byte");
-    fs::set_permissions(one.join("a.js"), Permissions::from_mode(0o600)).unwrap();
+    fs::set_permissions(one.join("a.js"), Permissions::from_mode(0o644)).unwrap();
     changed("the right to execute");
     fs::rename(one.join("lib/deep"), one.join("lib/deeq")).unwrap();
     changed("a name");

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
+use std::sync::{MutexGuard, PoisonError};
 
 use holdfast_protocol::Sha256Digest;
 use rustix::fs::{Mode, OFlags, open};
@@ -51,10 +52,12 @@ impl Store {
     ) -> Result<StoredPackage, StoreError> {
         refuse_served(original).map_err(StoreError::Measure)?;
         let seen = fingerprint(original, selection).map_err(StoreError::Package)?;
-        let known = self.known().original(seen);
-        if let Some(digest) = known
-            && let Some(stored) = self.find_package(digest)?
-        {
+        if let Some(stored) = self.recall(seen)? {
+            return Ok(stored);
+        }
+        let _one = self.copying.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever was before may have brought the same.
+        if let Some(stored) = self.recall(seen)? {
             return Ok(stored);
         }
         let digest = self.take(original, selection)?;
@@ -66,6 +69,12 @@ impl Store {
         let stored = self.find_package(digest)?;
         self.prune().map_err(StoreError::Store)?;
         stored.ok_or_else(|| environment(rustix::io::Errno::NOENT))
+    }
+
+    /// The copy of an original that was seen before, if it is still there.
+    fn recall(&self, seen: Sha256Digest) -> Result<Option<StoredPackage>, StoreError> {
+        let known = self.known().original(seen);
+        known.map_or(Ok(None), |digest| self.find_package(digest))
     }
 
     /// The package with this digest, if the store has it and it is that.
@@ -128,11 +137,9 @@ impl Store {
         Ok(digest)
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, Known> {
         // What a panicking holder left is still a list of true facts.
-        self.known
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -179,3 +179,76 @@ fn what_a_killed_broker_had_begun_is_swept() {
         0
     );
 }
+
+/// Hostile programs: each is refused, none is waited for.
+#[test]
+fn what_is_no_program_is_not_taken() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path().join("store");
+    let store = Store::open(&folder).unwrap();
+    let pipe = scratch.path().join("pipe");
+    let kind = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(CWD, &pipe, kind, Mode::from(0o755), 0).unwrap();
+    let waits_for_nobody = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let sparse = File::create(scratch.path().join("sparse")).unwrap();
+    sparse.set_len(3 << 30).unwrap();
+    for hostile in [
+        open(&pipe, waits_for_nobody, Mode::empty()).unwrap().into(),
+        File::open(scratch.path()).unwrap(),
+        File::open("/dev/zero").unwrap(),
+        File::open("/proc/self/environ").unwrap(),
+        File::open(scratch.path().join("sparse")).unwrap(),
+    ] {
+        assert!(matches!(store.admit(&hostile), Err(StoreError::Measure(_))));
+    }
+    assert_eq!(programs(&folder), 0);
+}
+
+#[test]
+fn a_copy_has_no_right_that_the_original_had() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path().join("store");
+    let store = Store::open(&folder).unwrap();
+    let original = scratch.path().join("setuid");
+    std::fs::write(&original, "powerful").unwrap();
+    let mode = std::fs::Permissions::from_mode(0o6755);
+    std::fs::set_permissions(&original, mode).unwrap();
+    // Under another name, as who may link to it would have it.
+    let link = scratch.path().join("link");
+    std::fs::hard_link(&original, &link).unwrap();
+    let link = File::open(link).unwrap();
+    assert!(matches!(
+        measure::refuse_privileged(&link),
+        Err(MeasureError::Privileged)
+    ));
+    let digest = store.admit(&link).unwrap().digest;
+    let copy = std::fs::metadata(folder.join(digest.to_string())).unwrap();
+    assert_eq!(copy.permissions().mode() & 0o7777, 0o555);
+    assert_ne!(copy.ino(), std::fs::metadata(&original).unwrap().ino());
+}
+
+#[test]
+fn a_package_of_a_million_entries_is_refused_early() {
+    // In memory where that can be: it is many names to make.
+    let scratch = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+    let scratch = scratch.unwrap();
+    let store = Store::open(&scratch.path().join("store")).unwrap();
+    // Names of one file: as many entries as links, and quick to make.
+    let root = scratch.path().join("many");
+    std::fs::create_dir(&root).unwrap();
+    let one = root.join("one");
+    std::fs::write(&one, "").unwrap();
+    for index in 0..crate::package::MAX_ENTRIES {
+        let name = root.join(format!("{index}"));
+        // A file system has its own bound on the names of a file.
+        if std::fs::hard_link(&one, &name).is_err() {
+            std::fs::write(&name, "").unwrap();
+        }
+    }
+    let root = File::open(root).unwrap().into();
+    assert!(matches!(
+        store.admit_package(&root, &Selection::All),
+        Err(StoreError::Package(PackageError::Large(_)))
+    ));
+    assert_eq!(std::fs::read_dir(&store.packages).unwrap().count(), 0);
+}
