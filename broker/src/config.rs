@@ -3,6 +3,7 @@
 //! `holdfastd.toml` beside this crate is its reference, and a test keeps the two alike. It must
 //! never hold a secret: hierarchy authorizations are named as files.
 
+mod launch;
 mod workloads;
 
 use std::collections::BTreeSet;
@@ -17,6 +18,7 @@ use holdfast_protocol::id::AgentKind;
 use holdfast_tpm::EndorsementKey;
 use serde::Deserialize;
 
+pub use self::launch::LaunchConfig;
 pub use self::workloads::{WorkloadConfig, WorkloadsConfig};
 
 use crate::limits::LimitsConfig;
@@ -41,6 +43,8 @@ pub struct Config {
     pub launcher: LauncherConfig,
     /// Its sessions.
     pub sessions: SessionsConfig,
+    /// What may be launched in them.
+    pub launch: LaunchConfig,
     /// What they may take, and how long they may live.
     pub limits: LimitsConfig,
     /// What a human's locked screen and logout mean for them.
@@ -339,6 +343,10 @@ impl Config {
                 "names a kind of agent that has no profile",
             ));
         }
+        config
+            .launch
+            .check(&profiles)
+            .map_err(|(key, problem)| value(key, problem))?;
         if config.audit.counter_per_day > 288 {
             return Err(value(
                 "audit.counter-per-day",
@@ -358,6 +366,7 @@ impl Default for Config {
             attest: AttestConfig::default(),
             launcher: LauncherConfig::default(),
             sessions: SessionsConfig::default(),
+            launch: LaunchConfig::default(),
             limits: LimitsConfig::default(),
             presence: PresenceConfig::default(),
             workloads: WorkloadsConfig::default(),

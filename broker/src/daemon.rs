@@ -351,8 +351,11 @@ fn sessions(
     let ground = Ground {
         sessions,
         endings: endings.clone(),
-        programs: Arc::new(Store::open(&state.join("programs"))?),
+        programs: Arc::new(
+            Store::open(&state.join("programs"))?.with_bound(config.launch.store_bytes()),
+        ),
         profiles: Profile::built_in()?,
+        launch: config.launch.policy(),
         issuer: Issuer::new(
             Arc::clone(&authority) as Arc<dyn Authority>,
             Arc::new(RecordSvids(Arc::clone(record))),

@@ -178,7 +178,7 @@ pub enum Credential {
 /// A program, and the session that it is to have.
 #[derive(Debug, ClapArgs)]
 pub struct Run {
-    /// The agent's kind, where the program's name does not say it.
+    /// The agent's kind; the program has to be of it, by its package, its name, or this host's list.
     #[arg(long, value_name = "KIND")]
     pub agent: Option<AgentKind>,
     /// The folder that the session may change [default: the git work tree here, or this folder].

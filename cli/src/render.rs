@@ -8,7 +8,6 @@ pub mod session;
 
 use std::fmt::Write;
 
-use holdfast_protocol::Timestamp;
 use holdfast_protocol::approval::{Question, Quoted, Waits};
 use holdfast_protocol::grade::Grade;
 use holdfast_protocol::management::{
@@ -16,6 +15,7 @@ use holdfast_protocol::management::{
     SparesOf, Status,
 };
 use holdfast_protocol::sub::SubName;
+use holdfast_protocol::{Sha256Digest, Timestamp};
 use serde_json::Value;
 
 use crate::commands::{Examined, Finding};
@@ -179,36 +179,47 @@ pub fn sessions(sessions: &[SessionStatus]) -> String {
         return "no sessions".to_owned();
     }
     let head = format!(
-        "{:<28}{:<10}{:<7}{:<10}{:<8}{:<22}PURPOSE\n",
-        "SESSION", "KIND", "LEVEL", "STATE", "UID", "STARTED"
+        "{:<28}{:<10}{:<7}{:<10}{:<8}{:<22}{:<26}PURPOSE\n",
+        "SESSION", "KIND", "LEVEL", "STATE", "UID", "STARTED", "PROGRAM"
     );
     sessions.iter().fold(head, |mut text, session| {
         let phase = session::phase(session.phase);
         let _ = writeln!(
             text,
-            "{:<28}{:<10}{:<7}{phase:<10}{:<8}{:<22}{}",
+            "{:<28}{:<10}{:<7}{phase:<10}{:<8}{:<22}{:<26}{}",
             session.session.to_string(),
             session.kind.as_str(),
             format!("{:?}", session.level),
             session.human,
             time(session.started),
+            measured(session),
             printable(session.purpose.as_deref().unwrap_or("-"))
         );
         for sub in &session.subs {
             let _ = writeln!(
                 text,
-                "  /{:<25}{:<10}{:<7}{:<10}{:<8}{:<22}{}",
+                "  /{:<25}{:<10}{:<7}{:<10}{:<8}{:<22}{:<26}{}",
                 sub.sub.to_string(),
                 session.kind.as_str(),
                 format!("{:?}", session.level),
                 "running",
                 session.human,
                 time(sub.started),
+                "",
                 sub.name.as_ref().map_or("-", SubName::as_str)
             );
         }
         text
     })
+}
+
+/// What runs, as far as a line has room: the program's digest, and its package's.
+fn measured(session: &SessionStatus) -> String {
+    let short = |digest: &Sha256Digest| digest.to_string().chars().take(12).collect::<String>();
+    match &session.package {
+        Some(package) => format!("{}+{}", short(&session.program), short(&package.digest)),
+        None => short(&session.program),
+    }
 }
 
 /// Questions, two lines each.

@@ -79,6 +79,16 @@ impl World {
         Some(world)
     }
 
+    /// As [`World::sealed`], with more configuration for the broker (TOML tables of their own).
+    ///
+    /// # Panics
+    /// As [`World::sealed`].
+    pub fn sealed_with(tables: &str) -> Option<Self> {
+        let world = Self::sealed_saying(Attestor::start, tables)?;
+        world.enroll().success();
+        Some(world)
+    }
+
     /// As [`World::sealed`], and not enrolled.
     ///
     /// # Panics
@@ -92,6 +102,10 @@ impl World {
     /// # Panics
     /// When a part does not start.
     pub fn sealed_under(attestor: impl FnOnce(&Scratch) -> Attestor) -> Option<Self> {
+        Self::sealed_saying(attestor, "")
+    }
+
+    fn sealed_saying(attestor: impl FnOnce(&Scratch) -> Attestor, tables: &str) -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
             skipped("sealed sessions are made by root");
             return None;
@@ -100,7 +114,7 @@ impl World {
             rsa,
             |scratch, _, _| attestor(scratch),
             |scratch, socket| Some(Launcher::start(scratch, socket)),
-            "",
+            tables,
         ))
     }
 

@@ -11,8 +11,9 @@ use crate::bounds::{Because, Bound, Bounds};
 use crate::call::{Effect, HumanUid, ToolCall};
 use crate::decision::Verdict;
 use crate::grade::{Grade, Level};
-use crate::id::{CallId, HostId, SessionId, SpiffeId};
+use crate::id::{AgentKind, CallId, HostId, SessionId, SpiffeId};
 use crate::management::SessionAct;
+use crate::measured::MeasuredPackage;
 use crate::receipt::Receipt;
 use crate::run::RunTree;
 use crate::sub::{SubPath, SubRequest};
@@ -126,6 +127,21 @@ pub enum What {
         human: HumanUid,
         /// SHA-256 of the program that runs.
         program: Sha256Digest,
+        /// What it interprets, where it is an interpreter.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        package: Option<MeasuredPackage>,
+    },
+    /// A program was not launched: this host's owner does not list it.
+    LaunchRefused {
+        /// Who wanted it.
+        human: HumanUid,
+        /// The kind that it would have been.
+        kind: AgentKind,
+        /// SHA-256 of what would have been executed.
+        program: Sha256Digest,
+        /// What it would have interpreted, where it is an interpreter.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        package: Option<MeasuredPackage>,
     },
     /// A session begins with more of a network than others have; its human said so, and the policy allowed it.
     SessionWidened {

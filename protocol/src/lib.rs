@@ -21,6 +21,7 @@ pub mod hook;
 pub mod id;
 pub mod leave;
 pub mod management;
+pub mod measured;
 pub mod mirror;
 pub mod orders;
 pub mod receipt;

@@ -10,6 +10,7 @@ use crate::bounds::{Because, Bound, Bounds};
 use crate::clock::ClockStatus;
 use crate::grade::{Grade, Level};
 use crate::id::{AgentKind, CallId, HostId, SessionId, SpiffeId, TrustDomain};
+use crate::measured::MeasuredPackage;
 use crate::secret::Secret;
 use crate::sub::{SubName, SubPath};
 use crate::vault::{NewVault, SecretName, SecretUse, VaultListing};
@@ -221,6 +222,9 @@ pub struct SessionStatus {
     pub purpose: Option<String>,
     /// SHA-256 of the program that runs.
     pub program: Sha256Digest,
+    /// What it interprets, where it is an interpreter.
+    #[serde(default)]
+    pub package: Option<MeasuredPackage>,
     /// When it was asked for.
     pub started: Timestamp,
     /// Where it is in its life.

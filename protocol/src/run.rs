@@ -21,10 +21,14 @@ pub const MAX_TREES: usize = 96;
 /// The longest text of a profile of the human's, in bytes.
 pub const MAX_PROFILE: usize = 16 * 1024;
 
+/// The most parts of a package that a wish can name.
+pub const MAX_PARTS: usize = 4096;
+
 /// A wish for a session.
 ///
 /// Its descriptors come in this order: the program; the project; standard input, output and error
-/// where [`RunStdio::Pipes`]; one folder or file for each of [`RunRequest::trees`].
+/// where [`RunStdio::Pipes`]; one folder or file for each of [`RunRequest::trees`]; the package's root
+/// where there is a [`RunRequest::package`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunRequest {
@@ -63,6 +67,9 @@ pub struct RunRequest {
     /// What the human adds to the agent's profile.
     #[serde(default)]
     pub profile: Option<RunProfile>,
+    /// What the program interprets; `None` for a native program.
+    #[serde(default)]
+    pub package: Option<RunPackage>,
 }
 
 /// What is asked of the broker.
@@ -98,6 +105,29 @@ pub struct RunProfile {
     /// TOML, [`MAX_PROFILE`] bytes at the most.
     pub text: String,
 }
+
+/// A script and the files that it runs from; the program is its interpreter.
+///
+/// It is measured, kept, and shown to the session as it was measured, below [`PACKAGE`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunPackage {
+    /// What its root is called inside: one component, such as `node_modules`.
+    pub name: String,
+    /// The script, relative to the root; empty where the root is the script itself.
+    pub script: String,
+    /// What the script needs, each relative to the root; empty for all that is there.
+    pub parts: Vec<String>,
+    /// What the interpreter is called, such as `node`.
+    pub interpreter: String,
+    /// A place in the package that the interpreter finds itself by (a Python environment's own
+    /// `bin/python`), relative to the root.
+    #[serde(default)]
+    pub found_by: Option<String>,
+}
+
+/// Where a session sees its package: in a folder that nobody but the launcher changes.
+pub const PACKAGE: &str = "/opt/holdfast/package";
 
 /// A folder or file of the human's that a session is lent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -162,7 +192,7 @@ impl RunRequest {
             RunStdio::Pipes => 3,
             RunStdio::Terminal { .. } => 0,
         };
-        2 + stdio + self.trees.len()
+        2 + stdio + self.trees.len() + usize::from(self.package.is_some())
     }
 }
 

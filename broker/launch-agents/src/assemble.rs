@@ -3,6 +3,7 @@
 //! Pure. The broker owns argv and the environment; nothing of the human's reaches the agent but by
 //! one of the lists here.
 
+use std::ffi::CString;
 use std::num::NonZeroU16;
 use std::os::fd::OwnedFd;
 
@@ -11,6 +12,7 @@ use holdfast_launcher::{Place, ProgramName, UserName};
 
 use crate::environment::{Environment, InvalidVariable, VariableName};
 use crate::profile::{Profile, RefusedArgument};
+use crate::shadow;
 
 /// Where every session finds system programs.
 const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -42,11 +44,28 @@ pub struct Wanted {
     pub trees: Vec<Tree>,
 }
 
+/// A script that the program interprets, as it was measured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Script {
+    /// What the interpreter is called.
+    pub interpreter: ProgramName,
+    /// What stands before the script: from its own first line, never from the human.
+    pub options: Vec<String>,
+    /// The script's place inside.
+    pub place: Place,
+    /// What the interpreter finds its own files by, where that is not its name.
+    pub found_by: Option<Place>,
+    /// Where the package has its commands, for programs that call themselves by name.
+    pub commands: Option<Place>,
+}
+
 /// What the broker provides.
 #[derive(Debug)]
 pub struct Provided {
     /// The program, from the content store.
     pub program: OwnedFd,
+    /// What it interprets, where it is an interpreter.
+    pub script: Option<Script>,
     /// The session's folder of sockets.
     pub sockets: OwnedFd,
     /// The bridge's port.
@@ -67,8 +86,9 @@ pub enum AssembleError {
     /// The human gave an argument that is refused.
     #[error("an argument is refused")]
     Argument(#[source] RefusedArgument),
-    /// The human asked for a folder of the broker's: whoever can name one must not get it.
-    #[error("`{0}` is not the human's to lend")]
+    /// The human asked for a folder of the broker's, or for a place where something else would be run
+    /// than what was measured.
+    #[error("nothing of the human's can be lent at `{0}`: a session has there what it runs")]
     Tree(Place),
     /// A variable of our own is not one.
     #[error("a variable of our own is refused")]
@@ -84,13 +104,22 @@ pub fn assemble(
     wanted: Wanted,
     provided: Provided,
 ) -> Result<Launch, AssembleError> {
-    if let Some(tree) = wanted.trees.iter().find(|tree| tree.access == Access::Keep) {
+    let taken = |tree: &&Tree| tree.access == Access::Keep || shadow::covers(&tree.place);
+    if let Some(tree) = wanted.trees.iter().find(taken) {
         return Err(AssembleError::Tree(tree.place.clone()));
     }
-    let arguments = profile
+    let mut arguments = profile
         .argv(wanted.name.as_str(), &wanted.arguments)
         .map_err(AssembleError::Argument)?;
-    let environment = environment(profile, &wanted, provided.environment)
+    let mut name = wanted.name.clone();
+    let mut path = wanted.path.clone();
+    if let Some(script) = provided.script {
+        let before = script.before().map_err(AssembleError::Argument)?;
+        arguments.splice(..1, before);
+        path.splice(..0, script.commands);
+        name = script.interpreter;
+    }
+    let environment = environment(profile, &wanted, &path, provided.environment)
         .map_err(AssembleError::Variable)?
         .to_strings();
     let mut trees = provided.trees;
@@ -100,7 +129,7 @@ pub fn assemble(
         program: provided.program,
         sockets: provided.sockets,
         stdio: wanted.stdio,
-        name: wanted.name,
+        name,
         arguments,
         environment,
         user: wanted.user,
@@ -113,6 +142,19 @@ pub fn assemble(
     })
 }
 
+impl Script {
+    /// `argv` up to what the human typed.
+    pub fn before(&self) -> Result<Vec<CString>, RefusedArgument> {
+        let own = self.found_by.as_ref().map(ToString::to_string);
+        let own = own.unwrap_or_else(|| self.interpreter.as_str().to_owned());
+        std::iter::once(own)
+            .chain(self.options.iter().cloned())
+            .chain(std::iter::once(self.place.to_string()))
+            .map(|argument| CString::new(argument).map_err(|_| RefusedArgument::Nul))
+            .collect()
+    }
+}
+
 /// What the session's environment would be.
 ///
 /// # Errors
@@ -120,6 +162,7 @@ pub fn assemble(
 pub fn environment(
     profile: &Profile,
     wanted: &Wanted,
+    path: &[Place],
     ours: Vec<(VariableName, String)>,
 ) -> Result<Environment, InvalidVariable> {
     let theirs = wanted
@@ -127,7 +170,7 @@ pub fn environment(
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_str()));
     let mut environment = Environment::passed(theirs, &profile.keep);
-    let theirs = wanted.path.iter().map(ToString::to_string);
+    let theirs = path.iter().map(ToString::to_string);
     let path: Vec<String> = std::iter::once(OWN_PATH.to_owned())
         .chain(theirs)
         .chain(std::iter::once(SYSTEM_PATH.to_owned()))

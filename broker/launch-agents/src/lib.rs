@@ -12,12 +12,16 @@
 #![forbid(unsafe_code)]
 
 pub mod assemble;
+pub mod claim;
 pub mod environment;
 pub mod home;
 pub mod life;
 pub mod measure;
+pub mod package;
 pub mod peer;
+pub mod policy;
 pub mod profile;
+mod shadow;
 pub mod state;
 pub mod store;
 pub mod task;

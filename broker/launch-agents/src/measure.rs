@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 
 use aws_lc_rs::digest::{Context, SHA256};
@@ -24,12 +25,55 @@ pub enum MeasureError {
     /// The caller passed something that is no regular file, or is larger than [`MAX_PROGRAM`].
     #[error("a program is a regular file of at most {MAX_PROGRAM} bytes")]
     NotAProgram,
+    /// Whoever serves the file system decides at each read what is read, and when.
+    #[error(
+        "the program lies on a file system that a program or the kernel makes up (FUSE, proc, sys)"
+    )]
+    Served,
+    /// It would change the user on the host.
+    #[error("the program is setuid or setgid or has capabilities, and no session has such rights")]
+    Privileged,
     /// The file changed while it was read.
     #[error("the program changed while it was read")]
     Changed,
     /// It cannot be read.
     #[error("cannot read the program")]
     Read(#[source] io::Error),
+}
+
+/// Refuses file systems whose files have no lasting content, or whose reads a human's own program
+/// answers: the broker would wait for it.
+pub(crate) fn refuse_served(file: impl AsFd) -> Result<(), MeasureError> {
+    /// FUSE, proc, sysfs, cgroup v2, debugfs, tracefs.
+    const SERVED: [i64; 6] = [
+        0x6573_5546,
+        0x9fa0,
+        0x6265_6572,
+        0x6367_7270,
+        0x6462_6720,
+        0x7472_6163,
+    ];
+    let kind = rustix::fs::fstatfs(file)
+        .map_err(|errno| MeasureError::Read(errno.into()))?
+        .f_type;
+    if SERVED.contains(&kind) {
+        return Err(MeasureError::Served);
+    }
+    Ok(())
+}
+
+/// Refuses programs that are more than who starts them: setuid, setgid, file capabilities.
+///
+/// # Errors
+/// [`MeasureError::Privileged`], [`MeasureError::Read`].
+pub fn refuse_privileged(file: &File) -> Result<(), MeasureError> {
+    let facts = file.metadata().map_err(MeasureError::Read)?;
+    let mut nothing = [0_u8; 0];
+    let capable = rustix::fs::fgetxattr(file, "security.capability", &mut nothing);
+    if facts.mode() & 0o6000 != 0 || capable.is_ok_and(|length| length > 0) {
+        return Err(MeasureError::Privileged);
+    }
+    Ok(())
 }
 
 /// What a file was at one moment; any write to it changes this.
@@ -51,6 +95,7 @@ impl Version {
         if !facts.is_file() || facts.len() > MAX_PROGRAM {
             return Err(MeasureError::NotAProgram);
         }
+        refuse_served(file)?;
         Ok(Self {
             device: facts.dev(),
             inode: facts.ino(),
@@ -130,6 +175,25 @@ impl Shebang {
                 .unwrap_or(&self.interpreter),
             Some(_) | None => &self.interpreter,
         }
+    }
+}
+
+impl Shebang {
+    /// What stands before the script on the interpreter's command line. `env` is left out with its own
+    /// options, and so is what it would set: the environment is chosen elsewhere.
+    pub fn options(&self) -> Vec<String> {
+        let Some(argument) = &self.argument else {
+            return Vec::new();
+        };
+        if self.interpreter.rsplit('/').next() != Some("env") {
+            return vec![argument.clone()];
+        }
+        argument
+            .split_ascii_whitespace()
+            .skip_while(|word| word.starts_with('-') || word.contains('='))
+            .skip(1)
+            .map(str::to_owned)
+            .collect()
     }
 }
 

@@ -8,6 +8,7 @@ mod own;
 use std::ffi::CString;
 
 use holdfast_protocol::id::AgentKind;
+use holdfast_protocol::measured::PackageName;
 use serde::Deserialize;
 
 use crate::environment::VariableName;
@@ -61,6 +62,10 @@ pub struct Profile {
     /// Names of programs that are of this kind; none for the kind that takes all others.
     #[serde(default)]
     pub names: Vec<String>,
+    /// Packages whose command is of this kind, by the name in their own `package.json`. Where there are
+    /// any, a script is of this kind only as such a command.
+    #[serde(default)]
+    pub packages: Vec<PackageName>,
     /// The arguments after the program's name.
     arguments: Vec<String>,
     /// Arguments that the human may not give, as they stand or before a `=`.
@@ -135,11 +140,16 @@ impl Profile {
     /// The profile for a program of this name, or the one that takes all.
     pub fn for_program<'p>(profiles: &'p [Self], name: &str) -> Option<&'p Self> {
         let named = |profile: &&Self| profile.names.iter().any(|own| own == name);
-        let any = |profile: &&Self| profile.names.is_empty();
+        let any = |profile: &&Self| profile.takes_all();
         profiles
             .iter()
             .find(named)
             .or_else(|| profiles.iter().find(any))
+    }
+
+    /// Whether it takes what no other profile does.
+    pub fn takes_all(&self) -> bool {
+        self.names.is_empty() && self.packages.is_empty()
     }
 
     /// `argv`, from the program's name and what the human typed.

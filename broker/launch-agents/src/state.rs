@@ -12,6 +12,7 @@ use std::time::Duration;
 use holdfast_launcher::control::Ending;
 use holdfast_protocol::bounds::{Because, Bound, Bounds};
 use holdfast_protocol::id::{AgentKind, SessionId};
+use holdfast_protocol::measured::MeasuredPackage;
 use holdfast_protocol::sub::{SubName, SubPath};
 use holdfast_protocol::{Sha256Digest, Timestamp};
 
@@ -33,6 +34,8 @@ pub struct Facts {
     pub human: u32,
     /// What was measured, and runs.
     pub program: Sha256Digest,
+    /// What it interprets, where it is an interpreter.
+    pub package: Option<MeasuredPackage>,
     /// What the human says it is for.
     pub purpose: Option<String>,
     /// What it may take, and how long it may live.

@@ -1,20 +1,34 @@
-//! The content store: programs by digest, in a folder that the broker alone can write.
+//! The content store: programs and packages by digest, in a folder that the broker alone can write.
 //!
 //! A session runs the store's copy, so what was measured is what runs, whatever happens to the
-//! original. A copy is hashed while it is made; it must never get its name before it is whole and
-//! on disk.
+//! original. A copy is hashed while it is made; it must never get its name before it is whole, nor be
+//! used on the word of its name: each broker measures it again before its first use.
+
+mod packages;
+mod prune;
+mod shelf;
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use holdfast_protocol::Sha256Digest;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, fchmod, fsync, linkat, mkdir, open, openat};
 use rustix::io::Errno;
 
+pub use self::packages::StoredPackage;
+pub use self::shelf::Hold;
+use self::shelf::{Shelf, Uses};
 use crate::measure::{self, MeasureError, Memory, Version};
+use crate::package::PackageError;
+
+/// The most bytes that a store keeps, besides what is in use.
+pub const BOUND: u64 = 8 << 30;
+
+/// How the name of something starts that is not whole, or about to go.
+const UNFINISHED: &str = ".unfinished-";
 
 /// A program cannot be taken into the store.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +36,9 @@ pub enum StoreError {
     /// It cannot be measured.
     #[error("cannot measure the program")]
     Measure(#[source] MeasureError),
+    /// A package cannot be measured or kept.
+    #[error(transparent)]
+    Package(PackageError),
     /// The store's own folder fails.
     #[error("the content store cannot be used")]
     Store(#[source] io::Error),
@@ -31,7 +48,16 @@ pub enum StoreError {
 #[derive(Debug)]
 pub struct Store {
     folder: OwnedFd,
+    place: PathBuf,
+    packages: PathBuf,
+    bound: u64,
+    /// Originals and copies that were measured.
     memory: Mutex<Memory>,
+    known: Mutex<packages::Known>,
+    /// One package is copied at a time: the disk has room for one more than the bound, not for many.
+    copying: Mutex<()>,
+    shelf: Shelf,
+    uses: Uses,
 }
 
 /// A program of the store.
@@ -41,10 +67,12 @@ pub struct Stored {
     pub digest: Sha256Digest,
     /// The copy, opened for reading.
     pub program: OwnedFd,
+    /// Keeps it in the store.
+    pub hold: Hold,
 }
 
 impl Store {
-    /// Opens the store, making its folder if there is none.
+    /// Opens the store, making its folder if there is none, and removes what was left unfinished.
     ///
     /// # Errors
     /// [`StoreError::Store`].
@@ -54,10 +82,31 @@ impl Store {
             Err(errno) => return Err(environment(errno)),
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let packages = folder.join("packages");
+        match mkdir(&packages, Mode::from(0o711)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(environment(errno)),
+        }
+        prune::sweep(folder).map_err(failed)?;
+        prune::sweep(&packages).map_err(failed)?;
         Ok(Self {
             folder: open(folder, flags, Mode::empty()).map_err(environment)?,
+            place: folder.to_owned(),
+            packages,
+            bound: BOUND,
             memory: Mutex::default(),
+            known: Mutex::default(),
+            copying: Mutex::default(),
+            shelf: Shelf::default(),
+            uses: Uses::open(folder.join("used")).map_err(failed)?,
         })
+    }
+
+    /// Keeps so many bytes at the most, besides what is in use.
+    #[must_use]
+    pub fn with_bound(mut self, bytes: u64) -> Self {
+        self.bound = bytes;
+        self
     }
 
     /// The store's copy of this program, made now unless this version of it is in the store already.
@@ -70,44 +119,59 @@ impl Store {
         let version = Version::of(program).map_err(StoreError::Measure)?;
         let known = self.lock().recall(version);
         if let Some(digest) = known
-            && let Some(program) = self.find(digest)?
+            && let Some(stored) = self.find(digest)?
         {
-            return Ok(Stored { digest, program });
+            return Ok(stored);
         }
         let digest = self.copy(program)?;
         self.lock().remember(version, digest);
-        let program = self
-            .find(digest)?
-            .ok_or_else(|| environment(Errno::NOENT))?;
-        Ok(Stored { digest, program })
-    }
-
-    /// What this program is, without taking it in.
-    ///
-    /// Reads and hashes the whole file the first time: run it where blocking is allowed.
-    ///
-    /// # Errors
-    /// [`StoreError::Measure`].
-    pub fn digest(&self, program: &File) -> Result<Sha256Digest, StoreError> {
-        let version = Version::of(program).map_err(StoreError::Measure)?;
-        let known = self.lock().recall(version);
-        known.map_or_else(
-            || measure::measure(program, |_| Ok(())).map_err(StoreError::Measure),
-            Ok,
-        )
-    }
-
-    /// The program with this digest, if the store has it.
-    ///
-    /// # Errors
-    /// [`StoreError::Store`].
-    pub fn find(&self, digest: Sha256Digest) -> Result<Option<OwnedFd>, StoreError> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        match openat(&self.folder, digest.to_string(), flags, Mode::empty()) {
-            Ok(program) => Ok(Some(program)),
-            Err(Errno::NOENT) => Ok(None),
-            Err(errno) => Err(environment(errno)),
+        self.uses.note(digest);
+        let mut stored = self.find(digest)?;
+        if stored.is_none() {
+            // Something else had that name, and has been taken out.
+            self.copy(program)?;
+            stored = self.find(digest)?;
         }
+        self.prune().map_err(failed)?;
+        stored.ok_or_else(|| environment(Errno::NOENT))
+    }
+
+    /// The program with this digest, if the store has it and it is that.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn find(&self, digest: Sha256Digest) -> Result<Option<Stored>, StoreError> {
+        let hold = self.shelf.hold(digest);
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let program = match openat(&self.folder, digest.to_string(), flags, Mode::empty()) {
+            Ok(program) => File::from(program),
+            Err(Errno::NOENT) => return Ok(None),
+            Err(errno) => return Err(environment(errno)),
+        };
+        if self.is_still(digest, &program)? {
+            self.uses.note(digest);
+            return Ok(Some(Stored {
+                digest,
+                program: program.into(),
+                hold,
+            }));
+        }
+        tracing::warn!(%digest, "a program of the store is not what it was, and is taken out");
+        prune::discard(&self.place.join(digest.to_string())).map_err(failed)?;
+        Ok(None)
+    }
+
+    /// Whether the copy is what its name says; measured unless this version of it was.
+    fn is_still(&self, digest: Sha256Digest, copy: &File) -> Result<bool, StoreError> {
+        let version = Version::of(copy).map_err(StoreError::Measure)?;
+        if self.lock().recall(version) == Some(digest) {
+            return Ok(true);
+        }
+        let measured = measure::measure(copy, |_| Ok(())).map_err(StoreError::Measure)?;
+        if measured == digest {
+            self.lock().remember(version, digest);
+        }
+        Ok(measured == digest)
     }
 
     /// Copies and measures in one pass; the copy is nameless until it is whole.
@@ -128,6 +192,9 @@ impl Store {
             Err(errno) => return Err(environment(errno)),
         }
         fsync(&self.folder).map_err(environment)?;
+        // As it is with its name; if another launch's has that name, it is measured before it is used.
+        let version = Version::of(&copy).map_err(StoreError::Measure)?;
+        self.lock().remember(version, digest);
         Ok(digest)
     }
 
@@ -137,60 +204,13 @@ impl Store {
     }
 }
 
+fn failed(error: io::Error) -> StoreError {
+    StoreError::Store(error)
+}
+
 fn environment(errno: Errno) -> StoreError {
     StoreError::Store(errno.into())
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-    use std::io::Read;
-    use std::os::unix::fs::PermissionsExt;
-
-    use super::*;
-
-    fn program(folder: &Path, content: &str) -> File {
-        let path = folder.join("program");
-        std::fs::write(&path, content).unwrap();
-        File::open(path).unwrap()
-    }
-
-    fn read(stored: Stored) -> String {
-        let mut content = String::new();
-        File::from(stored.program)
-            .read_to_string(&mut content)
-            .unwrap();
-        content
-    }
-
-    #[test]
-    fn what_was_measured_is_what_runs() {
-        let scratch = tempfile::tempdir().unwrap();
-        let store = Store::open(&scratch.path().join("store")).unwrap();
-        let original = program(scratch.path(), "one");
-        let first = store.admit(&original).unwrap();
-        let digest = first.digest;
-        // Rewritten in place, as an attacker would between hash and exec.
-        std::fs::write(scratch.path().join("program"), "two").unwrap();
-        assert_eq!(read(first), "one");
-        let second = store.admit(&original).unwrap();
-        assert_ne!(second.digest, digest);
-        assert_eq!(read(second), "two");
-        let mode = std::fs::metadata(scratch.path().join(format!("store/{digest}")));
-        assert_eq!(mode.unwrap().permissions().mode() & 0o777, 0o555);
-    }
-
-    #[test]
-    fn a_known_program_is_not_copied_again() {
-        let scratch = tempfile::tempdir().unwrap();
-        let folder = scratch.path().join("store");
-        let store = Store::open(&folder).unwrap();
-        let original = program(scratch.path(), "one");
-        let digest = store.admit(&original).unwrap().digest;
-        assert_eq!(store.admit(&original).unwrap().digest, digest);
-        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
-        // A lost copy is made again, not believed.
-        std::fs::remove_file(folder.join(digest.to_string())).unwrap();
-        assert_eq!(read(store.admit(&original).unwrap()), "one");
-    }
-}
+mod tests;

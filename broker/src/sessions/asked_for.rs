@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use holdfast_authorize_calls::world::{Lent, Remote};
 use holdfast_issue_credentials::grant::Granted;
+use holdfast_launch_agents::claim::NotOfKind;
 use holdfast_launch_agents::profile::{Profile, with_own};
 use holdfast_launch_agents::{Access, InvalidPlace, Place, Tree};
 use holdfast_protocol::run::{RunAccess, RunRequest, RunTree, RunWhy};
@@ -16,31 +17,40 @@ use super::Ground;
 use super::grants;
 use super::launch::RunError;
 use super::lend::{Asked, Why};
+use super::program::ProgramError;
 
-/// The profile that the request is for, with what the human's own adds.
+/// The human's own profile, with what Holdfast knows of its kind.
+pub fn own(profiles: &[Profile], request: &RunRequest) -> Result<Option<Profile>, RunError> {
+    let Some(own) = &request.profile else {
+        return Ok(None);
+    };
+    with_own(profiles, &own.kind, &request.program, &own.text)
+        .map(Some)
+        .map_err(|source| RunError::OwnProfile {
+            kind: own.kind.clone(),
+            source,
+        })
+}
+
+/// The profile that the request is for, with what the human's own adds, as far as the program's name
+/// tells: what it is is known when it was measured.
 pub fn profile<'p>(
     profiles: &'p [Profile],
     request: &RunRequest,
 ) -> Result<Cow<'p, Profile>, RunError> {
-    if let Some(own) = &request.profile {
-        return with_own(profiles, &own.kind, &request.program, &own.text)
-            .map(Cow::Owned)
-            .map_err(|source| RunError::OwnProfile {
-                kind: own.kind.clone(),
-                source,
-            });
+    if let Some(own) = own(profiles, request)? {
+        return Ok(Cow::Owned(own));
     }
     let found = match &request.agent {
-        Some(kind) => profiles.iter().find(|profile| profile.kind == *kind),
-        None => Profile::for_program(profiles, &request.program),
+        Some(kind) => {
+            let known = profiles.iter().find(|profile| profile.kind == *kind);
+            known.ok_or_else(|| NotOfKind::Unknown(kind.clone()))
+        }
+        None => Profile::for_program(profiles, &request.program)
+            .ok_or_else(|| NotOfKind::None(request.program.clone())),
     };
-    found.map(Cow::Borrowed).ok_or_else(|| {
-        let wanted = request
-            .agent
-            .as_ref()
-            .map_or(request.program.as_str(), |kind| kind.as_str());
-        RunError::Profile(wanted.to_owned())
-    })
+    let found = found.map_err(ProgramError::NotOfKind)?;
+    Ok(Cow::Borrowed(found))
 }
 
 /// Whether the human may lend all of this.
@@ -147,6 +157,8 @@ mod tests {
             ],
             path: vec![],
             stdio: RunStdio::Pipes,
+            widenings: vec![],
+            package: None,
             aim: RunAim::Session,
             kept: RunKept::Kept,
             profile: None,

@@ -4,14 +4,13 @@
 //! give the use of a secret.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use holdfast_authorize_calls::world::World;
 use holdfast_issue_credentials::bridge;
 use holdfast_launch_agents::assemble::{AssembleError, Wanted, environment};
 use holdfast_launch_agents::environment::VariableName;
 use holdfast_launch_agents::profile::Profile;
-use holdfast_launch_agents::{Limits, Place, ProgramName, UserName};
+use holdfast_launch_agents::{Place, ProgramName, UserName};
 use holdfast_policy::{Asker, Taint};
 use holdfast_protocol::call::{
     Caller, Channel, Effect, History, HumanUid, Manner, Reach, ToolName,
@@ -31,8 +30,10 @@ use super::grants::needed;
 use super::homes;
 use super::launch::{self, BRIDGE, CREDENTIAL_HELPER, Descriptors, RunError};
 use super::own;
+use super::program;
 use super::serve::Wish;
 use super::unable::unable;
+use crate::limits::limits;
 
 /// What a session of this kind wants of the human's.
 pub fn needs(ground: &Ground, request: &RunRequest) -> Result<RunNeeds, RunError> {
@@ -52,17 +53,16 @@ pub async fn world(ground: &Ground, wish: Wish) -> Result<RunWorld, RunError> {
         connection,
         human,
     } = wish;
-    let profile = asked_for::profile(&ground.profiles, &request)?;
     let Descriptors {
         program,
         trees,
         stdio,
+        package,
     } = launch::sort(&request, descriptors)?;
     asked_for::judge(ground, human, &request, &trees)?;
-    let programs = Arc::clone(&ground.programs);
-    let digest = tokio::task::spawn_blocking(move || programs.digest(&program))
-        .await
-        .map_err(|_| RunError::Stopping)??;
+    let own = asked_for::own(&ground.profiles, &request)?;
+    let admitted = program::admit(ground, program, package).await?;
+    let profile = program::kind(ground, &request, own, &admitted)?;
     let (_, remotes) = launch::repository(&trees, &Place::parse(&request.project)?).await?;
     let home = Place::parse(&request.home)?;
     let wanted = Wanted {
@@ -77,9 +77,12 @@ pub async fn world(ground: &Ground, wish: Wish) -> Result<RunWorld, RunError> {
         stdio,
         trees,
     };
-    let argv = profile
+    let mut argv = profile
         .argv(&request.program, &request.arguments)
         .map_err(AssembleError::Argument)?;
+    if let Some(script) = &admitted.script {
+        argv.splice(..1, script.before().map_err(AssembleError::Argument)?);
+    }
     let (secrets, mut notes) = needed(&ground.vaults, HumanUid(human), &profile.kind, &remotes);
     notes.extend(unable(&request.program).map(str::to_owned));
     let world = World {
@@ -98,13 +101,13 @@ pub async fn world(ground: &Ground, wish: Wish) -> Result<RunWorld, RunError> {
             Vec::new()
         }
     };
-    let limits = Limits::default();
+    let limits = limits(&ground.limits.of(&profile.kind));
     Ok(RunWorld {
         environment: variables(&profile, &wanted)?,
         trees: shown(&request, &home)?,
         kind: profile.kind.clone(),
         extended: request.profile.is_some(),
-        program: digest,
+        program: admitted.digest,
         argv: argv
             .iter()
             .map(|argument| argument.to_string_lossy().into_owned())
@@ -127,7 +130,7 @@ fn variables(profile: &Profile, wanted: &Wanted) -> Result<Vec<RunVariable>, Run
     for (name, value) in bridge::environment(&[], BRIDGE, CREDENTIAL_HELPER) {
         ours.push((VariableName::try_from(name)?, value));
     }
-    let all = environment(profile, wanted, ours)?;
+    let all = environment(profile, wanted, &wanted.path, ours)?;
     let known = all.iter().map(|(name, value)| RunVariable {
         name: name.to_string(),
         value: Some(value.to_owned()),

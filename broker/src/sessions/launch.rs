@@ -19,7 +19,7 @@ use holdfast_launch_agents::assemble::{AssembleError, Provided, Wanted, assemble
 use holdfast_launch_agents::environment::{InvalidVariable, VariableName};
 use holdfast_launch_agents::profile::OwnProfileError;
 use holdfast_launch_agents::state::Facts;
-use holdfast_launch_agents::store::{StoreError, Stored};
+use holdfast_launch_agents::store::Hold;
 use holdfast_launch_agents::task::{Prepared, SessionError};
 use holdfast_launch_agents::{
     Access, InvalidPlace, Place, ProgramName, Stdio, Tree, UserName, WindowSize,
@@ -28,7 +28,7 @@ use holdfast_protocol::call::{Caller, HumanUid};
 use holdfast_protocol::grade::Level;
 use holdfast_protocol::id::AgentKind;
 use holdfast_protocol::management::NodeState;
-use holdfast_protocol::run::{RunAccess, RunKept, RunRequest, RunStdio, RunTree};
+use holdfast_protocol::run::{RunAccess, RunKept, RunPackage, RunRequest, RunStdio, RunTree};
 
 use super::Ground;
 use super::asked_for;
@@ -39,6 +39,7 @@ use super::homes::{Kept, NoHome, Passing, Stay, Whose};
 use super::known::Known;
 use super::lend::NotLent;
 use super::named::{Named, name};
+use super::program::{self, ProgramError};
 use super::published::{NotPublished, Published};
 use super::repository::{Repository, pointer};
 use super::socket::WishError;
@@ -62,12 +63,9 @@ pub enum RunError {
     /// The caller named something that cannot be a name inside.
     #[error(transparent)]
     Place(#[from] InvalidPlace),
-    /// No profile takes this program.
-    #[error("no profile takes `{0}`")]
-    Profile(String),
-    /// The program cannot be measured or kept.
-    #[error("the program cannot be taken into the store")]
-    Program(#[from] StoreError),
+    /// The program cannot be measured or kept, or may not be launched.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
     /// The human's own profile cannot be used.
     #[error("your profile `{kind}` is refused")]
     OwnProfile {
@@ -151,6 +149,8 @@ pub struct Made {
     pub hosts: Vec<String>,
     /// Its home, where that goes with it.
     pub passing: Option<Passing>,
+    /// What keeps its program in the store.
+    pub holds: Vec<Hold>,
 }
 
 /// Makes the session that `request` asks for; `human` is the kernel's word on who asks.
@@ -164,14 +164,18 @@ pub async fn make(
     attested(ground)?;
     may_begin(ground).await?;
     let widened = Widened::read(request.widenings.clone(), BRIDGE)?;
-    let profile = &*asked_for::profile(&ground.profiles, &request)?;
     let Descriptors {
         program,
         trees,
         stdio,
+        package,
     } = sort(&request, descriptors)?;
     asked_for::judge(ground, human, &request, &trees)?;
-    let stored = admit(ground, program).await?;
+    let own = asked_for::own(&ground.profiles, &request)?;
+    let admitted = program::admit(ground, program, package).await?;
+    let profile = program::kind(ground, &request, own, &admitted)?;
+    program::permit(ground, &profile, &request, &admitted, human).await?;
+    let profile = &*profile;
     // As late as can be: a name that was signed ahead is gone with the attempt.
     let Named {
         identity,
@@ -183,7 +187,8 @@ pub async fn make(
     let facts = Facts {
         kind: profile.kind.clone(),
         human,
-        program: stored.digest,
+        program: admitted.digest,
+        package: admitted.package,
         purpose: request.purpose.clone(),
         bounds: ground.limits.of(&profile.kind),
     };
@@ -226,9 +231,14 @@ pub async fn make(
         trees: kept,
         gone: passing,
     } = tokio::task::block_in_place(|| ground.homes.open(whose, stay, &trees))?;
-    let own_trees = kept.into_iter().chain(ground.own.trees()?).collect();
+    let own_trees = kept
+        .into_iter()
+        .chain(ground.own.trees()?)
+        .chain(admitted.tree)
+        .collect();
     let provided = Provided {
-        program: stored.program,
+        program: admitted.program,
+        script: admitted.script,
         sockets: folder.open().map_err(RunError::Host)?,
         bridge: BRIDGE,
         doors: widened.doors().collect(),
@@ -284,6 +294,7 @@ pub async fn make(
         passing,
         widened,
         published,
+        holds: admitted.holds,
     })
 }
 
@@ -358,6 +369,7 @@ pub(super) struct Descriptors {
     pub(super) program: File,
     pub(super) trees: Vec<Tree>,
     pub(super) stdio: Stdio,
+    pub(super) package: Option<(RunPackage, OwnedFd)>,
 }
 
 pub(super) fn sort(
@@ -396,22 +408,18 @@ pub(super) fn sort(
             },
         });
     }
+    let package = match &request.package {
+        Some(package) => Some((package.clone(), next()?)),
+        None => None,
+    };
     // Outer places are mounted before what lies within them.
     trees.sort_by(|one, other| one.place.cmp(&other.place));
     Ok(Descriptors {
         program,
         trees,
         stdio,
+        package,
     })
-}
-
-/// Measures the program and takes it into the store, where blocking is allowed.
-async fn admit(ground: &Ground, program: File) -> Result<Stored, RunError> {
-    let programs = Arc::clone(&ground.programs);
-    tokio::task::spawn_blocking(move || programs.admit(&program))
-        .await
-        .map_err(|_| RunError::Stopping)?
-        .map_err(RunError::Program)
 }
 
 /// The variables that lead the agent to the broker, and name it to itself.

@@ -19,6 +19,7 @@ mod live;
 mod named;
 mod own;
 mod peers;
+mod program;
 mod published;
 mod recorder;
 mod repository;
@@ -39,6 +40,7 @@ use holdfast_issue_credentials::Issuer;
 use holdfast_issue_credentials::bridge::Upstream;
 use holdfast_issue_credentials::spares::Spares;
 use holdfast_issue_credentials::vault::Vaults;
+use holdfast_launch_agents::policy::Policy;
 use holdfast_launch_agents::profile::Profile;
 use holdfast_launch_agents::store::Store;
 use holdfast_launch_agents::task::Sessions;
@@ -70,6 +72,8 @@ pub struct Ground {
     pub programs: Arc<Store>,
     /// What is known of each kind of agent.
     pub profiles: Vec<Profile>,
+    /// What may be launched.
+    pub launch: Policy,
     /// Job 3.
     pub issuer: Issuer,
     /// Job 3: the names that were signed ahead.

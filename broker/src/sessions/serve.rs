@@ -170,6 +170,7 @@ async fn live(
         lent,
         hosts,
         passing,
+        holds,
     } = make(ground, request, descriptors, connection, human).await?;
     let session = identity.session;
     let bounds = facts.bounds;
@@ -179,6 +180,7 @@ async fn live(
             spiffe_id: identity.spiffe_id.clone(),
             human: HumanUid(facts.human),
             program: facts.program,
+            package: facts.package.clone(),
         }),
         ground.record.record(What::SessionBounded {
             session,
@@ -296,6 +298,7 @@ async fn live(
     credentials.revoke();
     drop(place);
     drop(given);
+    drop(holds);
     ground.authorizer.session_gone(session).await;
     served.cancel();
     while shown.join_next().await.is_some() {}

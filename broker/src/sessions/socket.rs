@@ -16,8 +16,8 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFl
 /// How long the command line may take to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Program, project, three streams, trees.
-const MAX_DESCRIPTORS: usize = 2 + 3 + MAX_TREES;
+/// Program, project, three streams, trees, package.
+const MAX_DESCRIPTORS: usize = 2 + 3 + MAX_TREES + 1;
 
 /// A wish was not understood; the caller is to blame.
 #[derive(Debug, thiserror::Error)]

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use holdfast_launch_agents::Ending;
+use holdfast_launch_agents::package::PackageError;
 use holdfast_launch_agents::state::{Phase, Session, StateError};
+use holdfast_launch_agents::store::StoreError;
 use holdfast_launch_agents::task::{Ended, SessionError};
 use holdfast_protocol::bounds::{Because, Bounds, size, span};
 use holdfast_protocol::grade::Level;
@@ -16,6 +18,7 @@ use holdfast_protocol::words::with_causes;
 
 use super::launch::RunError;
 use super::lend::NotLent;
+use super::program::ProgramError;
 
 /// What is counted of a session that lives.
 #[derive(Clone, Copy, Default)]
@@ -35,6 +38,7 @@ pub fn status(session: SessionId, state: Session, counts: Counts) -> SessionStat
         human: state.facts.human,
         purpose: state.facts.purpose,
         program: state.facts.program,
+        package: state.facts.package,
         started: state.started,
         phase: match state.phase {
             Phase::Starting => SessionPhase::Starting,
@@ -194,7 +198,7 @@ pub fn failed(error: &RunError) -> RunEvent {
             FailureKind::Failed,
             "`holdfast run --fresh` starts without what earlier sessions left",
         ),
-        RunError::Wish(_) | RunError::Place(_) | RunError::Profile(_) | RunError::Assemble(_) => {
+        RunError::Wish(_) | RunError::Place(_) | RunError::Assemble(_) => {
             (FailureKind::Usage, "see `holdfast run --help`")
         }
         RunError::Widening(refused) => (
@@ -209,6 +213,27 @@ pub fn failed(error: &RunError) -> RunEvent {
             FailureKind::DeniedByPolicy,
             "end one of them: `holdfast sessions` lists them; `per-human` in holdfastd.toml says how many there may be",
         ),
+        RunError::Program(ProgramError::NotListed(_)) => (
+            FailureKind::DeniedByPolicy,
+            "ask whoever keeps this host's holdfastd.toml",
+        ),
+        RunError::Program(ProgramError::NotOfKind(_)) => (
+            FailureKind::Usage,
+            "leave --agent out, or start the agent by its own command",
+        ),
+        RunError::Program(ProgramError::Store(StoreError::Package(PackageError::Private {
+            ..
+        }))) => (
+            FailureKind::Usage,
+            "let everybody read the package (`chmod -R go+rX`), or install it elsewhere",
+        ),
+        RunError::Program(
+            ProgramError::Part(_)
+            | ProgramError::Parts
+            | ProgramError::Script(_)
+            | ProgramError::Place(_)
+            | ProgramError::Store(StoreError::Package(_) | StoreError::Measure(_)),
+        ) => (FailureKind::Usage, "see `holdfast run --help`"),
         RunError::Own { .. } => (
             FailureKind::Failed,
             "install Holdfast again: its programs belong in one folder",

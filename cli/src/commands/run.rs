@@ -25,7 +25,7 @@ use crate::args::{Args, Run};
 use crate::git::{self, Guard, Report};
 use crate::lent;
 use crate::outcome::Problem;
-use crate::program::Program;
+use crate::program::{InProject, Program};
 use crate::render::printable;
 use crate::run_client::RunConnection;
 use crate::screen::Screen;
@@ -35,8 +35,12 @@ use crate::vault;
 /// Runs the program and exits as it did.
 pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
     let word = run.command.first().map_or("", String::as_str);
-    let program = Program::find(word)?;
     let project = project(run.project.as_deref())?;
+    let in_project = match run.agent {
+        Some(_) => InProject::Measured,
+        None => InProject::RunsInPlace,
+    };
+    let program = Program::find(word, &project, in_project)?;
     let directory = std::env::current_dir()
         .ok()
         .filter(|directory| directory.starts_with(&project))
@@ -94,12 +98,19 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
             RunKept::Kept
         },
         profile: None,
+        package: program
+            .package
+            .as_ref()
+            .map(|package| package.wanted.clone()),
     };
     let mut lent = world::widen(&socket, run, &home, &tools, &mut request)?;
     let project_folder = lent::open(&project)?;
     if run.show {
-        let owned = std::iter::once(&project_folder).chain(lent.iter().map(|lent| &lent.source));
-        let owned: Vec<&OwnedFd> = owned.collect();
+        let package = program.package.iter().map(|package| &package.root);
+        let owned: Vec<&OwnedFd> = std::iter::once(&project_folder)
+            .chain(lent.iter().map(|lent| &lent.source))
+            .chain(package)
+            .collect();
         let shown = live(args, run, &request, &program.file, &owned, &mut None)?;
         return conclude(args, shown);
     }
@@ -113,7 +124,11 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
     let trees = lent.iter().chain(guard.lent());
     request.trees = trees.map(|lent| lent.tree.clone()).collect();
     let trees = lent.iter().chain(guard.lent()).map(|lent| &lent.source);
-    let owned: Vec<&OwnedFd> = std::iter::once(&project_folder).chain(trees).collect();
+    let package = program.package.iter().map(|package| &package.root);
+    let owned: Vec<&OwnedFd> = std::iter::once(&project_folder)
+        .chain(trees)
+        .chain(package)
+        .collect();
     let mut session = None;
     let ended = live(args, run, &request, &program.file, &owned, &mut session);
     match session {

@@ -16,6 +16,7 @@ mod federated;
 mod federation;
 mod full_screen;
 mod git_guarded;
+mod launched;
 mod leases;
 mod main_job;
 mod managed;

@@ -17,6 +17,7 @@ fn session(number: u8, phase: SessionPhase) -> SessionStatus {
         human: 1000,
         purpose: None,
         program: Sha256Digest::new([7; 32]),
+        package: None,
         started: Timestamp::from_secs(1),
         phase,
         level: Level::L3,

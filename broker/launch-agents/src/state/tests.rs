@@ -39,6 +39,7 @@ fn facts() -> Facts {
         kind: "shell".parse().unwrap(),
         human: 1000,
         program: Sha256Digest::new([7; 32]),
+        package: None,
         purpose: None,
         bounds: Bounds::default(),
     }

@@ -152,6 +152,7 @@ impl Host {
         };
         let provided = Provided {
             program: stored.program,
+            script: None,
             sockets: path_fd(&self.scratch.path().join("sockets")),
             bridge: BRIDGE,
             doors: vec![],
@@ -163,6 +164,7 @@ impl Host {
             kind: profile.kind.clone(),
             human,
             program: stored.digest,
+            package: None,
             purpose: None,
             bounds: Bounds::default(),
         };

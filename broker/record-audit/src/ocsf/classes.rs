@@ -5,8 +5,8 @@
 
 mod agents;
 mod calls;
+mod launches;
 
-use holdfast_protocol::Sha256Digest;
 use holdfast_protocol::approval::PinRecovery;
 use holdfast_protocol::audit::{AuditEvent, What};
 use holdfast_protocol::call::HumanUid;
@@ -134,7 +134,17 @@ impl Record {
                 spiffe_id,
                 human,
                 program,
-            } => Self::session_started(origin, *session, spiffe_id, *human, program),
+                package,
+            } => {
+                let measured = (program, package.as_ref());
+                Self::session_started(origin, *session, spiffe_id, *human, measured)
+            }
+            What::LaunchRefused {
+                human,
+                kind,
+                program,
+                package,
+            } => Self::launch_refused(origin, *human, kind, (program, package.as_ref())),
             What::SessionWidened { session, human, by } => Self::new(
                 Class::ProcessActivity,
                 activity(99, "Widen"),
@@ -390,32 +400,6 @@ impl Record {
                 "device": device(origin),
                 "process": { "uid": session },
                 "status_detail": how,
-            }),
-        )
-    }
-
-    fn session_started(
-        origin: &str,
-        session: SessionId,
-        spiffe_id: &SpiffeId,
-        human: HumanUid,
-        program: &Sha256Digest,
-    ) -> Self {
-        Self::new(
-            Class::ProcessActivity,
-            activity(1, "Launch"),
-            json!({
-                "actor": { "app_name": "holdfastd", "user": human_user(human) },
-                "device": device(origin),
-                "process": {
-                    "uid": session,
-                    "file": {
-                        "name": "program",
-                        "type_id": 8,
-                        "hashes": [{ "algorithm_id": 3, "algorithm": "SHA-256", "value": program }],
-                    },
-                },
-                "unmapped": { "spiffe_id": spiffe_id },
             }),
         )
     }

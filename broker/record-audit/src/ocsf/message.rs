@@ -69,6 +69,7 @@ pub(super) fn message(what: &What) -> String {
             spiffe_id: _,
             human,
             program: _,
+            package: None,
         } => format!("session {session} started by uid {}", human.0),
         What::SessionWidened { session, human, by } => {
             let by: Vec<String> = by.iter().map(ToString::to_string).collect();
@@ -93,6 +94,31 @@ pub(super) fn message(what: &What) -> String {
                 "session {session} of uid {} is lent {}",
                 human.0,
                 cut(&lent.join(", "))
+            )
+        }
+        What::SessionStarted {
+            session,
+            spiffe_id: _,
+            human,
+            program: _,
+            package: Some(package),
+        } => {
+            let name = package
+                .name
+                .as_ref()
+                .map_or(&*package.script, |name| name.as_str());
+            format!("session {session} started by uid {}, with {name}", human.0)
+        }
+        What::LaunchRefused {
+            human,
+            kind,
+            program,
+            package,
+        } => {
+            let digest = package.as_ref().map_or(program, |package| &package.digest);
+            format!(
+                "{kind} {digest} was not launched for uid {}: it is not listed",
+                human.0
             )
         }
         What::SessionControlled {

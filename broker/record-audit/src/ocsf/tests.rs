@@ -17,6 +17,7 @@ use holdfast_protocol::decision::{DeniedBy, Reason, Verdict};
 use holdfast_protocol::grade::{Grade, Level, Tier};
 use holdfast_protocol::id::{CallId, HostId, SessionId, SpiffeId, TrustDomain};
 use holdfast_protocol::management::SessionAct;
+use holdfast_protocol::measured::MeasuredPackage;
 use holdfast_protocol::receipt::{Consent, ConsentFormat, ConsentProof, Receipt};
 use holdfast_protocol::run::{RunAccess, RunTree, RunWhy};
 use holdfast_protocol::sub::{SubRequest, SubSecrets};
@@ -190,6 +191,30 @@ snapshot!(
         spiffe_id: spiffe_id(),
         human: HumanUid(1000),
         program: digest(),
+        package: None,
+    }
+);
+snapshot!(
+    session_started_from_a_package,
+    What::SessionStarted {
+        session: session(),
+        spiffe_id: spiffe_id(),
+        human: HumanUid(1000),
+        program: digest(),
+        package: Some(MeasuredPackage {
+            digest: digest(),
+            script: "@openai/codex/bin/codex.js".into(),
+            name: "@openai/codex".parse().ok(),
+        }),
+    }
+);
+snapshot!(
+    launch_refused,
+    What::LaunchRefused {
+        human: HumanUid(1000),
+        kind: "shell".parse().unwrap(),
+        program: digest(),
+        package: None,
     }
 );
 snapshot!(

@@ -79,6 +79,7 @@ impl AuditLog {
             | What::EpochAdvanced { .. }
             | What::SessionStarted { .. }
             | What::SessionLent { .. }
+            | What::LaunchRefused { .. }
             | What::SessionControlled { .. }
             | What::SessionWidened { .. }
             | What::SessionBounded { .. }

@@ -1,0 +1,74 @@
+//! Launches: what was measured, and what became of it.
+
+use holdfast_protocol::Sha256Digest;
+use holdfast_protocol::call::HumanUid;
+use holdfast_protocol::id::{AgentKind, SessionId, SpiffeId};
+use holdfast_protocol::measured::MeasuredPackage;
+use serde_json::{Value, json};
+
+use super::super::words::{Class, Severity, Status};
+use super::{Record, activity, device, human_user};
+
+/// What was executed, and what that interpreted.
+type Measured<'a> = (&'a Sha256Digest, Option<&'a MeasuredPackage>);
+
+impl Record {
+    pub(super) fn session_started(
+        origin: &str,
+        session: SessionId,
+        spiffe_id: &SpiffeId,
+        human: HumanUid,
+        (program, package): Measured<'_>,
+    ) -> Self {
+        let mut unmapped = json!({ "spiffe_id": spiffe_id });
+        add_package(&mut unmapped, package);
+        Self::new(
+            Class::ProcessActivity,
+            activity(1, "Launch"),
+            json!({
+                "actor": { "app_name": "holdfastd", "user": human_user(human) },
+                "device": device(origin),
+                "process": { "uid": session, "file": file(program) },
+                "unmapped": unmapped,
+            }),
+        )
+    }
+
+    pub(super) fn launch_refused(
+        origin: &str,
+        human: HumanUid,
+        kind: &AgentKind,
+        (program, package): Measured<'_>,
+    ) -> Self {
+        let mut unmapped = json!({ "kind": kind });
+        add_package(&mut unmapped, package);
+        Self {
+            severity: Severity::Medium,
+            status: Status::Failure,
+            ..Self::new(
+                Class::ProcessActivity,
+                activity(1, "Launch"),
+                json!({
+                    "actor": { "app_name": "holdfastd", "user": human_user(human) },
+                    "device": device(origin),
+                    "process": { "file": file(program) },
+                    "unmapped": unmapped,
+                }),
+            )
+        }
+    }
+}
+
+fn file(program: &Sha256Digest) -> Value {
+    json!({
+        "name": "program",
+        "type_id": 8,
+        "hashes": [{ "algorithm_id": 3, "algorithm": "SHA-256", "value": program }],
+    })
+}
+
+fn add_package(unmapped: &mut Value, package: Option<&MeasuredPackage>) {
+    if let (Some(unmapped), Some(package)) = (unmapped.as_object_mut(), package) {
+        unmapped.insert("package".to_owned(), json!(package));
+    }
+}

@@ -1,0 +1,98 @@
+//! Programs that would run anything if they were told to: they are told by the broker alone.
+
+use std::fs;
+
+use holdfast_hardware_tests::harness::claude;
+
+use super::stage::Stage;
+
+#[test]
+fn node_is_told_nothing_before_its_script() {
+    let Some(stage) = Stage::new() else { return };
+    let evil = stage.project().join("evil.js");
+    fs::write(&evil, "require('fs').writeFileSync('EVIL', '')\n").unwrap();
+    let evil = evil.to_str().unwrap();
+    for switch in [
+        vec!["-e", "require('fs').writeFileSync('EVIL', '')"],
+        vec!["--require", evil],
+        vec!["--import", evil],
+        vec!["--inspect=127.0.0.1:0"],
+        vec!["--eval", "1"],
+        vec![evil],
+    ] {
+        let command = stage.command("codex");
+        let mut words = vec![command.as_str()];
+        words.extend(&switch);
+        let output = stage.run(&[], &words).success();
+        // The script's arguments, and no option of the interpreter's.
+        let argv = format!("argv {}\n", switch.join(" "));
+        assert!(output.contains(&argv), "{output}");
+        assert!(output.contains("exec - -\n"), "{output}");
+        assert!(!stage.project().join("EVIL").exists(), "{switch:?}");
+    }
+    let ran = std::process::Command::output(
+        stage
+            .holdfast(&[], &[&stage.command("codex")])
+            .env("NODE_OPTIONS", format!("--require {evil}"))
+            .env("NODE_PATH", stage.project())
+            .env("NODE_REPL_EXTERNAL_MODULE", evil)
+            .env("LD_PRELOAD", evil),
+    );
+    let output = String::from_utf8(ran.unwrap().stdout).unwrap();
+    assert!(output.contains("exec - -\n"), "{output}");
+    assert!(!stage.project().join("EVIL").exists());
+}
+
+#[test]
+fn an_interpreter_by_itself_is_no_agent() {
+    let Some(stage) = Stage::new() else { return };
+    let script = stage.packages().join(super::stage::CODEX);
+    let script = script.to_str().unwrap();
+    for words in [["node", script], ["/usr/bin/python3", "-c"], ["bash", "-c"]] {
+        let ran = stage.run(&["--agent", "codex"], &words);
+        assert_eq!(ran.code, 2, "{ran:#?}");
+    }
+    stage
+        .run(&[], &["/usr/bin/python3", "-c", "print(1)"])
+        .success();
+    assert_eq!(stage.last_session()["kind"], "shell");
+}
+
+#[test]
+fn claude_is_no_bun_inside() {
+    let Some(claude) = claude() else { return };
+    let Some(stage) = Stage::new() else { return };
+    let evil = stage.project().join("evil.js");
+    fs::write(
+        &evil,
+        "require('fs').writeFileSync('EVIL', ''); console.log('RAN')\n",
+    )
+    .unwrap();
+    let claude = claude.to_str().unwrap();
+    let version = |command: &mut std::process::Command| {
+        let output = command.output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    // Outside, the switch runs the file in it; otherwise this test would show nothing.
+    let preload = format!("--preload {}", evil.display());
+    let outside = version(
+        std::process::Command::new(claude)
+            .arg("--version")
+            .current_dir(stage.project())
+            .env("BUN_OPTIONS", &preload),
+    );
+    assert!(outside.starts_with("RAN\n"), "{outside}");
+    fs::remove_file(stage.project().join("EVIL")).unwrap();
+    let evil = evil.to_str().unwrap();
+    for words in [[claude, "--version"], [claude, evil]] {
+        let mut inside = stage.holdfast(&[], &words);
+        inside.env("BUN_BE_BUN", "1").env("BUN_OPTIONS", &preload);
+        inside.stdin(std::process::Stdio::null());
+        let output = version(&mut inside);
+        assert!(!output.contains("RAN"), "{output}");
+        assert!(!stage.project().join("EVIL").exists());
+        if words[1] == "--version" {
+            assert!(output.contains("(Claude Code)"), "{output}");
+        }
+    }
+}
