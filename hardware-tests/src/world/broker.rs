@@ -224,9 +224,10 @@ impl Broker {
         Ran::of(command.arg(project).arg("--").args(program))
     }
 
-    /// `holdfast`, told where the broker is.
+    /// `holdfast`, told where the broker is, with a state folder of this world's own.
     pub fn holdfast_command(&self) -> Command {
         let mut command = Command::new(bin("holdfast"));
+        command.env("XDG_STATE_HOME", self.state.with_file_name("human"));
         command.arg("--socket").arg(&self.socket);
         command
     }
