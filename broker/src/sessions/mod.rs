@@ -21,6 +21,7 @@ mod recorder;
 mod repository;
 mod serve;
 mod socket;
+mod way_out;
 mod widened;
 mod words;
 

@@ -10,19 +10,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_issue_credentials::SessionSocket;
-use holdfast_issue_credentials::bridge::{Bridge, Door, Names};
+use holdfast_issue_credentials::bridge::Bridge;
 use holdfast_launch_agents::peer::Peer;
-use holdfast_launch_agents::{Ending, Names as NameSockets, PassedSignal};
+use holdfast_launch_agents::{Ending, PassedSignal};
 use holdfast_protocol::audit::What;
 use holdfast_protocol::call::HumanUid;
 use holdfast_protocol::frame;
 use holdfast_protocol::id::SessionId;
 use holdfast_protocol::run::{RunControl, RunEvent};
-use holdfast_protocol::widening::Reach;
 use holdfast_protocol::words::with_causes;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, UdpSocket, UnixListener, UnixStream};
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -33,7 +32,7 @@ use super::frames::Frames;
 use super::launch::{BRIDGE, Made, RunError, attested, make};
 use super::peers::OfSession;
 use super::socket::read_wish;
-use super::widened::Widened;
+use super::way_out::WayOut;
 use super::words;
 
 /// Connections served at once: every live session has one.
@@ -180,9 +179,8 @@ async fn live(
         ));
     }
     let begun = prepared.begin()?;
-    let way_out = listening(begun.bridge).map_err(RunError::Host);
-    let doors = doors(&widened, begun.doors).map_err(RunError::Host);
-    let names = names(&widened, begun.names).map_err(RunError::Host);
+    let way_out = WayOut::adopt(&widened, begun.bridge, begun.doors, begun.names);
+    let way_out = way_out.map_err(RunError::Host);
     tracing::info!(%session, kind = %facts.kind, human = facts.human, "a session began");
 
     let credentials = match spare {
@@ -208,6 +206,11 @@ async fn live(
         }
         .serve(served.clone()),
     );
+    let WayOut {
+        bridge: listener,
+        doors,
+        names,
+    } = way_out?;
     let mut bridge = JoinSet::new();
     bridge.spawn(
         Bridge {
@@ -218,10 +221,10 @@ async fn live(
             upstream: ground
                 .upstream
                 .reaching(widened.reaches().cloned().collect()),
-            doors: doors?,
-            names: Some(names?),
+            doors,
+            names: Some(names),
         }
-        .serve(way_out?, served.clone()),
+        .serve(listener, served.clone()),
     );
     let mut shown = JoinSet::new();
     for port in published {
@@ -304,35 +307,6 @@ async fn tend(
             }
         }
     }
-}
-
-/// The session's listener, for this runtime.
-fn listening(bridge: OwnedFd) -> std::io::Result<TcpListener> {
-    let listener = std::net::TcpListener::from(bridge);
-    listener.set_nonblocking(true)?;
-    TcpListener::from_std(listener)
-}
-
-/// The listeners of the ports that lead out, with where each leads.
-fn doors(widened: &Widened, listeners: Vec<OwnedFd>) -> std::io::Result<Vec<Door>> {
-    let with = |(to, listener): (&Reach, _)| {
-        let (to, listener) = (to.clone(), listening(listener)?);
-        Ok(Door { listener, to })
-    };
-    widened.behind_doors().zip(listeners).map(with).collect()
-}
-
-/// What makes names work inside, for this runtime.
-fn names(widened: &Widened, sockets: NameSockets) -> std::io::Result<Names> {
-    let datagrams = std::net::UdpSocket::from(sockets.datagrams);
-    datagrams.set_nonblocking(true)?;
-    let connections = sockets.connections.into_iter().map(listening);
-    Ok(Names {
-        datagrams: UdpSocket::from_std(datagrams)?,
-        streams: listening(sockets.streams)?,
-        connections: connections.collect::<Result<_, _>>()?,
-        given: widened.names().cloned().collect(),
-    })
 }
 
 fn end(ground: &Ground, session: SessionId) {

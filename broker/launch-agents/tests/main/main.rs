@@ -14,6 +14,7 @@ mod host;
 mod human;
 mod inside;
 mod life;
+mod network;
 mod outside;
 mod refusals;
 mod running;
