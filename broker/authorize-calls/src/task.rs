@@ -120,20 +120,18 @@ pub fn authorize_calls<R: Recorder, K: ApprovalKeys>(
 impl Authorizer {
     /// Decides a call, waiting for its human where that is needed. Never an error: what goes wrong is a denial.
     pub async fn decide(&self, call: ToolCall, world: &World, taint: Taint) -> Final {
-        let judged = match self.judge(call, world, taint) {
-            Ok(judged) => judged,
-            Err(denied) => return denied,
+        self.put(self.judge(call, world, taint)).await
+    }
+
+    /// Denies a call that no policy was asked about, because its session has no way to do it; on record when this
+    /// returns.
+    pub async fn refuse(&self, call: ToolCall, because: Reason) -> Final {
+        let engine = Arc::clone(&self.engine.borrow());
+        let verdict = Verdict::Deny {
+            by: DeniedBy::Policy,
+            because,
         };
-        let (reply, answer) = oneshot::channel();
-        if self
-            .inbox
-            .send(Message::Call(Box::new(judged), reply))
-            .await
-            .is_err()
-        {
-            return stopped();
-        }
-        answer.await.unwrap_or_else(|_| stopped())
+        self.put(judged(&engine, call, verdict)).await
     }
 
     /// What the policy would say of one effect of `asker`'s; nothing is decided or recorded.
@@ -181,6 +179,23 @@ impl Authorizer {
         let _ = self.inbox.send(Message::SessionGone(session)).await;
     }
 
+    async fn put(&self, judged: Result<Judged, Final>) -> Final {
+        let judged = match judged {
+            Ok(judged) => judged,
+            Err(denied) => return denied,
+        };
+        let (reply, answer) = oneshot::channel();
+        if self
+            .inbox
+            .send(Message::Call(Box::new(judged), reply))
+            .await
+            .is_err()
+        {
+            return stopped();
+        }
+        answer.await.unwrap_or_else(|_| stopped())
+    }
+
     fn judge(&self, call: ToolCall, world: &World, taint: Taint) -> Result<Judged, Final> {
         let engine = Arc::clone(&self.engine.borrow());
         let acts: Vec<_> = call
@@ -194,38 +209,44 @@ impl Authorizer {
             channel: call.channel,
             tool: call.tool.clone(),
         };
-        let undigestible = |_| broken("the call has no canonical form");
-        Ok(Judged {
-            digest: canonical_digest(&call).map_err(undigestible)?,
-            sameness: canonical_digest(&(
-                call.caller.session,
-                &call.caller.spiffe_id,
-                call.channel,
-                &call.tool,
-                &call.arguments,
-                &call.cwd,
-                &call.effects,
-            ))
-            .map_err(undigestible)?,
-            verdict: match (
-                self.leave.withheld(),
-                world.withholds(&call.effects, &call.cwd),
-            ) {
-                (None, None) => engine.judge(&asker, &acts),
-                (Some(because), _) => Verdict::Deny {
-                    by: DeniedBy::Session,
-                    because,
-                },
-                (None, Some(because)) => Verdict::Deny {
-                    by: DeniedBy::Policy,
-                    because,
-                },
+        let withheld = (
+            self.leave.withheld(),
+            world.withholds(&call.effects, &call.cwd),
+        );
+        let verdict = match withheld {
+            (None, None) => engine.judge(&asker, &acts),
+            (Some(because), _) => Verdict::Deny {
+                by: DeniedBy::Session,
+                because,
             },
-            policy: engine.digest(),
-            nonce: nonce().ok_or_else(|| broken("no randomness is to be had"))?,
-            call,
-        })
+            (None, Some(because)) => Verdict::Deny {
+                by: DeniedBy::Policy,
+                because,
+            },
+        };
+        judged(&engine, call, verdict)
     }
+}
+
+fn judged(engine: &Engine, call: ToolCall, verdict: Verdict) -> Result<Judged, Final> {
+    let undigestible = |_| broken("the call has no canonical form");
+    Ok(Judged {
+        digest: canonical_digest(&call).map_err(undigestible)?,
+        sameness: canonical_digest(&(
+            call.caller.session,
+            &call.caller.spiffe_id,
+            call.channel,
+            &call.tool,
+            &call.arguments,
+            &call.cwd,
+            &call.effects,
+        ))
+        .map_err(undigestible)?,
+        verdict,
+        policy: engine.digest(),
+        nonce: nonce().ok_or_else(|| broken("no randomness is to be had"))?,
+        call,
+    })
 }
 
 impl<R: Recorder, K: ApprovalKeys> Job<R, K> {

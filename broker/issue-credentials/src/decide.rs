@@ -28,6 +28,9 @@ pub trait Decide: Send + Sync + 'static {
     /// Decides, waiting for a human where that is needed; the decision is on record when it returns.
     async fn decide(&self, asked: Asked) -> Decision;
 
+    /// Puts on record that a call was refused whatever anybody would say of it: its session has no such way.
+    async fn refused(&self, asked: Asked, why: String);
+
     /// Says what became of a call that was let through.
     async fn ended(&self, call: CallId, outcome: String, seen: Vec<Effect>);
 }

@@ -3,6 +3,7 @@
 //! Who asks is known from the socket that the request came by. It must never answer by itself.
 
 use std::borrow::Cow;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use holdfast_authorize_calls::state::Final;
@@ -12,6 +13,7 @@ use holdfast_authorize_calls::world::repository::branch;
 use holdfast_issue_credentials::decide::{Asked, Decide, Decision};
 use holdfast_policy::Taint;
 use holdfast_protocol::call::{Effect, ToolCall, ToolName};
+use holdfast_protocol::decision::Reason;
 use holdfast_protocol::id::CallId;
 
 use super::known::Known;
@@ -67,41 +69,57 @@ impl SessionCalls {
     }
 }
 
-#[tonic::async_trait]
-impl Decide for SessionCalls {
-    async fn decide(&self, asked: Asked) -> Decision {
-        self.pulse.beat();
-        let deny = |why: &str| Decision::Deny {
-            why: why.to_owned(),
-        };
-        let Ok(bits) = random_bits() else {
-            return deny("no randomness is to be had");
-        };
-        let Ok(tool) = ToolName::try_from(asked.tool.to_owned()) else {
-            return deny("the tool's name is not one");
-        };
-        let world = self.world(&asked).await;
-        let id = CallId::from_random(bits);
-        let call = ToolCall {
-            id,
+impl SessionCalls {
+    /// What was asked, as a call of this session's; in words what stands in the way.
+    fn call(&self, asked: Asked, cwd: PathBuf) -> Result<ToolCall, &'static str> {
+        let bits = random_bits().map_err(|_| "no randomness is to be had")?;
+        Ok(ToolCall {
+            id: CallId::from_random(bits),
             caller: self.known.caller.clone(),
             channel: asked.channel,
-            tool,
+            tool: ToolName::try_from(asked.tool.to_owned())
+                .map_err(|_| "the tool's name is not one")?,
             arguments: asked.arguments,
-            cwd: world.project.clone(),
+            cwd,
             effects: asked.effects,
             received: self.authorizer.clock().now(),
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl Decide for SessionCalls {
+    async fn decide(&self, mut asked: Asked) -> Decision {
+        self.pulse.beat();
+        let world = self.world(&asked).await;
+        let creates = std::mem::take(&mut asked.creates);
+        let call = match self.call(asked, world.project.clone()) {
+            Ok(call) => call,
+            Err(why) => {
+                return Decision::Deny {
+                    why: why.to_owned(),
+                };
+            }
         };
+        let id = call.id;
         match self.authorizer.decide(call, &world, Taint::Clean).await {
             Final::Allow { .. } => {
-                for reference in asked.creates {
+                for reference in creates {
                     if let Some(name) = branch(&reference) {
                         self.known.pushes_new(&name);
                     }
                 }
                 Decision::Allow { call: id }
             }
-            Final::Deny { because, .. } => deny(&because.text),
+            Final::Deny { because, .. } => Decision::Deny { why: because.text },
+        }
+    }
+
+    async fn refused(&self, asked: Asked, why: String) {
+        // Refused it is, also where no record of that can be made.
+        if let Ok(call) = self.call(asked, self.known.world().project.clone()) {
+            let because = Reason::new("bridge/no-way", why);
+            self.authorizer.refuse(call, because).await;
         }
     }
 

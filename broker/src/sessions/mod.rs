@@ -28,6 +28,7 @@ mod socket;
 mod subs;
 mod unable;
 mod vitals;
+mod way_out;
 mod widened;
 mod words;
 

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_issue_credentials::SessionSocket;
-use holdfast_issue_credentials::bridge::{Bridge, Door, Names};
+use holdfast_issue_credentials::bridge::Bridge;
+use holdfast_launch_agents::PassedSignal;
 use holdfast_launch_agents::life::Due;
 use holdfast_launch_agents::peer::Peer;
 use holdfast_launch_agents::task::Ended;
-use holdfast_launch_agents::{Names as NameSockets, PassedSignal};
 use holdfast_protocol::audit::What;
 use holdfast_protocol::bounds::Bounds;
 use holdfast_protocol::call::HumanUid;
@@ -22,11 +22,10 @@ use holdfast_protocol::frame;
 use holdfast_protocol::id::SessionId;
 use holdfast_protocol::management::SessionAct;
 use holdfast_protocol::run::{RunAim, RunControl, RunEvent};
-use holdfast_protocol::widening::Reach;
 use holdfast_protocol::words::with_causes;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, UdpSocket, UnixListener, UnixStream};
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -40,7 +39,7 @@ use super::peers::OfSession;
 use super::socket::read_wish;
 use super::subs::Subs;
 use super::vitals::{Pulse, Vitals};
-use super::widened::Widened;
+use super::way_out::WayOut;
 use super::words;
 use crate::limits::lifetimes;
 
@@ -215,9 +214,8 @@ async fn live(
         ));
     }
     let begun = prepared.begin()?;
-    let way_out = listening(begun.bridge).map_err(RunError::Host);
-    let doors = doors(&widened, begun.doors).map_err(RunError::Host);
-    let names = names(&widened, begun.names).map_err(RunError::Host);
+    let way_out = WayOut::adopt(&widened, begun.bridge, begun.doors, begun.names);
+    let way_out = way_out.map_err(RunError::Host);
     tracing::info!(%session, kind = %facts.kind, human = facts.human, "a session began");
 
     let credentials = match spare {
@@ -263,6 +261,11 @@ async fn live(
         }
         .serve(served.clone()),
     );
+    let WayOut {
+        bridge: listener,
+        doors,
+        names,
+    } = way_out?;
     let mut bridge = JoinSet::new();
     bridge.spawn(
         Bridge {
@@ -273,10 +276,10 @@ async fn live(
             upstream: ground
                 .upstream
                 .reaching(widened.reaches().cloned().collect()),
-            doors: doors?,
-            names: Some(names?),
+            doors,
+            names: Some(names),
         }
-        .serve(way_out?, served.clone()),
+        .serve(listener, served.clone()),
     );
     let mut shown = JoinSet::new();
     for port in published {
@@ -404,35 +407,6 @@ async fn note(stream: &UnixStream, text: String) {
         // A part of a frame cannot occur: a few hundred bytes fit a socket's buffer or do not.
         told => tracing::debug!(?told, "a note was not heard"),
     }
-}
-
-/// The session's listener, for this runtime.
-pub(super) fn listening(bridge: OwnedFd) -> std::io::Result<TcpListener> {
-    let listener = std::net::TcpListener::from(bridge);
-    listener.set_nonblocking(true)?;
-    TcpListener::from_std(listener)
-}
-
-/// The listeners of the ports that lead out, with where each leads.
-fn doors(widened: &Widened, listeners: Vec<OwnedFd>) -> std::io::Result<Vec<Door>> {
-    let with = |(to, listener): (&Reach, _)| {
-        let (to, listener) = (to.clone(), listening(listener)?);
-        Ok(Door { listener, to })
-    };
-    widened.behind_doors().zip(listeners).map(with).collect()
-}
-
-/// What makes names work inside, for this runtime.
-fn names(widened: &Widened, sockets: NameSockets) -> std::io::Result<Names> {
-    let datagrams = std::net::UdpSocket::from(sockets.datagrams);
-    datagrams.set_nonblocking(true)?;
-    let connections = sockets.connections.into_iter().map(listening);
-    Ok(Names {
-        datagrams: UdpSocket::from_std(datagrams)?,
-        streams: listening(sockets.streams)?,
-        connections: connections.collect::<Result<_, _>>()?,
-        given: widened.names().cloned().collect(),
-    })
 }
 
 fn end(ground: &Ground, session: SessionId) {

@@ -192,7 +192,7 @@ impl Subs {
         let kept = async {
             let mut placed = prepared.place(process).await?;
             let way_out = placed.bridge.take().ok_or(NoSub::Ending)?;
-            let way_out = super::serve::listening(way_out).map_err(NoSub::Host)?;
+            let way_out = super::way_out::listening(way_out).map_err(NoSub::Host)?;
             self.keep(placed, way_out, credentials, Arc::clone(&known))
         };
         if let Err(error) = kept.await {

@@ -57,6 +57,9 @@ fn a_port_of_the_hosts_loopback_is_reached_where_it_was_given_and_only_there() {
     let record = world.broker.holdfast(&["audit", "tail"]).success();
     let widened = format!("--reach {reach}");
     assert!(record.contains(&widened), "{record}");
+    // So is the refusal, in the record's own words.
+    let exported = world.broker.holdfast(&["audit", "export"]).success();
+    assert!(exported.contains(&flag), "{exported}");
 
     // The next session was not given it.
     let script = format!(

@@ -45,7 +45,7 @@ enum Sending {
 enum Outcome {
     /// Nobody waits for its answer any more.
     Left,
-    NotDone(&'static str),
+    NotDone(&'static str, Option<String>),
     Answering(StatusCode),
     BrokeOff(StatusCode),
     Answered(StatusCode),
@@ -73,6 +73,12 @@ impl Calls {
         Self { decide, ended }
     }
 
+    /// Puts on record that a call was refused without a decision.
+    pub(super) async fn refused(&self, asked: Asked, refusal: Refusal) -> Refusal {
+        self.decide.refused(asked, refusal.words().to_owned()).await;
+        refusal
+    }
+
     /// Has a call decided, waiting for a human where that is needed.
     pub(super) async fn decide(&self, asked: Asked) -> Result<Running, Refusal> {
         let effects = asked.effects.clone();
@@ -97,7 +103,7 @@ impl Running {
 
     /// The call failed, for this reason.
     pub(super) fn failed(&mut self, refusal: &Refusal) {
-        self.outcome = Outcome::NotDone(refusal.name());
+        self.outcome = Outcome::NotDone(refusal.name(), refusal.flag().map(str::to_owned));
     }
 
     /// The server answered; the answer is under way.
@@ -134,7 +140,10 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Left => f.write_str("the program that asked went away before the answer"),
-            Self::NotDone(reason) => write!(f, "not done: {reason}"),
+            Self::NotDone(reason, None) => write!(f, "not done: {reason}"),
+            Self::NotDone(reason, Some(flag)) => {
+                write!(f, "not done: {reason}; `holdfast run {flag}` would give it")
+            }
             Self::Answering(status) => {
                 let status = status.as_u16();
                 write!(f, "HTTP {status}, not read to its end")

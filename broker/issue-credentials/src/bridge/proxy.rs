@@ -35,7 +35,10 @@ pub(super) async fn pass(
     request: Request<Incoming>,
 ) -> Result<Response<Given>, Refusal> {
     let (target, request) = readdressed(request)?;
-    target.judge_name(&way.upstream)?;
+    if let Err(refusal) = target.judge_name(&way.upstream) {
+        let asked = asked(&target, &request);
+        return Err(way.calls.refused(asked, refusal).await);
+    }
     let mut running = way
         .calls
         .decide(asked(&target, &request))

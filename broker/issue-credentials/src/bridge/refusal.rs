@@ -80,6 +80,8 @@ impl Reason {
 pub(super) struct Refusal {
     reason: Reason,
     words: String,
+    /// The flag of `holdfast run` that would have made it none.
+    flag: Option<String>,
 }
 
 impl Refusal {
@@ -88,6 +90,7 @@ impl Refusal {
         Self {
             reason,
             words: words.into(),
+            flag: None,
         }
     }
 
@@ -103,11 +106,20 @@ impl Refusal {
         Self::new(Reason::Unreachable, words)
     }
 
-    /// The same, and what would help.
-    pub(super) fn with(mut self, advice: &str) -> Self {
+    /// The same, and the flag of `holdfast run` that would give a session `what`.
+    pub(super) fn flagged(mut self, what: &str, flag: String) -> Self {
         // Writing to a `String` cannot fail.
-        let _ = write!(self.words, "; {advice}");
+        let _ = write!(
+            self.words,
+            "; a session that needs `{what}` can be started with `holdfast run {flag}`"
+        );
+        self.flag = Some(flag);
         self
+    }
+
+    /// The flag that would have made it none.
+    pub(super) fn flag(&self) -> Option<&str> {
+        self.flag.as_deref()
     }
 
     /// The answer to who speaks HTTP without having been heard.

@@ -78,11 +78,7 @@ impl Target {
 
     /// A denial, with the flag that would have made it none.
     pub(super) fn advise(&self, refusal: Refusal) -> Refusal {
-        refusal.with(&format!(
-            "a session that needs `{}` can be started with `holdfast run {}`",
-            self.host,
-            self.flag()
-        ))
+        refusal.flagged(&self.host.to_string(), self.flag())
     }
 
     /// The flag by which a session is given the host from its start.
@@ -172,14 +168,10 @@ impl Target {
     }
 
     fn refused(&self, kind: &str) -> Refusal {
-        Refusal::new(
-            Reason::PrivateAddress,
-            format!(
-                "`{}` is at an address that sessions never reach from here ({kind}). If the session \
-                 needs it, its human can start one with `holdfast run --reach {0}`",
-                self.shown()
-            ),
-        )
+        let name = self.shown();
+        let words =
+            format!("`{name}` is at an address that sessions never reach from here ({kind})");
+        Refusal::new(Reason::PrivateAddress, words).flagged(&name, format!("--reach {name}"))
     }
 }
 

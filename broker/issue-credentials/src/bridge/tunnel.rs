@@ -51,7 +51,9 @@ pub(super) async fn open(
 
 /// Has a tunnel to `target` decided, and connects there.
 pub(super) async fn stand(way: &Way, target: &Target) -> Result<(TcpStream, Running), Refusal> {
-    target.judge_name(&way.upstream)?;
+    if let Err(refusal) = target.judge_name(&way.upstream) {
+        return Err(way.calls.refused(asked(target), refusal).await);
+    }
     let mut running = way
         .calls
         .decide(asked(target))

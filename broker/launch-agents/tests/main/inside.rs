@@ -239,55 +239,6 @@ async fn the_only_way_out_is_the_bridge() {
 }
 
 #[tokio::test]
-async fn every_port_of_a_name_leads_to_the_broker_and_no_other_address_does() {
-    let Some(mut host) = Host::new() else { return };
-    let script = "use Socket; sub try { my ($kind, $h, $p) = @_; \
-         socket(my $s, AF_INET, $kind, 0) or die; \
-         my $ok = connect($s, sockaddr_in($p, inet_aton($h))); \
-         $ok &&= defined(syswrite($s, 'hello')) && defined(sysread($s, my $b, 1)) if $kind == SOCK_DGRAM; \
-         print $ok ? 'yes' : $!+0, \"\\n\"; } \
-         try(SOCK_STREAM, '198.18.3.4', $_) for (1, 443, 65000); \
-         try(SOCK_STREAM, '198.19.255.254', 80); \
-         try(SOCK_DGRAM, '198.18.3.4', 443); \
-         try(SOCK_STREAM, $_, 80) for ('198.20.0.1', '198.17.255.255', '169.254.169.254', '127.0.0.1'); \
-         open(my $f, '<', '/etc/resolv.conf'); print <$f>;";
-    let perl = Path::new("/usr/bin/perl");
-    let running = host
-        .start_program(perl, &["-e", script], HUMAN)
-        .await
-        .unwrap();
-    let connections = &running.begun.names.connections;
-    assert_eq!(connections.len(), 1, "this kernel has no sk_lookup");
-    let listener: TcpListener = connections[0].try_clone().unwrap().into();
-    let arrived = std::thread::spawn(move || {
-        let address = |_| {
-            listener
-                .accept()
-                .unwrap()
-                .0
-                .local_addr()
-                .unwrap()
-                .to_string()
-        };
-        (0..4).map(address).collect::<Vec<_>>()
-    });
-    let output = host.finish(running, "").await;
-    // Through, whatever the port; datagrams are refused at once; the rest is nowhere.
-    assert_eq!(
-        output.stdout, "yes\nyes\nyes\nyes\n111\n101\n101\n101\n111\nnameserver 127.0.0.1\n",
-        "{}",
-        output.stderr
-    );
-    let expected = [
-        "198.18.3.4:1",
-        "198.18.3.4:443",
-        "198.18.3.4:65000",
-        "198.19.255.254:80",
-    ];
-    assert_eq!(arrived.join().unwrap(), expected);
-}
-
-#[tokio::test]
 async fn a_call_from_inside_names_its_session() {
     let Some(mut host) = Host::new() else { return };
     let path = host.scratch.path().join("sockets/broker.sock");

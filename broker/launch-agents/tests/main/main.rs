@@ -17,6 +17,7 @@ mod human;
 mod inside;
 mod life;
 mod limits;
+mod network;
 mod outside;
 mod refusals;
 mod running;

@@ -172,8 +172,19 @@ async fn the_host_and_its_network_are_never_reached() {
             .await;
         assert_refused(&answer, 403, "private-address");
     }
-    // What the address alone refuses is not even asked.
+    // What the address alone refuses is not even asked, but it is on record, with what would give it.
     assert!(world.asked().is_empty());
+    let refused = world.refused();
+    assert_eq!(refused.len(), 2 * 31);
+    for (asked, why) in refused {
+        let [Effect::Reaches { host, .. }] = asked.effects.as_slice() else {
+            panic!("{asked:?}");
+        };
+        assert!(
+            why.ends_with(&format!("`holdfast run --reach {host}`")),
+            "{why}"
+        );
+    }
     assert!(server.seen().is_empty());
 }
 
@@ -203,10 +214,8 @@ async fn a_name_that_leads_home_is_refused_after_the_lookup() {
         .into_iter()
         .map(|(outcome, _)| outcome)
         .collect();
-    assert_eq!(
-        ended,
-        ["not done: private-address", "not done: private-address"]
-    );
+    let told = format!("not done: private-address; `holdfast run --reach {target}` would give it");
+    assert_eq!(ended, [told.clone(), told]);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use holdfast_issue_credentials::bridge::{Bridge, BridgeError, Upstream};
+use holdfast_issue_credentials::bridge::{Bridge, BridgeError, Door, Names, Upstream};
 use holdfast_issue_credentials::decide::{Asked, Decide, Decision};
 use holdfast_issue_credentials::grant::{Granted, NotRevealed, Placeholder, Reveal};
 use holdfast_protocol::call::Effect;
@@ -44,6 +44,7 @@ pub struct Decider {
     calls: AtomicU8,
     asked: Mutex<Vec<Asked>>,
     ended: Mutex<Vec<(String, Vec<Effect>)>>,
+    refused: Mutex<Vec<(Asked, String)>>,
 }
 
 #[async_trait]
@@ -62,6 +63,10 @@ impl Decide for Decider {
         }
         let call = CallId::from_random([self.calls.fetch_add(1, Ordering::Relaxed); 16]);
         Decision::Allow { call }
+    }
+
+    async fn refused(&self, asked: Asked, why: String) {
+        self.refused.lock().unwrap().push((asked, why));
     }
 
     async fn ended(&self, _call: CallId, outcome: String, seen: Vec<Effect>) {
@@ -136,6 +141,17 @@ impl World {
         upstream: Upstream,
         rule: impl Fn(&Asked) -> Rule + Send + Sync + 'static,
     ) -> Self {
+        Self::start_with(granted, upstream, vec![], None, rule).await
+    }
+
+    /// As [`World::start`], with more ways out than the proxy.
+    pub async fn start_with(
+        granted: Vec<Granted>,
+        upstream: Upstream,
+        doors: Vec<Door>,
+        names: Option<Names>,
+        rule: impl Fn(&Asked) -> Rule + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = NonZeroU16::new(listener.local_addr().unwrap().port()).unwrap();
         let decider = Arc::new(Decider {
@@ -143,6 +159,7 @@ impl World {
             calls: AtomicU8::new(0),
             asked: Mutex::default(),
             ended: Mutex::default(),
+            refused: Mutex::default(),
         });
         let secrets = granted.iter().map(|granted| match granted.purpose {
             SecretUse::Anthropic { .. } => (granted.name.clone(), KEY),
@@ -154,8 +171,8 @@ impl World {
             granted: granted.clone(),
             decide: decider.clone(),
             upstream,
-            doors: vec![],
-            names: None,
+            doors,
+            names,
         };
         let stop = CancellationToken::new();
         let mut task = JoinSet::new();
@@ -172,6 +189,11 @@ impl World {
     /// Everything that was asked so far.
     pub fn asked(&self) -> Vec<Asked> {
         self.decider.asked.lock().unwrap().clone()
+    }
+
+    /// Everything that was refused without being asked about, and why.
+    pub fn refused(&self) -> Vec<(Asked, String)> {
+        self.decider.refused.lock().unwrap().clone()
     }
 
     /// The tools that were asked about so far.
