@@ -34,10 +34,10 @@ impl Selection {
             let components = components(part)?;
             selection.add(&components);
         }
-        match selection {
-            Self::Parts(parts) if parts.is_empty() => Ok(Self::All),
-            selection => Ok(selection),
-        }
+        Ok(match selection {
+            Self::Parts(parts) if parts.is_empty() => Self::All,
+            selection @ (Self::Parts(_) | Self::All) => selection,
+        })
     }
 
     /// Whether this plain path is taken.
