@@ -28,7 +28,7 @@ pub fn mark_with_pidfd(socket: impl AsFd) -> io::Result<()> {
 }
 
 /// Receives one message, or the part of it that fits, and who sent it. Descriptors that come along
-/// are closed.
+/// are closed, and then no process is named.
 ///
 /// # Errors
 /// What the kernel says.
@@ -181,8 +181,11 @@ mod tests {
         let mut bytes = [0; 16];
         let (read, sender) = receive(&here, &mut bytes, RecvFlags::empty()).unwrap();
         assert_eq!(bytes.get(..read).unwrap(), b"word");
-        assert_eq!(sender.uid, Some(rustix::process::getuid().as_raw()));
-        assert_eq!(sender.process.is_some(), marked);
+        let own = Some(rustix::process::getuid().as_raw());
+        assert_eq!((sender.uid, sender.process.is_some()), (own, false));
+        crate::socket::send(&there, b"word", &[]).unwrap();
+        let (_, sender) = receive(&here, &mut bytes, RecvFlags::empty()).unwrap();
+        assert_eq!((sender.uid, sender.process.is_some()), (own, marked));
         if let Some(process) = &sender.process {
             assert_eq!(pid(process).unwrap(), Some(std::process::id()));
         }

@@ -279,7 +279,8 @@ pub(crate) fn receive_marked(
 ) -> io::Result<(usize, Sender)> {
     // Linux UAPI linux/socket.h; libc has no name for it yet.
     const SCM_PIDFD: libc::c_int = 0x04;
-    /// Room for credentials and a pidfd, aligned as a `cmsghdr`; of more the kernel closes the rest.
+    /// Room for credentials and a pidfd, aligned as a `cmsghdr`. Descriptors that come along take the
+    /// pidfd's place: such a message names no process, and so is nobody's.
     #[repr(C, align(8))]
     struct Space([u8; 64]);
     let mut space = Space([0; 64]);
