@@ -60,12 +60,22 @@ pub enum Command {
     ///
     /// It sees the project, the system and the tools on your PATH, and nothing else of this machine:
     /// no network, no other processes, a home of its own. The session ends with this command.
+    ///
+    /// It may change the project, but for configuration of agents and CI that is there (`--show` lists it).
+    /// What it changed that runs by itself, such as a build script, is said at its end, and `holdfast undo`
+    /// puts the project back.
     Run(Run),
     /// List the sessions of this host, or act on one.
     Sessions {
         #[command(subcommand)]
         command: Option<Sessions>,
     },
+    /// Put a project back as it was before a session, or list the sessions that can be undone.
+    ///
+    /// Before a session begins, the project is copied to your state folder, but for `.git` and the folders
+    /// that git is told to ignore. What you changed after the session stays as it is, and the undo can be
+    /// undone itself.
+    Undo(Undo),
     /// List the questions that wait for you, show one, or answer it.
     Approvals {
         #[command(subcommand)]
@@ -130,6 +140,12 @@ pub struct Run {
     /// What it is for; it stands in listings and in the record.
     #[arg(long, value_name = "TEXT")]
     pub purpose: Option<String>,
+    /// Let the session change this agent configuration or CI file, which it only reads otherwise.
+    #[arg(long, value_name = "PATH")]
+    pub unguard: Vec<PathBuf>,
+    /// Take no snapshot of the project: the session cannot be undone, nor is said at its end what changed.
+    #[arg(long)]
+    pub no_snapshot: bool,
     /// Show what the session would have, and do not make it.
     #[arg(long)]
     pub show: bool,
@@ -139,6 +155,30 @@ pub struct Run {
     /// The program and its arguments.
     #[arg(last = true, required = true, value_name = "CMD")]
     pub command: Vec<String>,
+}
+
+/// A session whose changes are not wanted.
+#[derive(Debug, ClapArgs)]
+pub struct Undo {
+    /// Its id, or that of an undo.
+    pub session: Option<SessionId>,
+    /// Show what it changed, and put nothing back.
+    #[arg(long, requires = "session")]
+    pub show: bool,
+    /// Put back only this file or folder, and what is in it.
+    #[arg(
+        long = "path",
+        value_name = "PATH",
+        requires = "session",
+        conflicts_with = "show"
+    )]
+    pub paths: Vec<PathBuf>,
+    /// Put back also what was changed after the session.
+    #[arg(long, requires = "session", conflicts_with = "show")]
+    pub force: bool,
+    /// List the sessions of this project [default: the git work tree here, or this folder].
+    #[arg(long, value_name = "DIR", conflicts_with = "session")]
+    pub project: Option<PathBuf>,
 }
 
 /// Sessions.

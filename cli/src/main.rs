@@ -7,6 +7,7 @@
 mod args;
 mod client;
 mod commands;
+mod guards;
 mod import;
 mod keyring;
 mod lent;
@@ -16,9 +17,13 @@ mod outcome;
 mod program;
 mod prompt;
 mod receipt;
+mod recovery;
 mod render;
 mod run_client;
 mod screen;
+mod snapshot;
+mod triggers;
+mod undo;
 mod vault;
 
 use std::process::ExitCode;

@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod receipt;
 pub mod secrets;
+pub mod undo;
 
 use std::fmt::Write;
 

@@ -11,6 +11,7 @@ mod run;
 mod secrets;
 mod sessions;
 mod status;
+mod undo;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -32,6 +33,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Problem> {
         } => enroll::run(args, url, token_file.as_deref(), authority.as_deref()),
         Command::Run(command) => run::run(args, command),
         Command::Sessions { command } => sessions::run(args, command.as_ref()),
+        Command::Undo(command) => undo::run(args, command),
         Command::Approvals { command } => approvals::run(args, command.as_ref()),
         Command::Factors(command) => approvals::factors(args, command),
         Command::Status { renew } => status::run(args, *renew),

@@ -14,12 +14,16 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
 use signal_hook::iterator::Signals;
 
 use crate::args::{Args, Run};
+use crate::guards::Guards;
 use crate::lent::{self, Lent};
 use crate::outcome::Problem;
 use crate::program::Program;
+use crate::recovery::{Recovery, Wanted};
 use crate::render::printable;
 use crate::run_client::RunConnection;
 use crate::screen::Screen;
+use crate::snapshot::path::RelPath;
+use crate::triggers::Triggers;
 use crate::vault;
 
 /// What every session has anyway.
@@ -34,11 +38,14 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
         .ok()
         .filter(|directory| directory.starts_with(&project))
         .unwrap_or_else(|| project.clone());
-    let path = tools(&project);
-    let lent = path
+    let triggers = Triggers::built_in().map_err(|error| Problem::failed(error.to_string(), ""))?;
+    let guards = Guards::find(&triggers, &project, &directory, &run.unguard)?;
+    let path = tools(&project, MAX_TREES.saturating_sub(guards.lent.len()));
+    let mut lent = path
         .iter()
         .map(|folder| Lent::to_read(folder))
         .collect::<Result<Vec<_>, _>>()?;
+    lent.extend(guards.lent);
     let home = home()?;
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     let stdio = if terminal {
@@ -71,7 +78,7 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
         stdio,
     };
     if run.show {
-        return show(args, &request);
+        return show(args, &request, &guards.places);
     }
 
     let project_folder = lent::open(&project)?;
@@ -82,12 +89,29 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
     }
     descriptors.extend(lent.iter().map(|lent| lent.source.as_fd()));
 
+    for note in &guards.notes {
+        eprintln!("holdfast: {note}");
+    }
+    for lifted in &guards.lifted {
+        let lifted = printable(&lifted.to_string());
+        eprintln!("holdfast: the session may change `{lifted}`");
+    }
+    let wanted = if run.no_snapshot {
+        Wanted::Nothing
+    } else {
+        Wanted::Snapshot
+    };
+    let name = &request.program;
+    let mut recovery = Recovery::before(&home, &project, name, &guards.lifted, triggers, wanted)?;
+    recovery.let_signals_end_us();
+
     vault::open_for_a_session(&args.socket);
     let socket = args.socket.with_file_name("run.sock");
     let connection = RunConnection::open(&socket).map_err(|error| no_sessions(&socket, &error))?;
     // Signals that arrive while the wish is on its way are for the session, too.
     let signals =
         Signals::new([SIGHUP, SIGINT, SIGTERM, SIGWINCH]).map_err(|error| host(&error))?;
+    recovery.stop_listening();
     connection
         .ask(&request, &descriptors)
         .map_err(|error| host(&error))?;
@@ -98,8 +122,10 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
         notes,
     } = event
     else {
+        recovery.none();
         return conclude(event);
     };
+    recovery.begun(session);
     for note in &notes {
         eprintln!("holdfast: {}", printable(note));
     }
@@ -125,6 +151,7 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
         )
     })?;
     drop(screen);
+    recovery.after();
     conclude(event)
 }
 
@@ -165,13 +192,23 @@ fn pass_signals(mut signals: Signals, orders: &RunConnection, window: Option<&Ow
 }
 
 /// What the session would have, without making it.
-fn show(args: &Args, request: &RunRequest) -> Result<(), Problem> {
+fn show(args: &Args, request: &RunRequest, guarded: &[RelPath]) -> Result<(), Problem> {
+    let guarded: Vec<String> = guarded
+        .iter()
+        .map(|place| printable(&place.to_string()))
+        .collect();
     let text = format!(
-        "program     {} {}\nproject     {} (read and write)\nstarts in   {}\ntools       {}\n\
+        "program     {} {}\nproject     {} (read and write)\nguarded     {}\nstarts in   {}\ntools       {}\n\
          home        {} (private)\nnetwork     none",
         request.program,
         request.arguments.join(" "),
         request.project,
+        if guarded.is_empty() {
+            "nothing".to_owned()
+        } else {
+            let guarded = guarded.join(", ");
+            format!("{guarded} (read only; --unguard PATH lifts one)")
+        },
         request.directory,
         if request.path.is_empty() {
             "the system's".to_owned()
@@ -189,7 +226,7 @@ fn show(args: &Args, request: &RunRequest) -> Result<(), Problem> {
 }
 
 /// The project: what was named, else the git work tree that this folder is in, else this folder.
-fn project(named: Option<&Path>) -> Result<PathBuf, Problem> {
+pub(super) fn project(named: Option<&Path>) -> Result<PathBuf, Problem> {
     let folder = match named {
         Some(named) => named.to_owned(),
         None => {
@@ -209,7 +246,7 @@ fn project(named: Option<&Path>) -> Result<PathBuf, Problem> {
 }
 
 /// Folders on PATH that hold the human's own tools; what lies in the project is there anyway.
-fn tools(project: &Path) -> Vec<PathBuf> {
+fn tools(project: &Path, most: usize) -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut tools: Vec<PathBuf> = std::env::split_paths(&path)
         .filter_map(|folder| folder.canonicalize().ok())
@@ -218,11 +255,12 @@ fn tools(project: &Path) -> Vec<PathBuf> {
         .collect();
     tools.sort();
     tools.dedup();
-    tools.truncate(MAX_TREES);
+    tools.truncate(most);
     tools
 }
 
-fn home() -> Result<PathBuf, Problem> {
+/// The human's home.
+pub(super) fn home() -> Result<PathBuf, Problem> {
     std::env::home_dir()
         .filter(|home| home.is_absolute())
         .ok_or_else(|| Problem::usage("you have no home folder", "set HOME"))

@@ -197,10 +197,18 @@ impl Broker {
         Ran::of(command.arg(project).arg("--").args(program))
     }
 
+    /// What the human's own command keeps.
+    pub fn human_state(&self) -> PathBuf {
+        self.config.with_file_name("human-state")
+    }
+
     /// `holdfast`, told where the broker is.
     pub fn holdfast_command(&self) -> Command {
         let mut command = Command::new(bin("holdfast"));
-        command.arg("--socket").arg(&self.socket);
+        command
+            .arg("--socket")
+            .arg(&self.socket)
+            .env("XDG_STATE_HOME", self.human_state());
         command
     }
 }

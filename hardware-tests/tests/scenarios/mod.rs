@@ -26,6 +26,7 @@ mod revoked;
 mod rollout;
 mod rotated;
 mod sealed;
+mod undone;
 mod upstream;
 mod vaulted;
 mod window;
