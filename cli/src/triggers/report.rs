@@ -166,6 +166,6 @@ mod tests {
         runs.extend((0..20).map(|n| run("x", &format!("at {n:02}"), ChangeKind::Changed)));
         let long = text(&runs, id).unwrap();
         assert_eq!(long.lines().count(), 2 + LINES);
-        assert!(long.contains("\n  and 11 more\n"), "{long}");
+        assert!(long.contains("\n  and 14 more\n"), "{long}");
     }
 }
