@@ -91,7 +91,7 @@ fn a_session_is_undone_to_the_last_byte_and_bit_and_nothing_outside_is_touched()
     let before = tree(&project);
     let script = format!(
         "set -e; echo changed > src/main.rs; rm -f src/gone.rs; mv src/moved.rs src/elsewhere.rs; \
-         echo once > src/later.rs; chmod 4777 tool.sh; rm file; mkdir -p file/a; echo n > file/a/n; \
+         echo once > src/later.rs; chmod 777 tool.sh; rm file; mkdir -p file/a; echo n > file/a/n; \
          rm -r folder; echo f > folder; rm -r linked; ln -s {outside} linked; rm link; ln -s {outside}/x link; \
          echo TOKEN=mine > .env; mkdir -p new/deep; echo new > new/deep/file; echo b > target/more; mkfifo pipe",
         outside = outside.display()

@@ -11,7 +11,7 @@ use holdfast_hardware_tests::world::World;
 use super::{last, tree, undo};
 
 /// How often each is killed, at moments that are spread over how long it takes.
-const KILLS: u32 = 12;
+const KILLS: u32 = 8;
 
 fn many(project: &Path, folders: u32, files: u32) {
     for folder in 0..folders {
