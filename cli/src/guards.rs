@@ -169,16 +169,9 @@ impl Guards {
 
 /// A path that the human names, from here or from the project's root, as one in the project.
 fn within(project: &Path, path: &Path) -> Result<RelPath, Problem> {
-    let here = std::env::current_dir().unwrap_or_default();
-    let clean = |path: &Path| path.components().collect::<PathBuf>();
-    let from_here = clean(&here.join(path));
-    let candidates = [from_here.clone(), clean(&project.join(path))];
-    let found = candidates
-        .iter()
-        .find_map(|path| RelPath::of(project, path));
-    found.ok_or_else(|| {
+    RelPath::named(project, path).ok_or_else(|| {
         Problem::usage(
-            format!("`{}` is not in the project", from_here.display()),
+            format!("`{}` is not in the project", path.display()),
             "name a file or folder in the project",
         )
     })

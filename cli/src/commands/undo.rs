@@ -3,7 +3,7 @@
 //! It must never change a project of which it has not taken a snapshot in that moment.
 
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use holdfast_protocol::id::SessionId;
 use holdfast_protocol::words::with_causes;
@@ -244,15 +244,8 @@ fn left_alone((path, why): &(RelPath, Left)) -> LeftAlone {
     }
 }
 
-/// A path that the human names, from here or from the project's root.
 fn named(project: &Path, path: &Path) -> Result<RelPath, Problem> {
-    let here = std::env::current_dir().unwrap_or_default();
-    let clean = |path: PathBuf| path.components().collect::<PathBuf>();
-    let candidates = [clean(here.join(path)), clean(project.join(path))];
-    let found = candidates
-        .iter()
-        .find_map(|path| RelPath::of(project, path));
-    found.ok_or_else(|| {
+    RelPath::named(project, path).ok_or_else(|| {
         Problem::usage(
             format!("`{}` is not in `{}`", path.display(), project.display()),
             "name a file or folder in the project",

@@ -200,11 +200,7 @@ pub fn undone(undone: &Undone) -> String {
     match undone.undo {
         None => text.push_str("nothing was put back: all is as it was before, or stays\n"),
         Some(own) => {
-            let _ = writeln!(
-                text,
-                "the project is as it was before session {}",
-                undone.session
-            );
+            let _ = writeln!(text, "what {} changed is undone", undone.session);
             let _ = writeln!(text, "`holdfast undo {own}` undoes this");
         }
     }

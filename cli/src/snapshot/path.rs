@@ -37,6 +37,14 @@ impl RelPath {
         Self::parse(path.strip_prefix(root).ok()?.as_os_str().as_bytes())
     }
 
+    /// What a human means by `path`: from here or, if that is not in the project `root`, from there.
+    pub fn named(root: &Path, path: &Path) -> Option<Self> {
+        let here = std::env::current_dir().unwrap_or_default();
+        let clean = |path: PathBuf| path.components().collect::<PathBuf>();
+        let meant = [clean(here.join(path)), clean(root.join(path))];
+        meant.iter().find_map(|path| Self::of(root, path))
+    }
+
     /// Its bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

@@ -5,13 +5,25 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use holdfast_hardware_tests::harness::wait_until;
 use holdfast_hardware_tests::world::World;
 
 use super::{last, tree, undo};
 
-/// How often each is killed, at moments that are spread over how long it takes.
-const KILLS: u32 = 8;
+/// How often each is killed, at moments that are spread over how long it takes; `--long` is more often.
+fn kills() -> u32 {
+    match std::env::var_os("HOLDFAST_TEST_LONG") {
+        Some(_) => 200,
+        None => 8,
+    }
+}
+
+/// Folders of 200 files each in what is called large; `--long` is a large one indeed.
+fn folders() -> u32 {
+    match std::env::var_os("HOLDFAST_TEST_LONG") {
+        Some(_) => 250,
+        None => 10,
+    }
+}
 
 fn many(project: &Path, folders: u32, files: u32) {
     for folder in 0..folders {
@@ -30,6 +42,13 @@ fn kill_after(mut child: Child, time: Duration) -> bool {
     child.kill().unwrap();
     child.wait().unwrap();
     done
+}
+
+/// Whether no session lives.
+fn is_over(world: &World, listed: &mut String) -> bool {
+    *listed = world.broker.holdfast(&["sessions", "--json"]).success();
+    let sessions: Vec<serde_json::Value> = serde_json::from_str(listed).unwrap();
+    sessions.iter().all(|session| session["phase"] == "ended")
 }
 
 fn start(world: &World, arguments: &[&str]) -> Child {
@@ -72,22 +91,23 @@ fn an_undo_that_is_killed_anywhere_is_gone_on_with_and_nothing_is_lost() {
     let whole = begun.elapsed();
     assert_eq!(tree(&project), before);
     let mut in_time = 0;
-    for kill in 0..KILLS {
+    let kills = kills();
+    for kill in 0..kills {
         copy(&changed, &project);
         copy(&kept, &state);
         // Copies are other files, for whom a time of change is nothing that can be set.
         fs::write(project.join("mine"), "the human's").unwrap();
         let child = start(&world, &["undo", &session]);
-        in_time += u32::from(!kill_after(child, whole * kill / KILLS));
+        in_time += u32::from(!kill_after(child, whole * kill / kills));
         let ended = undo(&world, &session, &[]);
         assert_eq!(ended.code, 0, "{ended:#?}");
         let mut now = tree(&project);
         assert!(now.remove("mine").is_some());
         // One file that had no name yet may be left of the one that was killed.
         now.retain(|path, _| !path.ends_with(".holdfast-undo.tmp"));
-        assert_eq!(now, before, "killed after {kill}/{KILLS}");
+        assert_eq!(now, before, "killed after {kill}/{kills}");
     }
-    println!("an undo of {whole:?} was killed {in_time} times of {KILLS}");
+    println!("an undo of {whole:?} was killed {in_time} times of {kills}");
     assert!(in_time > 0);
 }
 
@@ -113,19 +133,18 @@ fn a_session_that_is_killed_in_its_snapshot_changed_nothing_and_the_next_one_can
     undo(&world, &last(&world, &project), &[]).success();
     assert_eq!(tree(&project), before);
     let state = world.broker.human_state();
-    for kill in 0..KILLS {
+    let kills = kills();
+    for kill in 0..kills {
         // From nothing, so that there is much to do.
         fs::remove_dir_all(&state).unwrap();
         let child = start(&world, &run);
-        kill_after(child, whole * kill / KILLS);
-        wait_until(Duration::from_secs(20), "its session is over", || {
-            world
-                .broker
-                .holdfast(&["sessions", "--json"])
-                .success()
-                .trim()
-                == "[]"
-        });
+        kill_after(child, whole * kill / kills);
+        // Its session ends with it, as soon as the broker has noticed.
+        let mut listed = String::new();
+        let began = Instant::now();
+        while !is_over(&world, &mut listed) {
+            assert!(began.elapsed() < Duration::from_secs(20), "{listed}");
+        }
         let now = tree(&project);
         let listed = world
             .broker
@@ -145,7 +164,7 @@ fn a_session_that_is_killed_in_its_snapshot_changed_nothing_and_the_next_one_can
         assert_eq!(
             tree(&project),
             before,
-            "killed after {kill}/{KILLS}: {listed:#?}"
+            "killed after {kill}/{kills}: {listed:#?}"
         );
     }
     world.broker.holdfast(&run).success();
@@ -157,7 +176,8 @@ fn a_session_that_is_killed_in_its_snapshot_changed_nothing_and_the_next_one_can
 fn what_a_snapshot_costs_in_a_large_project() {
     let Some(world) = World::sealed() else { return };
     let project = world.scratch.folder("project");
-    many(&project, 250, 200);
+    let files = folders() * 200;
+    many(&project, folders(), 200);
     let time = |what: &str, arguments: &[&str]| {
         let named = project.display().to_string();
         let mut command = world.broker.holdfast_command();
@@ -175,7 +195,7 @@ fn what_a_snapshot_costs_in_a_large_project() {
         println!("{what}: {:?}", begun.elapsed());
     };
     time("without a snapshot", &["--no-snapshot"]);
-    time("the first snapshot of 50,000 files", &[]);
+    time(&format!("the first snapshot of {files} files"), &[]);
     time("the next one", &[]);
     time("the one after", &[]);
     let begun = Instant::now();
