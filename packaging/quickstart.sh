@@ -138,6 +138,8 @@ TSS2_LOG=all+none holdfastd --config "$world/holdfastd.toml" >"$world/holdfastd.
 broker=$!
 pids+=("$broker")
 export HOLDFAST_SOCKET=$world/run/management.sock
+# Where snapshots of projects go.
+export XDG_STATE_HOME=$world/human-state
 wait_for 30 test -S "$HOLDFAST_SOCKET" || fail "the broker did not start"
 tell "SIMULATED TPM: the same code as with a real one, and no claim about hardware"
 done_step

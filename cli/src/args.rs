@@ -71,6 +71,10 @@ pub enum Command {
     /// what Holdfast knows of an agent, or defines another kind: `names`, `keep`, `set`, `instructions`,
     /// `tools`, `hosts`.
     ///
+    /// It may change the project, but for configuration of agents and CI that is there (`--show` lists it).
+    /// What it changed that runs by itself, such as a build script, is said at its end, and `holdfast undo`
+    /// puts the project back.
+    ///
     /// Over the project's `.git` it has a git folder of its own, without your hooks and settings. At its
     /// end its commits, branches, tags, stash and index are checked and brought into yours, unless you
     /// changed the same meanwhile: then they are kept below refs/holdfast/. A repository that it made or
@@ -99,6 +103,12 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<Sessions>,
     },
+    /// Put a project back as it was before a session, or list the sessions that can be undone.
+    ///
+    /// Before a session begins, the project is copied to your state folder, but for `.git` and the folders
+    /// that git is told to ignore. What you changed after the session stays as it is, and the undo can be
+    /// undone itself.
+    Undo(Undo),
     /// List the questions that wait for you, show one, or answer it.
     Approvals {
         #[command(subcommand)]
@@ -210,6 +220,12 @@ pub struct Run {
     /// Every program on this machine can connect there, until the session ends.
     #[arg(long, value_name = "[HOSTPORT:]PORT")]
     pub publish: Vec<Publish>,
+    /// Let the session change this agent configuration or CI file, which it only reads otherwise.
+    #[arg(long, value_name = "PATH")]
+    pub unguard: Vec<PathBuf>,
+    /// Take no snapshot of the project: the session cannot be undone, nor is said at its end what changed.
+    #[arg(long)]
+    pub no_snapshot: bool,
     /// Show what the session would have, and do not make it.
     #[arg(long)]
     pub show: bool,
@@ -219,6 +235,30 @@ pub struct Run {
     /// The program and its arguments.
     #[arg(last = true, required = true, value_name = "CMD")]
     pub command: Vec<String>,
+}
+
+/// A session whose changes are not wanted.
+#[derive(Debug, ClapArgs)]
+pub struct Undo {
+    /// Its id, or that of an undo.
+    pub session: Option<SessionId>,
+    /// Show what it changed, and put nothing back.
+    #[arg(long, requires = "session")]
+    pub show: bool,
+    /// Put back only this file or folder, and what is in it.
+    #[arg(
+        long = "path",
+        value_name = "PATH",
+        requires = "session",
+        conflicts_with = "show"
+    )]
+    pub paths: Vec<PathBuf>,
+    /// Put back also what was changed after the session.
+    #[arg(long, requires = "session", conflicts_with = "show")]
+    pub force: bool,
+    /// List the sessions of this project [default: the git work tree here, or this folder].
+    #[arg(long, value_name = "DIR", conflicts_with = "session")]
+    pub project: Option<PathBuf>,
 }
 
 /// Sessions.

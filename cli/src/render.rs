@@ -5,6 +5,7 @@ pub mod discover;
 pub mod receipt;
 pub mod secrets;
 pub mod session;
+pub mod undo;
 
 use std::fmt::Write;
 

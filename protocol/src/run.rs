@@ -153,6 +153,8 @@ pub enum RunWhy {
     Instruction,
     /// It stands for the project's git folder, or is what that looks into.
     Git,
+    /// It is of the project, over itself: what decides what runs outside is not the session's to change.
+    Guard,
     /// The human named it: a widening, which is recorded.
     Named,
 }

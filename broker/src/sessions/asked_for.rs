@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 use holdfast_authorize_calls::world::{Lent, Remote};
@@ -64,9 +65,12 @@ pub fn judge(
     let named = named(request);
     for tree in trees {
         let place = tree.place.to_string();
-        let git = request.trees.iter().find(|asked| asked.place == place);
-        let why = if git.is_some_and(|asked| asked.why == RunWhy::Git) {
+        let asked = request.trees.iter().find(|asked| asked.place == place);
+        let said = asked.map(|asked| asked.why);
+        let why = if said == Some(RunWhy::Git) {
             Why::Git
+        } else if said == Some(RunWhy::Guard) && tree.place.is_within(&project) && is_at(tree) {
+            Why::Guard
         } else if named.iter().any(|named| named.place == place) {
             Why::Named
         } else if tree.place == project {
@@ -88,6 +92,12 @@ pub fn judge(
     Ok(())
 }
 
+/// Whether it appears where it is.
+fn is_at(tree: &Tree) -> bool {
+    let real = std::fs::read_link(format!("/proc/self/fd/{}", tree.source.as_raw_fd()));
+    real.is_ok_and(|real| real == Path::new(&tree.place.to_string()))
+}
+
 /// Where programs are looked for.
 pub fn path(request: &RunRequest) -> Result<Vec<Place>, InvalidPlace> {
     let folders = request.path.iter();
@@ -98,7 +108,14 @@ pub fn path(request: &RunRequest) -> Result<Vec<Place>, InvalidPlace> {
 /// for the folder that stands for the project's own `.git`.
 pub fn named(request: &RunRequest) -> Vec<RunTree> {
     let git = Path::new(&request.project).join(".git");
-    let own = |tree: &RunTree| tree.why == RunWhy::Git && Path::new(&tree.place).starts_with(&git);
+    let own = |tree: &RunTree| {
+        let place = Path::new(&tree.place);
+        match tree.why {
+            RunWhy::Git => place.starts_with(&git),
+            RunWhy::Guard => place.starts_with(&request.project),
+            RunWhy::Tool | RunWhy::Instruction | RunWhy::Named => false,
+        }
+    };
     let named = |tree: &&RunTree| {
         tree.why == RunWhy::Named || (tree.access == RunAccess::Write && !own(tree))
     };

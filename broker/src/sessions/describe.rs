@@ -179,6 +179,7 @@ fn shown(request: &RunRequest, home: &Place) -> Result<Vec<ShownTree>, RunError>
             RunWhy::Tool => ShownWhy::Tool,
             RunWhy::Instruction => ShownWhy::Instruction,
             RunWhy::Git => ShownWhy::Git,
+            RunWhy::Guard => ShownWhy::Guard,
             RunWhy::Named => ShownWhy::Named,
         };
         trees.push(tree(lent.place.clone(), access, why));

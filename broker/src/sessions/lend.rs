@@ -96,6 +96,8 @@ pub enum Why {
     Needed,
     /// The command line says that it stands for the project's git folder.
     Git,
+    /// It is of the project, and appears over itself.
+    Guard,
     /// The human named it.
     Named,
 }
@@ -162,13 +164,17 @@ impl Lending {
         // A project may hold secrets, which are no call's to read; it may not be a place of them.
         let secret = match asked.why {
             Why::Project => world.place(path) == Place::Secret,
+            // What it is of is lent as a whole.
+            Why::Guard => false,
             Why::Needed | Why::Git | Why::Named => world.guards(path),
         };
         if secret {
             return Err(NotLent::Secret(shown()));
         }
         let rule = match (asked.why, asked.access) {
-            (Why::Project | Why::Needed, _) | (Why::Git, RunAccess::Read) => Lend::Allow,
+            (Why::Project | Why::Needed | Why::Guard, _) | (Why::Git, RunAccess::Read) => {
+                Lend::Allow
+            }
             (Why::Named, RunAccess::Read) => self.config.read,
             // What stands for a git folder may have its real one behind it.
             (Why::Git, RunAccess::Write) if path == asked.place => Lend::Allow,

@@ -14,6 +14,7 @@ mod run;
 mod secrets;
 mod sessions;
 mod status;
+mod undo;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -38,6 +39,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Problem> {
         Command::Agents(command) => return agents::run(args, command),
         Command::Connect(wish) => connect::run(args, wish),
         Command::Sessions { command } => sessions::run(args, command.as_ref()),
+        Command::Undo(command) => undo::run(args, command),
         Command::Approvals { command } => approvals::run(args, command.as_ref()),
         Command::Factors(command) => approvals::factors(args, command),
         Command::Status { renew } => status::run(args, *renew),

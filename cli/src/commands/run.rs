@@ -14,7 +14,7 @@ use std::thread;
 
 use holdfast_protocol::id::SessionId;
 use holdfast_protocol::run::{
-    MAX_TREES, RunAim, RunControl, RunEvent, RunKept, RunRequest, RunStdio,
+    MAX_TREES, RunAim, RunControl, RunEvent, RunKept, RunRequest, RunStdio, RunWhy,
 };
 use holdfast_protocol::widening::Widening;
 use rustix::termios::tcgetwinsize;
@@ -23,13 +23,16 @@ use signal_hook::iterator::Signals;
 
 use crate::args::{Args, Run};
 use crate::git::{self, Guard, Report};
-use crate::lent;
+use crate::guards::Guards;
+use crate::lent::{self, Lent};
 use crate::outcome::Problem;
 use crate::program::{InProject, Program};
+use crate::recovery::{Recovery, Wanted};
 use crate::render::printable;
 use crate::run_client::RunConnection;
 use crate::screen::Screen;
 use crate::tools::Ground;
+use crate::triggers::Triggers;
 use crate::vault;
 
 /// Runs the program and exits as it did.
@@ -45,6 +48,8 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
         .ok()
         .filter(|directory| directory.starts_with(&project))
         .unwrap_or_else(|| project.clone());
+    let triggers = Triggers::built_in().map_err(|error| Problem::failed(error.to_string(), ""))?;
+    let guards = Guards::find(&triggers, &project, &directory, &run.unguard)?;
     let home = home()?;
     let tools = Ground {
         home: &home,
@@ -104,6 +109,16 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
             .map(|package| package.wanted.clone()),
     };
     let mut lent = world::widen(&socket, run, &home, &tools, &mut request)?;
+    for needed in program.package.iter().flat_map(|package| &package.needs) {
+        let needed = Lent::to_read(needed)?;
+        if !lent.iter().any(|lent| lent.tree.place == needed.tree.place) {
+            lent.push(needed);
+        }
+    }
+    // What guards the project goes before tools: without it there is no session, without them there is.
+    lent.truncate(MAX_TREES.saturating_sub(guards.lent.len()));
+    lent.extend(guards.lent);
+    request.trees = lent.iter().map(|lent| lent.tree.clone()).collect();
     let project_folder = lent::open(&project)?;
     if run.show {
         let package = program.package.iter().map(|package| &package.root);
@@ -111,7 +126,7 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
             .chain(lent.iter().map(|lent| &lent.source))
             .chain(package)
             .collect();
-        let shown = live(args, run, &request, &program.file, &owned, &mut None)?;
+        let shown = live(args, run, &request, &program.file, &owned, None, &mut None)?;
         return conclude(args, shown);
     }
 
@@ -119,8 +134,12 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
         tell(&report);
     }
     let guard = Guard::prepare(&project)?;
-    // What stands for `.git` goes before tools: without it there is no session, without them there is.
-    lent.truncate(MAX_TREES.saturating_sub(guard.lent().len()));
+    // So does what stands for `.git`.
+    let spare = MAX_TREES.saturating_sub(guard.lent().len());
+    while lent.len() > spare {
+        let tool = lent.iter().rposition(|lent| lent.tree.why == RunWhy::Tool);
+        lent.remove(tool.unwrap_or_default());
+    }
     let trees = lent.iter().chain(guard.lent());
     request.trees = trees.map(|lent| lent.tree.clone()).collect();
     let trees = lent.iter().chain(guard.lent()).map(|lent| &lent.source);
@@ -129,8 +148,24 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
         .chain(trees)
         .chain(package)
         .collect();
+    for note in &guards.notes {
+        eprintln!("holdfast: {note}");
+    }
+    for lifted in &guards.lifted {
+        let lifted = printable(&lifted.to_string());
+        eprintln!("holdfast: the session may change `{lifted}`");
+    }
+    let wanted = if run.no_snapshot {
+        Wanted::Nothing
+    } else {
+        Wanted::Snapshot
+    };
+    let name = &request.program;
+    let recovery = Recovery::before(&home, &project, name, &guards.lifted, triggers, wanted)?;
+    recovery.let_signals_end_us();
     let mut session = None;
-    let ended = live(args, run, &request, &program.file, &owned, &mut session);
+    let (program, recovery) = (&program.file, Some(recovery));
+    let ended = live(args, run, &request, program, &owned, recovery, &mut session);
     match session {
         Some(session) => tell(&guard.bring_back(session)),
         None => guard.discard(),
@@ -145,6 +180,7 @@ fn live(
     request: &RunRequest,
     program: &File,
     owned: &[&OwnedFd],
+    mut recovery: Option<Recovery>,
     begun: &mut Option<SessionId>,
 ) -> Result<RunEvent, Problem> {
     let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
@@ -164,6 +200,9 @@ fn live(
     // Signals that arrive while the wish is on its way are for the session, too.
     let signals =
         Signals::new([SIGHUP, SIGINT, SIGTERM, SIGWINCH]).map_err(|error| host(&error))?;
+    if let Some(recovery) = &mut recovery {
+        recovery.stop_listening();
+    }
     connection
         .ask(request, &descriptors)
         .map_err(|error| host(&error))?;
@@ -174,9 +213,15 @@ fn live(
         notes,
     } = event
     else {
+        if let Some(recovery) = recovery {
+            recovery.none();
+        }
         return Ok(event);
     };
     *begun = Some(session);
+    if let Some(recovery) = &mut recovery {
+        recovery.begun(session);
+    }
     for note in &notes {
         eprintln!("holdfast: {}", printable(note));
     }
@@ -209,6 +254,9 @@ fn live(
         }
     };
     drop(screen);
+    if let Some(recovery) = recovery {
+        recovery.after();
+    }
     Ok(event)
 }
 
@@ -268,7 +316,7 @@ fn widenings(run: &Run) -> Vec<Widening> {
 }
 
 /// The project: what was named, else the git work tree that this folder is in, else this folder.
-fn project(named: Option<&Path>) -> Result<PathBuf, Problem> {
+pub(super) fn project(named: Option<&Path>) -> Result<PathBuf, Problem> {
     let folder = match named {
         Some(named) => named.to_owned(),
         None => {
@@ -288,7 +336,7 @@ fn project(named: Option<&Path>) -> Result<PathBuf, Problem> {
 }
 
 /// Home by its real place: tools and what is never lent are found below it, and both are judged by real places.
-fn home() -> Result<PathBuf, Problem> {
+pub(super) fn home() -> Result<PathBuf, Problem> {
     std::env::home_dir()
         .filter(|home| home.is_absolute())
         .and_then(|home| home.canonicalize().ok())

@@ -224,11 +224,18 @@ impl Broker {
         Ran::of(command.arg(project).arg("--").args(program))
     }
 
+    /// What the human's own command keeps.
+    pub fn human_state(&self) -> PathBuf {
+        self.state.with_file_name("human")
+    }
+
     /// `holdfast`, told where the broker is, with a state folder of this world's own.
     pub fn holdfast_command(&self) -> Command {
         let mut command = Command::new(bin("holdfast"));
-        command.env("XDG_STATE_HOME", self.state.with_file_name("human"));
-        command.arg("--socket").arg(&self.socket);
+        command
+            .arg("--socket")
+            .arg(&self.socket)
+            .env("XDG_STATE_HOME", self.human_state());
         command
     }
 }

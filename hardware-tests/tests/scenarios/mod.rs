@@ -35,6 +35,7 @@ mod rollout;
 mod rotated;
 mod sealed;
 mod sub_agents;
+mod undone;
 mod upstream;
 mod vaulted;
 mod window;

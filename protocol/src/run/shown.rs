@@ -105,6 +105,8 @@ pub enum ShownWhy {
     Instruction,
     /// It stands for the project's git folder.
     Git,
+    /// It is of the project, and guarded.
+    Guard,
     /// The human named it.
     Named,
     /// It is Holdfast's own.

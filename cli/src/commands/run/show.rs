@@ -92,6 +92,7 @@ fn why(why: ShownWhy) -> &'static str {
         ShownWhy::Tool => "a tool on your PATH",
         ShownWhy::Instruction => "your instructions",
         ShownWhy::Git => "a git folder of its own",
+        ShownWhy::Guard => "guarded; --unguard lifts that",
         ShownWhy::Named => "named by you",
         ShownWhy::Holdfast => "Holdfast's own",
         ShownWhy::Scratch => "scratch space",
