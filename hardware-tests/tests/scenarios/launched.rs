@@ -110,9 +110,10 @@ fn what_the_host_does_not_list_is_not_launched() {
     assert_eq!(ran.code, 3, "{ran:#?}");
     assert!(!ran.stdout.contains("RAN"), "{ran:#?}");
     let line = |stderr: &str| {
-        let start = stderr.find("`{ kind").unwrap() + 1;
-        let end = stderr[start..].find('`').unwrap() + start;
-        stderr[start..end].to_owned()
+        let mut quoted = stderr.split('`');
+        let line = quoted.find(|part| part.starts_with("{ kind"));
+        line.unwrap_or_else(|| panic!("no line in {stderr}"))
+            .to_owned()
     };
     let bash = line(&ran.stderr);
     assert!(
