@@ -146,10 +146,10 @@ impl Store {
         text.map(|text| Cache::decode(&text)).unwrap_or_default()
     }
 
-    /// Keeps what is known of the files of `project`.
+    /// Keeps what is known of the files of `project`; a line that is torn is known no more.
     pub fn keep_cache(&self, project: &Path, cache: &Cache) -> Result<(), SnapshotError> {
         make(&self.project(project))?;
-        write(
+        write_soon(
             &self.project(project).join(CACHE),
             cache.encode().as_bytes(),
         )
@@ -350,17 +350,30 @@ pub(super) fn folders(folder: &Path) -> Result<Vec<PathBuf>, SnapshotError> {
 
 /// Writes a file so that there is the old or the new one, also after a power cut.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), SnapshotError> {
+    replace(path, bytes, File::sync_all)?;
+    path.parent().map_or(Ok(()), sync)
+}
+
+/// Writes a file so that there is the old or the new one, for what can be lost to a power cut.
+fn write_soon(path: &Path, bytes: &[u8]) -> Result<(), SnapshotError> {
+    replace(path, bytes, |_| Ok(()))
+}
+
+fn replace(
+    path: &Path,
+    bytes: &[u8],
+    settle: impl Fn(&File) -> std::io::Result<()>,
+) -> Result<(), SnapshotError> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
     let temporary = PathBuf::from(temporary);
     let written = || -> std::io::Result<()> {
         let mut file = File::create(&temporary)?;
         file.write_all(bytes)?;
-        file.sync_all()?;
+        settle(&file)?;
         std::fs::rename(&temporary, path)
     };
-    written().map_err(writing(path))?;
-    path.parent().map_or(Ok(()), sync)
+    written().map_err(writing(path))
 }
 
 fn sync(folder: &Path) -> Result<(), SnapshotError> {
