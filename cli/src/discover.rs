@@ -10,6 +10,7 @@ pub mod humans;
 pub mod installs;
 pub mod jsonc;
 pub mod keys;
+pub mod lossy;
 pub mod processes;
 pub mod reach;
 pub mod servers;
@@ -88,6 +89,7 @@ pub struct Found {
     /// Where it runs, outside Holdfast.
     pub running: Vec<Process>,
     /// Its settings.
+    #[serde(serialize_with = "lossy::all")]
     pub settings: Vec<PathBuf>,
     /// Its MCP servers.
     pub servers: Vec<Server>,
@@ -109,6 +111,7 @@ pub struct Sealed {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct NotRead {
     /// The file.
+    #[serde(serialize_with = "lossy::path")]
     pub place: PathBuf,
     /// Why.
     pub why: String,

@@ -21,6 +21,7 @@ mod receipt;
 mod render;
 mod run_client;
 mod screen;
+mod streams;
 mod vault;
 
 use std::process::ExitCode;

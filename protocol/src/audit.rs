@@ -132,6 +132,13 @@ pub enum What {
         /// What they do to it.
         act: SessionAct,
     },
+    /// A session's human is about to open a shell in it.
+    ShellOpened {
+        /// The session.
+        session: SessionId,
+        /// Who.
+        human: HumanUid,
+    },
     /// A session ended, with all that it held.
     SessionEnded {
         /// The session.

@@ -23,4 +23,5 @@ pub mod task;
 
 pub use holdfast_launcher::control::{Ending, PassedSignal};
 pub use holdfast_launcher::message::{Access, Limits, Stdio, Tree, WindowSize};
+pub use holdfast_launcher::shell::{ShellOrder, TermName};
 pub use holdfast_launcher::{InvalidPlace, Place, ProgramName, UserName};

@@ -150,6 +150,20 @@ impl Registry {
         })
     }
 
+    /// Whether its processes run.
+    ///
+    /// # Errors
+    /// [`StateError`] unless they do.
+    pub fn running(&self, id: SessionId) -> Result<(), StateError> {
+        match self.sessions.get(&id).map(|session| session.phase) {
+            Some(Phase::Running(_)) => Ok(()),
+            Some(Phase::Starting | Phase::Frozen(_) | Phase::Ended { .. }) => {
+                Err(StateError::Phase(id))
+            }
+            None => Err(StateError::Unknown(id)),
+        }
+    }
+
     /// Its processes stand still.
     ///
     /// # Errors

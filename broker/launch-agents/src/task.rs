@@ -5,6 +5,7 @@
 //! session ends it: it must never outlive the broker's knowledge of it.
 
 mod handles;
+mod shell;
 mod watch;
 
 use std::os::fd::OwnedFd;
@@ -12,14 +13,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use holdfast_launcher::control::{Ending, PassedSignal, START};
+use holdfast_launcher::control::{Ending, PassedSignal};
 use holdfast_launcher::message::{Greeting, Launch, Launched};
+use holdfast_launcher::shell::ShellOrder;
 use holdfast_launcher::socket::{self, LaunchError};
 use holdfast_protocol::clock::Clock;
 use holdfast_protocol::id::SessionId;
 use tokio::sync::mpsc;
 
 use handles::Handles;
+pub use shell::{Opened, Shell};
 pub use watch::{Ended, Watcher};
 
 use crate::peer::{Peer, PeerError};
@@ -172,11 +175,13 @@ impl Sessions {
             .registry
             .launched(id, identity)
             .map_err(SessionError::State)?;
+        let kept = Arc::clone(&handles);
         table.handles.insert(id, handles);
         drop(table);
         Ok(Prepared {
             life,
             identity,
+            handles: kept,
             control: launched.control,
             pidfd: launched.pidfd,
             bridge: launched.bridge,
@@ -244,6 +249,25 @@ impl Sessions {
         handles.tell(&signal.encode()).map_err(SessionError::Host)
     }
 
+    /// Orders a shell for a session's human, beside its program; to be said once that is on record.
+    ///
+    /// # Errors
+    /// [`SessionError`]; the session has no shell more then. One that stands still is refused.
+    pub fn shell(
+        &self,
+        id: SessionId,
+        order: &ShellOrder,
+        streams: &[OwnedFd],
+    ) -> Result<Shell, SessionError> {
+        let handles = {
+            let table = self.table();
+            table.registry.running(id).map_err(SessionError::State)?;
+            table.handles.of(id)?
+        };
+        let control = handles.order(order, streams).map_err(SessionError::Host)?;
+        Shell::new(control).map_err(SessionError::Host)
+    }
+
     /// The session that a caller belongs to.
     ///
     /// # Errors
@@ -288,6 +312,7 @@ impl Sessions {
 pub struct Prepared {
     life: Life,
     identity: Identity,
+    handles: Arc<Handles>,
     control: OwnedFd,
     pidfd: OwnedFd,
     bridge: OwnedFd,
@@ -322,8 +347,7 @@ impl Prepared {
     /// [`SessionError`]; the session is ended then.
     pub fn begin(mut self) -> Result<Begun, SessionError> {
         let id = self.life.id;
-        rustix::net::send(&self.control, &START, rustix::net::SendFlags::NOSIGNAL)
-            .map_err(|errno| SessionError::Host(errno.into()))?;
+        self.handles.begin().map_err(SessionError::Host)?;
         let watched = watch::Watched::new(id, self.control, self.pidfd);
         self.life
             .sessions

@@ -1,8 +1,10 @@
 //! The session's first process: it builds the world, gives up every right, starts the program, and
-//! then only reaps, forwards signals, and tells how the program ended.
+//! then only reaps, forwards signals, opens shells for its human, and tells how the program ended.
 //!
 //! It never executes anything itself, so its memory is not dumpable and, unlike the program's,
 //! belongs to the initial user namespace: nothing in the session can touch it. It must never return.
+
+mod shells;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -10,10 +12,12 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::RecvFlags;
 use rustix::process::{Pid, WaitOptions, WaitStatus, wait};
 
+use self::shells::Shells;
 use crate::control::{Ending, MAX_CONTROL, PassedSignal, START};
 use crate::failure::{At, Refusal, Stage};
 use crate::message::{Answer, Stdio};
 use crate::plan::Plan;
+use crate::shell::ShellOrder;
 use crate::world::{Terminal, World};
 use crate::{confine, network, program, seccomp, socket, sys, wire};
 
@@ -39,7 +43,7 @@ pub(crate) fn run(plan: &Plan, tell: BorrowedFd<'_>, control: BorrowedFd<'_>) ->
             await_start(control);
             match sys::fork() {
                 Ok(0) => start_program(plan, terminal.as_ref(), control),
-                Ok(child) => supervise(child, &signals, control),
+                Ok(child) => supervise(plan, child, &signals, control),
                 Err(error) => {
                     let refusal = Err::<(), _>(error).at(Stage::Spawn);
                     end(
@@ -99,7 +103,7 @@ fn start_program(plan: &Plan, terminal: Option<&Terminal>, control: BorrowedFd<'
     sys::exit_now(127)
 }
 
-fn supervise(child: libc::pid_t, signals: &OwnedFd, control: BorrowedFd<'_>) -> ! {
+fn supervise(plan: &Plan, child: libc::pid_t, signals: &OwnedFd, control: BorrowedFd<'_>) -> ! {
     let Some(child) = Pid::from_raw(child) else {
         sys::exit_now(1)
     };
@@ -108,11 +112,14 @@ fn supervise(child: libc::pid_t, signals: &OwnedFd, control: BorrowedFd<'_>) -> 
     if !quiet || sys::close_all_but(&[signals.as_fd(), control]).is_err() {
         end(control, Ending::Killed);
     }
+    let mut shells = Shells::default();
     loop {
-        let mut waiting = [
+        let mut waiting = vec![
             PollFd::new(signals, PollFlags::IN),
             PollFd::from_borrowed_fd(control, PollFlags::IN),
         ];
+        let theirs = shells.controls();
+        waiting.extend(theirs.map(|theirs| PollFd::from_borrowed_fd(theirs, PollFlags::IN)));
         if rustix::io::retry_on_intr(|| poll(&mut waiting, None)).is_err() {
             end(control, Ending::Killed);
         }
@@ -121,14 +128,18 @@ fn supervise(child: libc::pid_t, signals: &OwnedFd, control: BorrowedFd<'_>) -> 
                 forward(child, signal);
             }
         }
-        if let Some(ending) = reap(child) {
+        drop(waiting);
+        if let Some(ending) = reap(child, &mut shells) {
             end(control, ending);
         }
+        shells.hear();
         let mut buffer = [0; MAX_CONTROL];
         match socket::receive(control, &mut buffer, RecvFlags::DONTWAIT) {
-            Ok(Some((message, _))) => {
+            Ok(Some((message, descriptors))) => {
                 if let Some(signal) = PassedSignal::decode(message) {
                     forward(child, signal.number());
+                } else if let Some(order) = ShellOrder::decode(message) {
+                    shells.open(plan, &order, descriptors);
                 }
             }
             Err(rustix::io::Errno::AGAIN) => {}
@@ -145,11 +156,17 @@ fn forward(child: Pid, number: libc::c_int) {
 }
 
 /// Reaps whatever has ended; how the program did, if it was among them.
-fn reap(program: Pid) -> Option<Ending> {
-    while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+fn reap(program: Pid, shells: &mut Shells) -> Option<Ending> {
+    while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG | WaitOptions::UNTRACED) {
+        if status.stopped() {
+            // An agent that stops itself at Ctrl-Z has no shell here that would let it go on.
+            forward(pid, libc::SIGCONT);
+            continue;
+        }
         if pid == program {
             return Some(ending(status));
         }
+        shells.ended(pid, ending(status));
     }
     None
 }

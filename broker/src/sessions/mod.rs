@@ -19,6 +19,7 @@ mod peers;
 mod recorder;
 mod repository;
 mod serve;
+mod shell;
 mod socket;
 mod words;
 

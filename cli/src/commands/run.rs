@@ -20,6 +20,7 @@ use crate::program::Program;
 use crate::render::printable;
 use crate::run_client::RunConnection;
 use crate::screen::Screen;
+use crate::streams::Streams;
 use crate::vault;
 
 /// What every session has anyway.
@@ -40,16 +41,7 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
         .map(|folder| Lent::to_read(folder))
         .collect::<Result<Vec<_>, _>>()?;
     let home = home()?;
-    let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
-    let stdio = if terminal {
-        let size = tcgetwinsize(std::io::stdin()).map_err(|error| host(&error.into()))?;
-        RunStdio::Terminal {
-            rows: size.ws_row,
-            columns: size.ws_col,
-        }
-    } else {
-        RunStdio::Pipes
-    };
+    let stdio = stdio()?;
     let request = RunRequest {
         agent: run.agent.clone(),
         purpose: run.purpose.clone(),
@@ -75,11 +67,12 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
     }
 
     let project_folder = lent::open(&project)?;
-    let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+    let streams = match stdio {
+        RunStdio::Pipes => Some(Streams::lend().map_err(|error| host(&error))?),
+        RunStdio::Terminal { .. } => None,
+    };
     let mut descriptors: Vec<BorrowedFd<'_>> = vec![program.file.as_fd(), project_folder.as_fd()];
-    if !terminal {
-        descriptors.extend([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]);
-    }
+    descriptors.extend(streams.iter().flat_map(Streams::descriptors));
     descriptors.extend(lent.iter().map(|lent| lent.source.as_fd()));
 
     vault::open_for_a_session(&args.socket);
@@ -106,6 +99,7 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
     if run.verbose {
         eprintln!("holdfast: session {session} is {spiffe_id}");
     }
+    let shown = streams.map(Streams::given);
     let orders = connection.try_clone().map_err(|error| host(&error))?;
     let screen = other_end
         .map(Screen::take)
@@ -125,11 +119,14 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
         )
     })?;
     drop(screen);
+    if let Some(shown) = shown {
+        shown.wait();
+    }
     conclude(event)
 }
 
 /// Exits as the program did.
-fn conclude(event: RunEvent) -> Result<(), Problem> {
+pub(super) fn conclude(event: RunEvent) -> Result<(), Problem> {
     match event {
         RunEvent::Ended { code, how } => {
             if let Some(how) = how {
@@ -138,14 +135,14 @@ fn conclude(event: RunEvent) -> Result<(), Problem> {
             std::process::exit(i32::from(code))
         }
         RunEvent::Failed(failure) => Err(failure.into()),
-        RunEvent::Started { .. } => Err(Problem::failed(
+        RunEvent::Started { .. } | RunEvent::ShellOpened { .. } => Err(Problem::failed(
             "the broker said twice that the session began",
             "use a `holdfast` of the same version as holdfastd",
         )),
     }
 }
 
-fn pass_signals(mut signals: Signals, orders: &RunConnection, window: Option<&OwnedFd>) {
+pub(super) fn pass_signals(mut signals: Signals, orders: &RunConnection, window: Option<&OwnedFd>) {
     for signal in signals.forever() {
         let order = match signal {
             SIGINT => RunControl::Interrupt,
@@ -162,6 +159,18 @@ fn pass_signals(mut signals: Signals, orders: &RunConnection, window: Option<&Ow
             return;
         }
     }
+}
+
+/// A terminal of its own where this is one, both ways.
+pub(super) fn stdio() -> Result<RunStdio, Problem> {
+    if !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
+        return Ok(RunStdio::Pipes);
+    }
+    let size = tcgetwinsize(std::io::stdin()).map_err(|error| host(&error.into()))?;
+    Ok(RunStdio::Terminal {
+        rows: size.ws_row,
+        columns: size.ws_col,
+    })
 }
 
 /// What the session would have, without making it.
@@ -243,14 +252,14 @@ fn user() -> String {
     }
 }
 
-fn no_sessions(socket: &Path, error: &std::io::Error) -> Problem {
+pub(super) fn no_sessions(socket: &Path, error: &std::io::Error) -> Problem {
     Problem::failed(
         format!("no sessions are made at `{}`: {error}", socket.display()),
         "start holdfast-launcher and holdfastd; `holdfast doctor` looks for the cause",
     )
 }
 
-fn host(error: &std::io::Error) -> Problem {
+pub(super) fn host(error: &std::io::Error) -> Problem {
     Problem::failed(
         format!("the session could not be kept: {error}"),
         "see holdfastd's log",

@@ -5,11 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use holdfast_launcher::control::START;
 use holdfast_launcher::message::CgroupFiles;
+use holdfast_launcher::shell::ShellOrder;
 use holdfast_protocol::id::SessionId;
 use rustix::net::SendFlags;
 
@@ -24,6 +27,8 @@ const LOOK: Duration = Duration::from_millis(1);
 pub(super) struct Handles {
     cgroup: CgroupFiles,
     control: OwnedFd,
+    /// Whether the first process was told to let the program run: before that it hears of nothing else.
+    begun: AtomicBool,
 }
 
 impl Handles {
@@ -31,6 +36,7 @@ impl Handles {
         Ok(Self {
             cgroup,
             control: control.try_clone()?,
+            begun: AtomicBool::new(false),
         })
     }
 
@@ -55,6 +61,19 @@ impl Handles {
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
         rustix::net::send(&self.control, message, flags)?;
         Ok(())
+    }
+
+    pub(super) fn begin(&self) -> io::Result<()> {
+        rustix::net::send(&self.control, &START, SendFlags::NOSIGNAL)?;
+        self.begun.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    pub(super) fn order(&self, order: &ShellOrder, streams: &[OwnedFd]) -> io::Result<OwnedFd> {
+        if !self.begun.load(Ordering::Acquire) {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        holdfast_launcher::shell::order(self.control.as_fd(), order, streams)
     }
 
     fn is_frozen(&self) -> io::Result<bool> {

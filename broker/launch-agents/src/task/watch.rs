@@ -135,6 +135,6 @@ async fn gone(pidfd: OwnedFd) -> io::Result<()> {
     deprecated,
     reason = "its successor is unsafe for types that change their descriptor; an OwnedFd does not"
 )]
-fn readable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+pub(super) fn readable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::with_interest(fd, Interest::READABLE)
 }

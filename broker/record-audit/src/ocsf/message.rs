@@ -80,6 +80,9 @@ pub(super) fn message(what: &What) -> String {
             };
             format!("uid {} {act} session {session}", human.0)
         }
+        What::ShellOpened { session, human } => {
+            format!("shell opened by uid {} in session {session}", human.0)
+        }
         What::SessionEnded { session, how } => format!("session {session} ended: {}", cut(how)),
         What::SvidIssued {
             session, audience, ..

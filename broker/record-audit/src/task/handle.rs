@@ -79,6 +79,7 @@ impl AuditLog {
             | What::EpochAdvanced { .. }
             | What::SessionStarted { .. }
             | What::SessionControlled { .. }
+            | What::ShellOpened { .. }
             | What::SessionEnded { .. }
             | What::SvidIssued { .. }
             | What::FactorEnrolled { .. }
