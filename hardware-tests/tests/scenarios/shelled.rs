@@ -14,7 +14,7 @@ use holdfast_hardware_tests::world::World;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A session that waits until the file `end` is there; the program itself says where it runs.
-const WAITING: &str = "echo $HOLDFAST_SESSION > session; readlink /proc/self/ns/pid > namespace; echo secret > /tmp/own; \
+const WAITING: &str = "echo $HOLDFAST_SESSION > session; echo $$ > pid; readlink /proc/self/ns/pid > namespace; echo secret > /tmp/own; \
     until [ -e end ]; do sleep 0.1; done; exit 3";
 
 struct Waiting {
@@ -91,7 +91,7 @@ fn a_shell_is_in_the_session_and_on_record_and_is_the_humans_alone() {
     let first = Waiting::start(&world, "first");
     let lines = "readlink /proc/self/ns/pid; cat /tmp/own; pwd; echo $HOLDFAST_SESSION; ls /root/.ssh /dev/tpm0; \
         grep NoNewPrivs /proc/self/status; grep Seccomp: /proc/self/status; cat /proc/self/cgroup; \
-        kill -0 $(pgrep -f 'until' | head -1) && echo SAME; exit 7\n";
+        kill -0 $(cat pid) && echo SIGNALLED; exit 7\n";
     let (code, out, err) = shell(&world, &[], lines);
     assert_eq!(code, 7, "{out}{err}");
     let said: Vec<&str> = out.lines().collect();
@@ -99,7 +99,7 @@ fn a_shell_is_in_the_session_and_on_record_and_is_the_humans_alone() {
     assert_eq!(said[1], "secret");
     assert_eq!(said[2], first.project.display().to_string());
     assert_eq!(said[3], first.session());
-    for wall in ["NoNewPrivs:\t1", "Seccomp:\t2", "0::/", "SAME"] {
+    for wall in ["NoNewPrivs:\t1", "Seccomp:\t2", "0::/", "SIGNALLED"] {
         assert!(said.contains(&wall), "{wall} is missing:\n{out}{err}");
     }
     // Its end is not the session's.
@@ -177,15 +177,15 @@ fn a_shell_has_a_terminal_of_its_own_with_jobs_and_ends_with_its_session() {
     tmux.line("clear; until [ \"$(stty size)\" = '30 100' ]; do sleep 0.1; done; echo re\"\"sized");
     tmux.shows("resized");
     // Ctrl-C ends what runs, and not the shell.
-    tmux.line("clear; echo up; sleep 1000");
-    tmux.shows("up\n");
+    tmux.line("clear; echo ru\"\"ns; sleep 1000");
+    tmux.shows("runs\n");
     tmux.key("C-c");
     tmux.shows("^C\nin:");
     tmux.line("echo co\"\"de $?");
     tmux.shows("code 130");
     // Ctrl-Z stops it, and it can be brought back.
-    tmux.line("clear; echo up; sleep 1000");
-    tmux.shows("up\n");
+    tmux.line("clear; echo ag\"\"ain; sleep 1000");
+    tmux.shows("again\n");
     tmux.key("C-z");
     tmux.shows("Stopped                 sleep 1000\nin:");
     tmux.line("bg; jobs; kill %1; wait; echo g\"\"one");
