@@ -46,7 +46,9 @@ setup_packages() {
         # A keyring, for the vault's share.
         gnome-keyring
         # Clocks that are wrong.
-        faketime)
+        faketime
+        # Terminals and shells that people use.
+        tmux zsh)
     local missing=() package
     for package in "${wanted[@]}"; do
         dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")

@@ -89,14 +89,21 @@ pub enum Command {
     /// killed.
     #[command(subcommand)]
     Git(GitCommand),
+    /// Open a shell of your own in a session of yours that runs.
+    ///
+    /// It sees what the session sees and may what it may, beside what runs there. That it was opened is on record. It
+    /// ends with the session.
+    Shell {
+        /// The session [default: your only one].
+        session: Option<SessionId>,
+    },
     /// Find the coding agents of this machine.
     #[command(subcommand)]
     Agents(Agents),
     /// Make the bare command of an agent sealed: `claude` then starts `holdfast run -- claude`.
     ///
     /// A shim of that name is put into a folder that has to come first on your PATH. Nothing else is changed unless
-    /// --write says so; --undo takes back exactly what was added. Inside a session, and while it is disconnected, the
-    /// shim starts the agent itself.
+    /// --write says so; --undo takes back exactly what was added. Inside a session the shim starts the agent itself.
     Connect(Connect),
     /// List the sessions of this host, or act on one.
     Sessions {

@@ -10,25 +10,24 @@ pub mod humans;
 pub mod installs;
 pub mod jsonc;
 pub mod keys;
+pub mod lossy;
 pub mod processes;
 pub mod reach;
+pub mod report;
 pub mod servers;
 pub mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use holdfast_protocol::id::AgentKind;
-use serde::Serialize;
-
 use self::catalog::{Agent, Catalog};
 use self::folder::{Folder, Unread, Whose};
 use self::humans::Human;
-use self::installs::{Around, Install, InstallKind};
+use self::installs::Around;
 use self::keys::{Form, Key, KeyPlace};
 use self::processes::{Inside, Process, Running};
-use self::reach::Reach;
-use self::servers::Server;
+
+pub use self::report::{Found, NotRead, OfHuman, Report, Sealed};
 
 /// The most projects whose configuration is looked at.
 const MAX_PROJECTS: usize = 100;
@@ -49,69 +48,6 @@ pub struct Machine<'a> {
     pub environment: Vec<(&'a str, &'a str)>,
     /// Projects to look at besides those that agents know.
     pub projects: Vec<PathBuf>,
-}
-
-/// What was found.
-#[derive(Debug, Serialize)]
-pub struct Report {
-    /// By human.
-    pub humans: Vec<OfHuman>,
-    /// Agents that run in sessions of Holdfast's, whoever's they are.
-    pub sealed: Vec<Sealed>,
-}
-
-/// What was found of one human's.
-#[derive(Debug, Serialize)]
-pub struct OfHuman {
-    /// Who.
-    #[serde(flatten)]
-    pub human: Human,
-    /// The agents.
-    pub agents: Vec<Found>,
-    /// Keys that any of them can read.
-    pub keys: Vec<Key>,
-    /// What any of them could reach.
-    pub reach: Vec<Reach>,
-    /// What was there and could not be read.
-    pub unread: Vec<NotRead>,
-}
-
-/// One agent.
-#[derive(Debug, Serialize)]
-pub struct Found {
-    /// Its kind.
-    pub agent: AgentKind,
-    /// What people call it.
-    pub title: String,
-    /// Where it is installed.
-    pub installed: Vec<Install>,
-    /// Where it runs, outside Holdfast.
-    pub running: Vec<Process>,
-    /// Its settings.
-    pub settings: Vec<PathBuf>,
-    /// Its MCP servers.
-    pub servers: Vec<Server>,
-    /// The commands that bring it in.
-    pub bring_in: Vec<String>,
-}
-
-/// An agent's process in a session.
-#[derive(Debug, Serialize)]
-pub struct Sealed {
-    /// Its kind.
-    pub agent: AgentKind,
-    /// The process.
-    #[serde(flatten)]
-    pub process: Process,
-}
-
-/// A file that was not read.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct NotRead {
-    /// The file.
-    pub place: PathBuf,
-    /// Why.
-    pub why: String,
 }
 
 impl Report {
@@ -145,14 +81,6 @@ impl Report {
     pub fn found_some(&self) -> bool {
         let mut agents = self.humans.iter().flat_map(|human| &human.agents);
         agents.any(|found| !found.running.is_empty() || found.is_bare())
-    }
-}
-
-impl Found {
-    /// Whether it is installed, and its bare command starts it as it is.
-    fn is_bare(&self) -> bool {
-        let sealed = |install: &Install| install.what == InstallKind::Shim;
-        !self.installed.is_empty() && !self.installed.iter().any(sealed)
     }
 }
 

@@ -26,6 +26,7 @@ mod render;
 mod run_client;
 mod screen;
 mod snapshot;
+mod streams;
 mod tools;
 mod triggers;
 mod undo;

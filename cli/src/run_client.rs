@@ -10,11 +10,12 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use holdfast_protocol::frame;
-use holdfast_protocol::run::{MAX_TREES, RunControl, RunEvent, RunRequest};
+use holdfast_protocol::run::{MAX_TREES, RunControl, RunEvent};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
+use serde::Serialize;
 
 /// Program, project, three streams, trees.
 const MAX_DESCRIPTORS: usize = 5 + MAX_TREES;
@@ -32,7 +33,11 @@ impl RunConnection {
     }
 
     /// Sends the wish with its descriptors.
-    pub fn ask(&self, request: &RunRequest, descriptors: &[BorrowedFd<'_>]) -> std::io::Result<()> {
+    pub fn ask(
+        &self,
+        request: &impl Serialize,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> std::io::Result<()> {
         let bytes = frame::encode(request).map_err(invalid)?;
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);

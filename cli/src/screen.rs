@@ -7,8 +7,14 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
+
+/// How often the rest of the output is looked for, and how many times.
+const LOOK: Duration = Duration::from_millis(5);
+const MAX_LOOKS: u32 = 200;
 
 /// A lent terminal; given back when dropped.
 #[derive(Debug)]
@@ -29,11 +35,30 @@ impl Screen {
         // It waits for keys and ends with this process.
         thread::spawn(move || copy(std::io::stdin().lock(), File::from(typed)));
         let output = thread::spawn(move || copy(File::from(shown), std::io::stdout().lock()));
+        // It may have changed since the session was asked for.
+        Self::resize(&other_end);
         Ok(Self {
             before,
             other_end,
             output: Some(output),
         })
+    }
+
+    /// Gives the terminal back while the session's own lives on: all that was written to it is shown first.
+    pub fn leave(mut self) {
+        for _ in 0..MAX_LOOKS {
+            let mut other_end = [PollFd::new(&self.other_end, PollFlags::IN)];
+            let written = poll(&mut other_end, Some(&Timespec::default())).unwrap_or(0) > 0
+                && other_end
+                    .iter()
+                    .all(|end| end.revents().contains(PollFlags::IN));
+            if !written {
+                break;
+            }
+            thread::sleep(LOOK);
+        }
+        // It may wait for what runs in the background there.
+        self.output = None;
     }
 
     /// Another handle on the session's terminal.
@@ -61,7 +86,7 @@ impl Drop for Screen {
 }
 
 /// Copies until one side ends; unbuffered, for a person waits for every byte.
-fn copy(mut from: impl Read, mut to: impl Write) {
+pub fn copy(mut from: impl Read, mut to: impl Write) {
     let mut bytes = [0; 4096];
     while let Ok(read) = from.read(&mut bytes) {
         let Some(read) = bytes.get(..read).filter(|read| !read.is_empty()) else {

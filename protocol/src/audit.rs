@@ -190,6 +190,13 @@ pub enum What {
         /// Why.
         because: Because,
     },
+    /// A session's human is about to open a shell in it.
+    ShellOpened {
+        /// The session.
+        session: SessionId,
+        /// Who.
+        human: HumanUid,
+    },
     /// A session ended, with all that it held.
     SessionEnded {
         /// The session.

@@ -1,6 +1,6 @@
 //! How `holdfast run` asks for a sealed session, and what passes while it lives.
 //!
-//! The first frame carries a [`RunRequest`] and the descriptors that it speaks of; then
+//! The first frame carries a [`RunRequest`], or a [`ShellRequest`], and the descriptors that it speaks of; then
 //! [`RunControl`] frames go to the broker and [`RunEvent`] frames come back. No field is a path that
 //! the broker would open: places are names inside the session, things are descriptors.
 
@@ -198,6 +198,30 @@ impl RunRequest {
     }
 }
 
+/// A wish for a shell in a session that runs: as the first frame, instead of a [`RunRequest`].
+///
+/// Its descriptors are standard input, output and error where [`RunStdio::Pipes`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShellRequest {
+    /// The session; the human's only one if it is not named.
+    pub shell_in: Option<SessionId>,
+    /// The kind of the human's terminal, as `TERM` names it.
+    pub term: Option<String>,
+    /// Input and output.
+    pub stdio: RunStdio,
+}
+
+impl ShellRequest {
+    /// How many descriptors come with it.
+    pub fn descriptors(&self) -> usize {
+        match self.stdio {
+            RunStdio::Pipes => 3,
+            RunStdio::Terminal { .. } => 0,
+        }
+    }
+}
+
 /// What the human does to the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -228,7 +252,12 @@ pub enum RunEvent {
         /// What, in words.
         text: String,
     },
-    /// It is over, every process of it.
+    /// The shell that was asked for runs, and is on record; its terminal's other end comes with this.
+    ShellOpened {
+        /// The session that it is in.
+        session: SessionId,
+    },
+    /// It is over, every process of it; of a shell, the shell itself.
     Ended {
         /// What a shell would say: the exit code, or 128 and the signal's number.
         code: u8,

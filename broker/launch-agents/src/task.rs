@@ -6,6 +6,7 @@
 
 mod handles;
 mod inward;
+mod shell;
 mod subs;
 mod watch;
 
@@ -15,8 +16,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use holdfast_launcher::control::{PassedSignal, START};
+use holdfast_launcher::control::PassedSignal;
 use holdfast_launcher::message::{CgroupFiles, Described, Greeting, Launch, Names, Unkept};
+use holdfast_launcher::shell::ShellOrder;
 use holdfast_launcher::socket::{self, LaunchError};
 use holdfast_protocol::bounds::{Because, Bound};
 use holdfast_protocol::clock::Clock;
@@ -26,6 +28,7 @@ use rustix::net::RecvFlags;
 use tokio::sync::mpsc;
 
 use handles::Handles;
+pub use shell::{Opened, Shell};
 pub use subs::{LiveSub, PreparedSub};
 pub use watch::{Ended, Watcher};
 
@@ -187,11 +190,13 @@ impl Sessions {
             .map_err(SessionError::State)?;
         let unkept = launched.unkept.into_iter().map(bound).collect();
         table.registry.lacks(id, unkept);
+        let kept = Arc::clone(&handles);
         table.handles.insert(id, handles);
         drop(table);
         Ok(Prepared {
             life,
             identity,
+            handles: kept,
             control: launched.control,
             pidfd: launched.pidfd,
             bridge: launched.bridge,
@@ -341,6 +346,25 @@ impl Sessions {
         handles.tell(&signal.encode()).map_err(SessionError::Host)
     }
 
+    /// Orders a shell for a session's human, beside its program; to be said once that is on record.
+    ///
+    /// # Errors
+    /// [`SessionError`]; the session has no shell more then. One that stands still is refused.
+    pub fn shell(
+        &self,
+        id: SessionId,
+        order: &ShellOrder,
+        streams: &[OwnedFd],
+    ) -> Result<Shell, SessionError> {
+        let handles = {
+            let table = self.table();
+            table.registry.running(id).map_err(SessionError::State)?;
+            table.handles.of(id)?
+        };
+        let control = handles.order(order, streams).map_err(SessionError::Host)?;
+        Shell::new(control).map_err(SessionError::Host)
+    }
+
     /// The session, or the sub-agent of it, that a caller belongs to.
     ///
     /// # Errors
@@ -389,6 +413,7 @@ impl Sessions {
 pub struct Prepared {
     life: Life,
     identity: Identity,
+    handles: Arc<Handles>,
     control: OwnedFd,
     pidfd: OwnedFd,
     bridge: OwnedFd,
@@ -436,8 +461,7 @@ impl Prepared {
     /// [`SessionError`]; the session is ended then.
     pub fn begin(mut self) -> Result<Begun, SessionError> {
         let id = self.life.id;
-        rustix::net::send(&self.control, &START, rustix::net::SendFlags::NOSIGNAL)
-            .map_err(|errno| SessionError::Host(errno.into()))?;
+        self.handles.begin().map_err(SessionError::Host)?;
         let watched = watch::Watched::new(id, self.control, self.pidfd, self.last_word);
         self.life
             .sessions

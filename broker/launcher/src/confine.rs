@@ -103,11 +103,20 @@ pub(crate) fn limit(limits: Limits) -> Result<(), Errno> {
     Ok(())
 }
 
+/// How far a program's signals go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Signals {
+    /// To what it has started itself.
+    Within,
+    /// To every process of the session.
+    Session,
+}
+
 /// Landlock, as much of it as the kernel has: write only where the session may, signal and reach
-/// abstract sockets only inside the session.
+/// abstract sockets only as far as it is let.
 ///
 /// The second wall: the mounts already say the same.
-pub(crate) fn landlock(plan: &Plan) -> Result<(), Refusal> {
+pub(crate) fn landlock(plan: &Plan, signals: Signals) -> Result<(), Refusal> {
     let refused = |errno: i32| Refusal::Host {
         stage: Stage::Landlock,
         errno,
@@ -122,10 +131,14 @@ pub(crate) fn landlock(plan: &Plan) -> Result<(), Refusal> {
             Access::Public | Access::Read => {}
         }
     }
+    let scope = match signals {
+        Signals::Within => Scope::from_all(abi),
+        Signals::Session => Scope::from_all(abi) & !Scope::Signal,
+    };
     let build = || -> Result<(), landlock::RulesetError> {
         let mut rules = Ruleset::default()
             .handle_access(all)?
-            .scope(Scope::from_all(abi))?
+            .scope(scope)?
             .create()?;
         for (place, access) in
             std::iter::once(("/", read)).chain(writable.iter().map(|place| (place.as_str(), all)))

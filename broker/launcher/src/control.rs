@@ -2,12 +2,13 @@
 //!
 //! One end is the session's first process, the other the broker. Nothing runs before the broker
 //! says [`START`], so that the session is on record first; when it closes its end the session ends.
-//! Pure encoding; but for what [`crate::inward`] asks, it must never carry anything else.
+//! Pure encoding; but for what [`crate::inward`] asks and the order of a [`crate::shell`], it must never
+//! carry anything else.
 
 use crate::failure::{Refusal, Stage};
 
 /// The largest message in either direction, in bytes.
-pub const MAX_CONTROL: usize = 16;
+pub const MAX_CONTROL: usize = 64;
 
 /// Lets the program run; the first message, and once.
 pub const START: [u8; 1] = [0];

@@ -1,9 +1,11 @@
 //! The session's first process: it builds the world, gives up every right, starts the program, and
-//! then only reaps, forwards signals, makes connections to the session's own loopback for the broker,
-//! and tells how the program ended.
+//! then only reaps, forwards signals, opens shells for its human, makes connections to the session's own
+//! loopback for the broker, and tells how the program ended.
 //!
 //! It never executes anything itself, so its memory is not dumpable and, unlike the program's,
 //! belongs to the initial user namespace: nothing in the session can touch it. It must never return.
+
+mod shells;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -11,11 +13,13 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::RecvFlags;
 use rustix::process::{Pid, WaitOptions, WaitStatus, wait};
 
+use self::shells::Shells;
 use crate::control::{Ending, MAX_CONTROL, PLACE, PassedSignal, START};
 use crate::failure::{At, Refusal, Stage};
 use crate::message::{Answer, Stdio};
 use crate::network::Network;
 use crate::plan::Plan;
+use crate::shell::ShellOrder;
 use crate::world::{Terminal, World};
 use crate::{confine, inward, network, program, seccomp, socket, sys, wire};
 
@@ -41,7 +45,7 @@ pub(crate) fn run(plan: &Plan, tell: BorrowedFd<'_>, control: BorrowedFd<'_>) ->
             await_start(control);
             match sys::fork() {
                 Ok(0) => start_program(plan, terminal.as_ref(), control),
-                Ok(child) => supervise(child, &signals, network.switch.as_ref(), control),
+                Ok(child) => supervise(plan, child, &signals, network.switch.as_ref(), control),
                 Err(error) => {
                     let refusal = Err::<(), _>(error).at(Stage::Spawn);
                     end(
@@ -102,6 +106,7 @@ fn start_program(plan: &Plan, terminal: Option<&Terminal>, control: BorrowedFd<'
 }
 
 fn supervise(
+    plan: &Plan,
     child: libc::pid_t,
     signals: &OwnedFd,
     switch: Option<&OwnedFd>,
@@ -117,11 +122,14 @@ fn supervise(
     if !quiet || sys::close_all_but(&kept).is_err() {
         end(control, Ending::Killed);
     }
+    let mut shells = Shells::default();
     loop {
-        let mut waiting = [
+        let mut waiting = vec![
             PollFd::new(signals, PollFlags::IN),
             PollFd::from_borrowed_fd(control, PollFlags::IN),
         ];
+        let theirs = shells.controls();
+        waiting.extend(theirs.map(|theirs| PollFd::from_borrowed_fd(theirs, PollFlags::IN)));
         if rustix::io::retry_on_intr(|| poll(&mut waiting, None)).is_err() {
             end(control, Ending::Killed);
         }
@@ -130,16 +138,23 @@ fn supervise(
                 forward(child, signal);
             }
         }
-        if let Some(ending) = reap(child) {
+        drop(waiting);
+        if let Some(ending) = reap(child, &mut shells) {
             end(control, ending);
         }
+        shells.hear();
         let mut buffer = [0; MAX_CONTROL];
         match socket::receive(control, &mut buffer, RecvFlags::DONTWAIT) {
             Ok(Some((message, fds))) if message == PLACE => place(&fds),
-            Ok(Some((message, fds))) => match PassedSignal::decode(message) {
-                Some(signal) => forward(child, signal.number()),
-                None => inward::serve(message, fds),
-            },
+            Ok(Some((message, fds))) => {
+                if let Some(signal) = PassedSignal::decode(message) {
+                    forward(child, signal.number());
+                } else if let Some(order) = ShellOrder::decode(message) {
+                    shells.open(plan, &order, fds);
+                } else {
+                    inward::serve(message, fds);
+                }
+            }
             Err(rustix::io::Errno::AGAIN) => {}
             // Nobody holds the session any more: it ends with this process.
             Ok(None) | Err(_) => sys::exit_now(1),
@@ -164,11 +179,17 @@ fn forward(child: Pid, number: libc::c_int) {
 }
 
 /// Reaps whatever has ended; how the program did, if it was among them.
-fn reap(program: Pid) -> Option<Ending> {
-    while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+fn reap(program: Pid, shells: &mut Shells) -> Option<Ending> {
+    while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG | WaitOptions::UNTRACED) {
+        if status.stopped() {
+            // An agent that stops itself at Ctrl-Z has no shell here that would let it go on.
+            forward(pid, libc::SIGCONT);
+            continue;
+        }
         if pid == program {
             return Some(ending(status));
         }
+        shells.ended(pid, ending(status));
     }
     None
 }

@@ -10,7 +10,7 @@
 //! namespace therefore owns nothing; with a host uid of its own; in a root-owned cgroup. See
 //! [`message::Launch`] for what the broker may ask, `DESIGN.md` §9 for what a session sees.
 //!
-//! The broker and its job 2 use [`message`], [`socket`], [`control`], [`inward`] and [`peer`]; all else is this
+//! The broker and its job 2 use [`message`], [`socket`], [`control`], [`inward`], [`shell`] and [`peer`]; all else is this
 //! process's own.
 
 mod accounts;
@@ -33,6 +33,7 @@ mod plan;
 mod program;
 mod seccomp;
 pub mod serve;
+pub mod shell;
 pub mod socket;
 mod spawn;
 mod sys;

@@ -11,11 +11,12 @@ use rustix::io::Errno;
 use rustix::process::{chdir, ioctl_tiocsctty, setsid};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
+use crate::confine::{self, Signals};
 use crate::failure::{At, Refusal, Stage};
 use crate::message::Stdio;
 use crate::plan::Plan;
+use crate::sys;
 use crate::world::PROGRAMS;
-use crate::{confine, sys};
 
 /// Becomes the program; returns why that failed.
 ///
@@ -37,12 +38,8 @@ fn attempt(
     control: BorrowedFd<'_>,
 ) -> Result<std::convert::Infallible, Refusal> {
     let launch = &plan.launch;
-    setsid().at(Stage::Execute)?;
     match (&launch.stdio, terminal) {
-        (Stdio::Terminal(_), Some(terminal)) => {
-            ioctl_tiocsctty(terminal).at(Stage::Terminal)?;
-            redirect([terminal; 3]).at(Stage::Terminal)?;
-        }
+        (Stdio::Terminal(_), Some(terminal)) => take_terminal(terminal)?,
         (
             Stdio::Pipes {
                 input,
@@ -50,17 +47,30 @@ fn attempt(
                 errors,
             },
             _,
-        ) => redirect([input.as_fd(), output.as_fd(), errors.as_fd()]).at(Stage::Execute)?,
+        ) => take_streams([input.as_fd(), output.as_fd(), errors.as_fd()])?,
         (Stdio::Terminal(_), None) => return Err(Errno::NOTTY).at(Stage::Terminal),
     }
     chdir(launch.directory.to_string()).at(Stage::Directory)?;
-    confine::landlock(plan)?;
+    confine::landlock(plan, Signals::Within)?;
     confine::limit(launch.limits).at(Stage::Privileges)?;
     sys::reset_signals().at(Stage::Execute)?;
     sys::close_all_but(&[control]).at(Stage::Execute)?;
     let path = CString::new(format!("{PROGRAMS}/{}", launch.name.as_str()))
         .map_err(|_| Refusal::Message)?;
     Err(sys::execute(&path, &launch.arguments, &launch.environment)).at(Stage::Execute)
+}
+
+/// Leads a session of processes, whose terminal this is.
+pub(crate) fn take_terminal(terminal: BorrowedFd<'_>) -> Result<(), Refusal> {
+    setsid().at(Stage::Execute)?;
+    ioctl_tiocsctty(terminal).at(Stage::Terminal)?;
+    redirect([terminal; 3]).at(Stage::Terminal)
+}
+
+/// Leads a session of processes without a terminal.
+pub(crate) fn take_streams(streams: [BorrowedFd<'_>; 3]) -> Result<(), Refusal> {
+    setsid().at(Stage::Execute)?;
+    redirect(streams).at(Stage::Execute)
 }
 
 /// Points 0, 1 and 2 at nothing.

@@ -24,6 +24,7 @@ mod published;
 mod recorder;
 mod repository;
 mod serve;
+mod shell;
 mod socket;
 mod subs;
 mod unable;

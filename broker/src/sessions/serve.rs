@@ -36,7 +36,8 @@ use super::describe;
 use super::frames::Frames;
 use super::launch::{BRIDGE, Made, RunError, attested, make};
 use super::peers::OfSession;
-use super::socket::read_wish;
+use super::shell;
+use super::socket::{Request, read_wish};
 use super::subs::Subs;
 use super::vitals::{Pulse, Vitals};
 use super::way_out::WayOut;
@@ -76,7 +77,13 @@ pub async fn serve(listener: UnixListener, ground: Arc<Ground>, stop: Cancellati
 /// One connection: makes its session, keeps it, tells how it ended.
 async fn keep(stream: UnixStream, ground: Arc<Ground>, stop: CancellationToken) {
     let (mut stream, outcome) = match wish(stream).await {
-        Ok((stream, wish)) => {
+        Ok((mut stream, Asked::Shell(wish))) => {
+            let event = shell::keep(&stream, wish, &ground, &stop).await;
+            tell(&mut stream, &event).await;
+            return;
+        }
+        Ok((stream, Asked::Session(wish))) => {
+            let wish = *wish;
             let outcome = match wish.request.aim {
                 RunAim::Session => live(&stream, wish, &ground, &stop)
                     .await
@@ -100,12 +107,22 @@ async fn keep(stream: UnixStream, ground: Arc<Ground>, stop: CancellationToken) 
             words::failed(&error)
         }
     };
+    tell(&mut stream, &event).await;
+}
+
+async fn tell(stream: &mut UnixStream, event: &RunEvent) {
     let told = async {
-        let frame = frame::encode(&event).map_err(std::io::Error::other)?;
+        let frame = frame::encode(event).map_err(std::io::Error::other)?;
         stream.write_all(&frame).await
     };
     // A command line that has gone need not be told.
     let _ = tokio::time::timeout(FAREWELL, told).await;
+}
+
+/// What a connection asks for.
+enum Asked {
+    Session(Box<Wish>),
+    Shell(shell::Wish),
 }
 
 /// What was wished for, by whom.
@@ -116,7 +133,7 @@ pub(super) struct Wish {
     pub(super) human: u32,
 }
 
-async fn wish(stream: UnixStream) -> std::io::Result<(UnixStream, Wish)> {
+async fn wish(stream: UnixStream) -> std::io::Result<(UnixStream, Asked)> {
     let std_stream = stream.into_std()?;
     let read = move || -> std::io::Result<_> {
         std_stream.set_nonblocking(false)?;
@@ -125,15 +142,20 @@ async fn wish(stream: UnixStream) -> std::io::Result<(UnixStream, Wish)> {
         let connection = OwnedFd::from(std_stream.try_clone()?);
         std_stream.set_read_timeout(None)?;
         std_stream.set_nonblocking(true)?;
-        Ok((
-            std_stream,
-            Wish {
+        let asked = match request {
+            Request::Shell(request) => Asked::Shell(shell::Wish {
                 request,
+                streams: descriptors,
+                human,
+            }),
+            Request::Run(request) => Asked::Session(Box::new(Wish {
+                request: *request,
                 descriptors,
                 connection,
                 human,
-            },
-        ))
+            })),
+        };
+        Ok((std_stream, asked))
     };
     let (std_stream, wish) = tokio::task::spawn_blocking(read)
         .await
@@ -354,16 +376,19 @@ async fn tend(
                 end(ground, session);
             }
             Some(order) = received.recv() => {
-                let signal = match order {
-                    RunControl::Interrupt => PassedSignal::Interrupt,
-                    RunControl::Terminate => PassedSignal::Terminate,
-                    RunControl::Hangup => PassedSignal::Hangup,
-                };
-                if let Err(error) = ground.sessions.signal(session, signal) {
+                if let Err(error) = ground.sessions.signal(session, signal_of(order)) {
                     tracing::debug!(%session, %error, "a signal did not reach a session");
                 }
             }
         }
+    }
+}
+
+pub(super) fn signal_of(order: RunControl) -> PassedSignal {
+    match order {
+        RunControl::Interrupt => PassedSignal::Interrupt,
+        RunControl::Terminate => PassedSignal::Terminate,
+        RunControl::Hangup => PassedSignal::Hangup,
     }
 }
 
@@ -417,7 +442,10 @@ fn end(ground: &Ground, session: SessionId) {
 }
 
 /// Reads the human's orders until the connection ends.
-async fn listen_to(mut stream: &UnixStream, orders: tokio::sync::mpsc::Sender<RunControl>) {
+pub(super) async fn listen_to(
+    mut stream: &UnixStream,
+    orders: tokio::sync::mpsc::Sender<RunControl>,
+) {
     let mut stream = Reading(&mut stream);
     loop {
         match stream.next().await {
@@ -458,7 +486,7 @@ impl Reading<'_, '_> {
 }
 
 /// Sends the first event, with the terminal's other end where there is one.
-async fn tell_started(
+pub(super) async fn tell_started(
     stream: &UnixStream,
     event: &RunEvent,
     terminal: Option<&OwnedFd>,

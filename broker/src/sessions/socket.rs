@@ -10,8 +10,9 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use holdfast_protocol::frame::{self, FrameError};
-use holdfast_protocol::run::{MAX_TREES, RunRequest};
+use holdfast_protocol::run::{MAX_TREES, RunRequest, ShellRequest};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, recvmsg};
+use serde::Deserialize;
 
 /// How long the command line may take to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -38,19 +39,40 @@ pub enum WishError {
     },
 }
 
+/// What a first frame asks for.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub enum Request {
+    /// A shell in a session.
+    Shell(ShellRequest),
+    /// A session.
+    Run(Box<RunRequest>),
+}
+
+impl Request {
+    /// How many descriptors come with it; `None` if it speaks of more than any may.
+    fn descriptors(&self) -> Option<usize> {
+        match self {
+            Self::Shell(request) => Some(request.descriptors()),
+            Self::Run(request) => (request.trees.len() <= MAX_TREES).then(|| request.descriptors()),
+        }
+    }
+}
+
 /// Reads the first frame and its descriptors. Blocks: run it where that is allowed.
-pub fn read_wish(stream: &UnixStream) -> Result<(RunRequest, Vec<OwnedFd>), WishError> {
+pub fn read_wish(stream: &UnixStream) -> Result<(Request, Vec<OwnedFd>), WishError> {
     stream
         .set_read_timeout(Some(PATIENCE))
         .map_err(WishError::Read)?;
     let (prefix, descriptors) = read_prefix(stream).map_err(WishError::Read)?;
     let mut body = vec![0; frame::body_length(prefix)?];
     (&*stream).read_exact(&mut body).map_err(WishError::Read)?;
-    let request: RunRequest = frame::decode(&body)?;
-    if request.trees.len() > MAX_TREES || descriptors.len() != request.descriptors() {
+    let request: Request = frame::decode(&body)?;
+    let spoken_of = request.descriptors();
+    if spoken_of != Some(descriptors.len()) {
         return Err(WishError::Descriptors {
             came: descriptors.len(),
-            spoken_of: request.descriptors(),
+            spoken_of: spoken_of.unwrap_or(usize::MAX),
         });
     }
     Ok((request, descriptors))

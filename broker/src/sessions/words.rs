@@ -86,7 +86,8 @@ fn details(state: &Session, counts: Counts) -> SessionDetails {
     }
 }
 
-fn plainly(ending: Ending) -> String {
+/// How a program ended.
+pub fn plainly(ending: Ending) -> String {
     match ending {
         Ending::Exited(code) => format!("exited with {code}"),
         Ending::Signaled(signal) => format!("ended by signal {signal}"),

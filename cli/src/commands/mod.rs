@@ -13,6 +13,7 @@ mod receipts;
 mod run;
 mod secrets;
 mod sessions;
+mod shell;
 mod status;
 mod undo;
 
@@ -36,6 +37,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Problem> {
         } => enroll::run(args, url, token_file.as_deref(), authority.as_deref()),
         Command::Run(command) => run::run(args, command),
         Command::Git(command) => git::run(args, command),
+        Command::Shell { session } => shell::run(args, *session),
         Command::Agents(command) => return agents::run(args, command),
         Command::Connect(wish) => connect::run(args, wish),
         Command::Sessions { command } => sessions::run(args, command.as_ref()),

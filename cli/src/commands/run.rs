@@ -31,6 +31,7 @@ use crate::recovery::{Recovery, Wanted};
 use crate::render::printable;
 use crate::run_client::RunConnection;
 use crate::screen::Screen;
+use crate::streams::Streams;
 use crate::tools::Ground;
 use crate::triggers::Triggers;
 use crate::vault;
@@ -57,16 +58,7 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
         variable: &|name| std::env::var_os(name),
     }
     .probe()?;
-    let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
-    let stdio = if terminal {
-        let size = tcgetwinsize(std::io::stdin()).map_err(|error| host(&error.into()))?;
-        RunStdio::Terminal {
-            rows: size.ws_row,
-            columns: size.ws_col,
-        }
-    } else {
-        RunStdio::Pipes
-    };
+    let stdio = stdio()?;
     let socket = args.socket.with_file_name("run.sock");
     let mut request = RunRequest {
         agent: run.agent.clone(),
@@ -183,13 +175,14 @@ fn live(
     mut recovery: Option<Recovery>,
     begun: &mut Option<SessionId>,
 ) -> Result<RunEvent, Problem> {
-    let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+    let streams = match request.stdio {
+        RunStdio::Pipes => Some(Streams::lend().map_err(|error| host(&error))?),
+        RunStdio::Terminal { .. } => None,
+    };
     let mut owned = owned.iter().map(AsFd::as_fd);
     let mut descriptors: Vec<BorrowedFd<'_>> = vec![program.as_fd()];
     descriptors.extend(owned.next());
-    if matches!(request.stdio, RunStdio::Pipes) {
-        descriptors.extend([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]);
-    }
+    descriptors.extend(streams.iter().flat_map(Streams::descriptors));
     descriptors.extend(owned);
 
     if !run.show {
@@ -228,6 +221,7 @@ fn live(
     if run.verbose {
         eprintln!("holdfast: session {session} is {spiffe_id}");
     }
+    let shown = streams.map(Streams::given);
     let orders = connection.try_clone().map_err(|error| host(&error))?;
     let screen = other_end
         .map(Screen::take)
@@ -254,6 +248,9 @@ fn live(
         }
     };
     drop(screen);
+    if let Some(shown) = shown {
+        shown.wait();
+    }
     if let Some(recovery) = recovery {
         recovery.after();
     }
@@ -268,7 +265,7 @@ fn tell(report: &Report) {
 }
 
 /// Exits as the program did, or shows what was asked to be shown.
-fn conclude(args: &Args, event: RunEvent) -> Result<(), Problem> {
+pub(super) fn conclude(args: &Args, event: RunEvent) -> Result<(), Problem> {
     match event {
         RunEvent::Shown(world) => super::show(args, &world, &show::text(&world)),
         RunEvent::Ended { code, how } => {
@@ -278,16 +275,17 @@ fn conclude(args: &Args, event: RunEvent) -> Result<(), Problem> {
             std::process::exit(i32::from(code))
         }
         RunEvent::Failed(failure) => Err(failure.into()),
-        RunEvent::Started { .. } | RunEvent::Note { .. } | RunEvent::Needs(_) => {
-            Err(Problem::failed(
-                "the broker said what it was not asked",
-                "use a `holdfast` of the same version as holdfastd",
-            ))
-        }
+        RunEvent::Started { .. }
+        | RunEvent::ShellOpened { .. }
+        | RunEvent::Note { .. }
+        | RunEvent::Needs(_) => Err(Problem::failed(
+            "the broker said what it was not asked",
+            "use a `holdfast` of the same version as holdfastd",
+        )),
     }
 }
 
-fn pass_signals(mut signals: Signals, orders: &RunConnection, window: Option<&OwnedFd>) {
+pub(super) fn pass_signals(mut signals: Signals, orders: &RunConnection, window: Option<&OwnedFd>) {
     for signal in signals.forever() {
         let order = match signal {
             SIGINT => RunControl::Interrupt,
@@ -313,6 +311,18 @@ fn widenings(run: &Run) -> Vec<Widening> {
         .chain(run.host.iter().cloned().map(Widening::Host))
         .chain(run.publish.iter().copied().map(Widening::Publish))
         .collect()
+}
+
+/// A terminal of its own where this is one, both ways.
+pub(super) fn stdio() -> Result<RunStdio, Problem> {
+    if !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
+        return Ok(RunStdio::Pipes);
+    }
+    let size = tcgetwinsize(std::io::stdin()).map_err(|error| host(&error.into()))?;
+    Ok(RunStdio::Terminal {
+        rows: size.ws_row,
+        columns: size.ws_col,
+    })
 }
 
 /// The project: what was named, else the git work tree that this folder is in, else this folder.
@@ -363,14 +373,14 @@ fn user() -> String {
     }
 }
 
-fn no_sessions(socket: &Path, error: &std::io::Error) -> Problem {
+pub(super) fn no_sessions(socket: &Path, error: &std::io::Error) -> Problem {
     Problem::failed(
         format!("no sessions are made at `{}`: {error}", socket.display()),
         "start holdfast-launcher and holdfastd; `holdfast doctor` looks for the cause",
     )
 }
 
-fn host(error: &std::io::Error) -> Problem {
+pub(super) fn host(error: &std::io::Error) -> Problem {
     Problem::failed(
         format!("the session could not be kept: {error}"),
         "see holdfastd's log",

@@ -15,6 +15,7 @@ pub struct Human {
     /// The login name.
     pub name: String,
     /// The home.
+    #[serde(serialize_with = "super::lossy::path")]
     pub home: PathBuf,
     /// The groups, by name.
     pub groups: Vec<String>,

@@ -22,6 +22,7 @@ pub struct Install {
     /// What it is.
     pub what: InstallKind,
     /// Where it is.
+    #[serde(serialize_with = "super::lossy::path")]
     pub place: PathBuf,
     /// Its version, where the place says it.
     pub version: Option<String>,

@@ -51,7 +51,7 @@ pub enum KeyPlace {
     /// A process's environment.
     Process(u32),
     /// A file.
-    File(PathBuf),
+    File(#[serde(serialize_with = "super::lossy::path")] PathBuf),
 }
 
 /// How a file of keys is written.

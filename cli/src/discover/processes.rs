@@ -37,10 +37,12 @@ pub struct Process {
     /// Where it runs.
     pub inside: Inside,
     /// What it executes, where that may be read.
+    #[serde(serialize_with = "super::lossy::known")]
     pub exe: Option<PathBuf>,
     /// Its command line, without what could be secret.
     pub command: Vec<String>,
     /// Its folder, where that may be read.
+    #[serde(serialize_with = "super::lossy::known")]
     pub directory: Option<PathBuf>,
 }
 

@@ -114,7 +114,7 @@ pub struct Reach {
 #[serde(rename_all = "kebab-case")]
 pub enum Way {
     /// A file, folder or socket.
-    Place(PathBuf),
+    Place(#[serde(serialize_with = "super::lossy::path")] PathBuf),
     /// A group that the human is in.
     Group(String),
     /// The uid itself.

@@ -24,6 +24,7 @@ pub struct Server {
     /// Variables and headers that it is given, by name.
     pub given: Vec<String>,
     /// The file.
+    #[serde(serialize_with = "super::lossy::path")]
     pub file: PathBuf,
 }
 

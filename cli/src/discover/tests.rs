@@ -281,3 +281,19 @@ fn a_machine_without_agents_has_none() {
     assert!(!report.found_some());
     assert!(report.humans[0].agents.is_empty());
 }
+
+#[test]
+fn a_name_that_is_no_text_keeps_nothing_from_being_told() {
+    use std::os::unix::ffi::OsStrExt;
+    let fake = Fake::new();
+    let odd = std::ffi::OsStr::from_bytes(b"v\xff\x1b");
+    let folder = fake.at("home/.nvm/versions/node").join(odd).join("bin");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("amp"), "").unwrap();
+    fs::set_permissions(folder.join("amp"), fs::Permissions::from_mode(0o755)).unwrap();
+    let report = fake.report();
+    let json = serde_json::to_string(&report).unwrap();
+    assert!(json.contains("\"agent\":\"amp\""), "{json}");
+    assert!(json.contains("\"agent\":\"claude\""));
+    assert!(!crate::render::discover::report(&report).contains('\u{1b}'));
+}

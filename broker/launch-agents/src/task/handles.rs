@@ -6,12 +6,15 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::num::NonZeroU16;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use holdfast_launcher::control::START;
 use holdfast_launcher::inward;
 use holdfast_launcher::message::CgroupFiles;
+use holdfast_launcher::shell::ShellOrder;
 use holdfast_launcher::socket;
 use holdfast_protocol::id::SessionId;
 use rustix::net::SendFlags;
@@ -27,6 +30,8 @@ const LOOK: Duration = Duration::from_millis(1);
 pub(super) struct Handles {
     cgroup: CgroupFiles,
     control: OwnedFd,
+    /// Whether the first process was told to let the program run: before that it hears of nothing else.
+    begun: AtomicBool,
 }
 
 impl Handles {
@@ -34,6 +39,7 @@ impl Handles {
         Ok(Self {
             cgroup,
             control: control.try_clone()?,
+            begun: AtomicBool::new(false),
         })
     }
 
@@ -91,6 +97,19 @@ impl Handles {
     /// A message with descriptors.
     pub(super) fn tell_with(&self, message: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
         socket::tell(&self.control, message, fds)
+    }
+
+    pub(super) fn begin(&self) -> io::Result<()> {
+        rustix::net::send(&self.control, &START, SendFlags::NOSIGNAL)?;
+        self.begun.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    pub(super) fn order(&self, order: &ShellOrder, streams: &[OwnedFd]) -> io::Result<OwnedFd> {
+        if !self.begun.load(Ordering::Acquire) {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        holdfast_launcher::shell::order(self.control.as_fd(), order, streams)
     }
 
     fn is_frozen(&self) -> io::Result<bool> {

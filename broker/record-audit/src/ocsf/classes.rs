@@ -233,6 +233,15 @@ impl Record {
                     "unmapped": { "because": because },
                 }),
             ),
+            What::ShellOpened { session, human } => Self::new(
+                Class::ProcessActivity,
+                activity(99, "Shell"),
+                json!({
+                    "actor": { "user": human_user(*human) },
+                    "device": device(origin),
+                    "process": { "uid": session },
+                }),
+            ),
             What::SessionEnded { session, how } => Self {
                 bulky: &["/status_detail"],
                 ..Self::new(

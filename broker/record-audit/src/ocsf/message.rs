@@ -157,6 +157,9 @@ pub(super) fn message(what: &What) -> String {
             };
             format!("session {session} is {done}: {because}")
         }
+        What::ShellOpened { session, human } => {
+            format!("shell opened by uid {} in session {session}", human.0)
+        }
         What::SessionEnded { session, how } => format!("session {session} ended: {}", cut(how)),
         What::SubAgentStarted {
             session,

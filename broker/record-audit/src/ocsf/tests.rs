@@ -307,6 +307,13 @@ snapshot!(
     }
 );
 snapshot!(
+    shell_opened,
+    What::ShellOpened {
+        session: session(),
+        human: HumanUid(1000),
+    }
+);
+snapshot!(
     session_ended,
     What::SessionEnded {
         session: session(),

@@ -84,6 +84,7 @@ impl AuditLog {
             | What::SessionWidened { .. }
             | What::SessionBounded { .. }
             | What::SessionStopped { .. }
+            | What::ShellOpened { .. }
             | What::SessionEnded { .. }
             | What::SubAgentStarted { .. }
             | What::SubAgentControlled { .. }
