@@ -18,6 +18,8 @@ use crate::outcome::Problem;
 const SYSTEM: [&str; 5] = ["/usr", "/bin", "/sbin", "/lib", "/nix"];
 /// What a session has of its own, whatever the host has there.
 const RESERVED: [&str; 4] = ["/dev", "/proc", "/run", "/sys"];
+/// Holdfast's own folder below a home; `holdfast connect` puts commands there.
+const OWN: &str = ".local/share/holdfast";
 /// How many places tools may lie in: others want some of what a session may be lent.
 const MAX_TOOLS: usize = MAX_TREES / 2;
 /// How many links out of one folder are followed.
@@ -58,7 +60,9 @@ impl Ground<'_> {
         let folders = std::env::split_paths(&path)
             .filter(|folder| folder.is_absolute())
             .filter_map(|folder| folder.canonicalize().ok())
-            .filter(|folder| folder.is_dir() && !is_system(folder) && !is_reserved(folder));
+            .filter(|folder| folder.is_dir() && !is_system(folder) && !is_reserved(folder))
+            // What makes bare commands sealed outside has no business inside.
+            .filter(|folder| !folder.starts_with(self.home.join(OWN)));
         for folder in folders {
             if !tools.path.contains(&folder) {
                 tools.path.push(folder);

@@ -33,7 +33,7 @@ fuzz_target!(|data: &[u8]| {
     let Some((count, bytes)) = data.split_first() else {
         return;
     };
-    let count = usize::from(count % 72);
+    let count = usize::from(count % 144);
     match decode_request(bytes, descriptors(count)) {
         Ok(Request::Launch(launch)) => {
             assert!(launch.trees.len() <= MAX_TREES);

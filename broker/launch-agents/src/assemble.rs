@@ -11,6 +11,7 @@ use holdfast_launcher::message::{Access, Launch, Limits, Stdio, Tree};
 use holdfast_launcher::{Place, ProgramName, UserName};
 
 use crate::environment::{Environment, InvalidVariable, VariableName};
+use crate::home;
 use crate::profile::{Profile, RefusedArgument};
 use crate::shadow;
 
@@ -181,6 +182,7 @@ pub fn environment(
         ("LOGNAME", wanted.user.as_str().to_owned()),
         ("SHELL", "/bin/bash".to_owned()),
         ("PATH", path.join(":")),
+        (home::LOGIN_PATH, path.join(":")),
     ];
     for (name, value) in fixed {
         environment.set(VariableName::try_from(name.to_owned())?, value);

@@ -12,6 +12,23 @@ use rustix::io::Errno;
 
 use crate::profile::Seed;
 
+/// Where a login shell finds the session's search path again: `/etc/profile` of most systems sets its own.
+pub const LOGIN_PATH: &str = "HOLDFAST_PATH";
+
+/// What login shells read last, in every new home.
+const LOGIN: [&str; 2] = [".profile", ".zprofile"];
+
+/// The files of [`LOGIN`].
+pub fn login() -> Vec<Seed> {
+    let content = format!("PATH=${{{LOGIN_PATH}:-$PATH}}\n");
+    LOGIN
+        .map(|place| Seed {
+            place: place.to_owned(),
+            content: content.clone(),
+        })
+        .into()
+}
+
 /// A home cannot be prepared.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write `{place}` to the agent's home")]

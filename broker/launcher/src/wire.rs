@@ -18,7 +18,7 @@ use crate::message::{
 use crate::place::{Place, ProgramName, UserName};
 
 /// Opens every greeting and launch; the last byte is the version.
-const MAGIC: [u8; 4] = *b"HFL\x02";
+const MAGIC: [u8; 4] = *b"HFL\x03";
 
 /// The bytes of a greeting, and its descriptors in order.
 pub(crate) fn encode_greeting(greeting: &Greeting) -> (Vec<u8>, Vec<BorrowedFd<'_>>) {

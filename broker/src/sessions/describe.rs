@@ -22,6 +22,7 @@ use holdfast_protocol::run::{
     RunAccess, RunKept, RunNeeds, RunRequest, RunVariable, RunWhy, RunWorld, ShownAccess,
     ShownTree, ShownWhy,
 };
+use holdfast_protocol::widening::Widening;
 use holdfast_protocol::words::with_causes;
 
 use super::Ground;
@@ -102,6 +103,7 @@ pub async fn world(ground: &Ground, wish: Wish) -> Result<RunWorld, RunError> {
         }
     };
     let limits = limits(&ground.limits.of(&profile.kind));
+    let network = network(&request.widenings);
     Ok(RunWorld {
         environment: variables(&profile, &wanted)?,
         trees: shown(&request, &home)?,
@@ -114,7 +116,7 @@ pub async fn world(ground: &Ground, wish: Wish) -> Result<RunWorld, RunError> {
             .collect(),
         project: request.project,
         directory: request.directory,
-        network: format!("none but the broker's bridge, a proxy on 127.0.0.1:{BRIDGE}"),
+        network,
         hosts: world.hosts.iter().cloned().collect(),
         processes: limits.processes.map(Into::into),
         memory: limits.memory.map(Into::into),
@@ -122,6 +124,25 @@ pub async fn world(ground: &Ground, wish: Wish) -> Result<RunWorld, RunError> {
         asked,
         notes,
     })
+}
+
+/// The network, in words.
+fn network(widenings: &[Widening]) -> String {
+    let mut parts = vec![format!(
+        "hosts by name, each as policy says and its human answers (a proxy on 127.0.0.1:{BRIDGE})"
+    )];
+    parts.extend(widenings.iter().map(|widening| match widening {
+        Widening::Reach(reach) => match reach.door() {
+            Some(port) => format!("{reach} of this machine, at 127.0.0.1:{port} inside"),
+            None => format!("{reach}, even if it is in this machine's own network"),
+        },
+        Widening::Host(host) => format!("{host}, without asking you"),
+        Widening::Publish(publish) => format!(
+            "its own 127.0.0.1:{}, shown as 127.0.0.1:{} of this machine",
+            publish.inside, publish.outside
+        ),
+    }));
+    parts.join("; ")
 }
 
 /// The environment; what only a session decides has no value yet.

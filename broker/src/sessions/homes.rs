@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
-use holdfast_launch_agents::home::{HomeError, make_file, make_folders, seed};
+use holdfast_launch_agents::home::{HomeError, login, make_file, make_folders, seed};
 use holdfast_launch_agents::profile::Profile;
 use holdfast_launch_agents::{Access, InvalidPlace, Place, Tree};
 use holdfast_proof::hash::sha256;
@@ -126,6 +126,7 @@ impl Homes {
             });
         }
         if let Some(home) = trees.first() {
+            seed(&home.source, &login())?;
             seed(&home.source, &whose.profile.seed)?;
         }
         for (index, tree) in trees.iter().enumerate() {

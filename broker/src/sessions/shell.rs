@@ -78,7 +78,7 @@ pub(super) async fn keep(
     match serve(stream, wish, ground, stop).await {
         Ok(Ending::Killed) => RunEvent::Ended {
             code: Ending::Killed.code(),
-            how: Some("ended, and the shell with it".to_owned()),
+            how: Some("the shell went with it".to_owned()),
         },
         Ok(ending) => RunEvent::Ended {
             code: ending.code(),

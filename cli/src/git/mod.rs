@@ -118,9 +118,18 @@ impl From<GitError> for Problem {
             | GitError::NoHome
             | GitError::Refused(_) => "see whether `git status` works in the project",
         };
-        Problem::failed(
-            format!("the project's git cannot be guarded: {}", error.words()),
-            next,
-        )
+        let words = format!("the project's git cannot be guarded: {}", error.words());
+        match error {
+            GitError::Missing | GitError::Link(_) | GitError::Within(_) | GitError::Many(..) => {
+                Problem::usage(words, next)
+            }
+            GitError::Run(_)
+            | GitError::Git { .. }
+            | GitError::File { .. }
+            | GitError::Elsewhere(_)
+            | GitError::Busy(_)
+            | GitError::NoHome
+            | GitError::Refused(_) => Problem::failed(words, next),
+        }
     }
 }

@@ -25,6 +25,26 @@ pub enum Agent {
 }
 
 impl Agent {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Claude,
+        Self::Codex,
+        Self::Copilot,
+        Self::Gemini,
+        Self::Opencode,
+    ];
+
+    /// The kind that its sessions are of.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Claude => "claude",
+            Self::Codex => "codex",
+            Self::Copilot => "copilot",
+            Self::Gemini => "gemini",
+            Self::Opencode => "opencode",
+        }
+    }
+
     /// Its program; `None`, loudly, where it is not installed.
     ///
     /// # Panics

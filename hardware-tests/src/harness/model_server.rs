@@ -1,8 +1,8 @@
 //! A model that says what a script tells it to, in the words of four APIs, on 127.0.0.1.
 //!
 //! Anthropic's Messages, OpenAI's Responses and Chat Completions, Google's `generateContent`: what the agents that
-//! Holdfast launches speak. It must never answer a request that does not show its key: what reached it had the real
-//! one.
+//! Holdfast launches speak. One that has a key must never answer a request that does not show it: what reached it had
+//! the real one.
 
 mod anthropic;
 mod chat;
@@ -63,11 +63,20 @@ pub struct ModelServer {
 impl ModelServer {
     /// Starts one that wants `key` and says `script`; after its end it says `done`.
     pub fn start(key: &str, script: impl Into<Vec<Turn>>) -> Self {
+        Self::begin(Some(key.to_owned()), script.into())
+    }
+
+    /// Starts one that wants no key, as models of one's own do.
+    pub fn open(script: impl Into<Vec<Turn>>) -> Self {
+        Self::begin(None, script.into())
+    }
+
+    fn begin(key: Option<String>, script: Vec<Turn>) -> Self {
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let (key, script, record) = (key.to_owned(), script.into(), Arc::clone(&seen));
+        let record = Arc::clone(&seen);
         let server = Server::start(move |request| {
             let request = ModelRequest::of(&request);
-            let said = respond(&request, &key, &script);
+            let said = respond(&request, key.as_deref(), &script);
             record.lock().expect("the record").push(request);
             said
         });
@@ -236,7 +245,7 @@ enum Said {
     Tool(String, Value),
 }
 
-fn respond(request: &ModelRequest, key: &str, script: &[Turn]) -> Answer {
+fn respond(request: &ModelRequest, key: Option<&str>, script: &[Turn]) -> Answer {
     let (method, path) = (
         request.line.split(' ').next().unwrap_or_default(),
         request.path(),
@@ -244,7 +253,7 @@ fn respond(request: &ModelRequest, key: &str, script: &[Turn]) -> Answer {
     if path == "/" {
         return answer(200, &[], [""]);
     }
-    if request.key() != Some(key) {
+    if key.is_some() && request.key() != key {
         return failure(401, "authentication_error", "invalid x-api-key");
     }
     if method == Method::GET.as_str() && path.starts_with("/v1/models") {

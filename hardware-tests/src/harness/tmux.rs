@@ -1,5 +1,6 @@
 //! A terminal that people use: tmux, with a server of its own, typed into and read as a human would.
 
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::thread::sleep;
@@ -8,16 +9,16 @@ use std::time::{Duration, Instant};
 use super::Scratch;
 
 /// How long something may take to be on the screen of a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A window of 80 by 24 characters; its server ends when it is dropped.
+/// A window; its server ends when it is dropped.
 #[derive(Debug)]
 pub struct Tmux {
     socket: PathBuf,
 }
 
 impl Tmux {
-    /// Starts one that runs `command`, a line for `sh`.
+    /// Starts one of 80 by 24 characters that runs `command`, a line for `sh`.
     ///
     /// # Panics
     /// When tmux is not installed.
@@ -39,12 +40,50 @@ impl Tmux {
         tmux
     }
 
+    /// Starts one of so many columns and rows that runs `command`, in its folder and with its variables. How it
+    /// ended stays on the screen: `[exit 0]`.
+    ///
+    /// # Panics
+    /// When tmux is not installed.
+    pub fn open(scratch: &Scratch, name: &str, command: &Command, size: (u16, u16)) -> Self {
+        let tmux = Self {
+            socket: scratch.socket_dir().join(name),
+        };
+        let (columns, rows) = (size.0.to_string(), size.1.to_string());
+        let mut open = tmux.tmux();
+        open.args(["-f", "/dev/null", "new-session", "-d"]);
+        open.args(["-x", &columns, "-y", &rows]);
+        if let Some(folder) = command.get_current_dir() {
+            open.arg("-c").arg(folder);
+        }
+        for (name, value) in command.get_envs() {
+            let Some(value) = value else { continue };
+            let setting: OsString = [name, OsStr::new("="), value].into_iter().collect();
+            open.arg("-e").arg(setting);
+        }
+        // One Ctrl-C too many must not take the screen away.
+        let stays = "trap : INT; \"$@\"; echo \"[exit $?]\"; trap '' INT; exec sleep 600";
+        open.args(["--", "sh", "-c", stays, "sh"]);
+        open.arg(command.get_program()).args(command.get_args());
+        let output = open.output().expect("tmux is installed");
+        assert!(output.status.success(), "{open:?}: {output:?}");
+        tmux
+    }
+
+    /// Types text.
+    ///
+    /// # Panics
+    /// When the window is gone.
+    pub fn text(&self, text: &str) {
+        self.run(&["send-keys", "-l", "--", text]);
+    }
+
     /// Types text, and a line's end after it.
     ///
     /// # Panics
     /// When the window is gone.
     pub fn line(&self, text: &str) {
-        self.run(&["send-keys", "-l", text]);
+        self.text(text);
         self.key("Enter");
     }
 
@@ -91,14 +130,15 @@ impl Tmux {
     }
 
     fn command(&self, arguments: &[&str]) -> Output {
-        Command::new("tmux")
-            .arg("-S")
-            .arg(&self.socket)
-            .args(arguments)
-            .env_remove("TMUX")
-            .env("LC_ALL", "C.UTF-8")
-            .output()
-            .expect("tmux is installed")
+        let mut tmux = self.tmux();
+        tmux.args(arguments).output().expect("tmux is installed")
+    }
+
+    fn tmux(&self) -> Command {
+        let mut tmux = Command::new("tmux");
+        tmux.arg("-u").arg("-S").arg(&self.socket);
+        tmux.env_remove("TMUX").env("LC_ALL", "C.UTF-8");
+        tmux
     }
 }
 

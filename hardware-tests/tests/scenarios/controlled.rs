@@ -71,9 +71,12 @@ fn a_session_is_warned_and_then_ended_when_its_time_is_over() {
     let why = "killed: it has lived as long as it may (4 s)";
     assert!(ran.stderr.contains(why), "{ran:#?}");
 
+    // A native program's kind is its name.
+    let claude = world.scratch.folder("bin").join("claude");
+    fs::copy("/bin/sleep", &claude).unwrap();
     let mut idle = world.broker.holdfast_command();
-    idle.current_dir(&project);
-    idle.args(["run", "--agent", "claude", "--", "sleep", "100"]);
+    idle.current_dir(&project).args(["run", "--"]);
+    idle.arg(&claude).arg("100");
     let output = idle.stdin(Stdio::null()).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(137), "{said}");

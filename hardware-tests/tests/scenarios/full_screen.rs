@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use holdfast_hardware_tests::harness::{Agent, ModelServer, Terminal, Turn, git, wait_until};
+use holdfast_hardware_tests::harness::{Agent, ModelServer, Tmux, Turn, git, wait_until};
 use holdfast_hardware_tests::world::World;
 
 /// The agent in a sealed session, as its human would start it in a terminal.
@@ -23,7 +23,7 @@ fn run(world: &World, agent: &Path) -> Command {
 }
 
 /// The longest line on the screen: a full-screen program draws as wide as its window is.
-fn width(terminal: &Terminal) -> usize {
+fn width(terminal: &Tmux) -> usize {
     let screen = terminal.screen();
     screen
         .lines()
@@ -33,9 +33,9 @@ fn width(terminal: &Terminal) -> usize {
 }
 
 /// Presses Ctrl-C until the program takes it for an end, as their own interfaces ask for.
-fn interrupt(terminal: &Terminal) {
+fn interrupt(terminal: &Tmux) {
     wait_until(Duration::from_secs(60), "Ctrl-C ends it", || {
-        terminal.presses("C-c");
+        terminal.key("C-c");
         std::thread::sleep(Duration::from_millis(300));
         terminal.screen().contains("[exit ")
     });
@@ -71,26 +71,26 @@ fn claude_codes_own_screen_takes_keys_sizes_and_ctrl_c() {
     };
     let Some(world) = World::sealed() else { return };
     let model = model(&world);
-    let terminal = Terminal::open(&world.scratch, &run(&world, &agent), (100, 30));
+    let terminal = Tmux::open(&world.scratch, "full", &run(&world, &agent), (100, 30));
     terminal.shows("trust this folder");
     assert!(width(&terminal) > 70, "{}", terminal.screen());
     // It draws its question more than once as it starts, with the first answer chosen again.
     wait_until(Duration::from_secs(60), "its own prompt", || {
         if terminal.screen().contains("❯ Yes") {
-            terminal.presses("Enter");
+            terminal.key("Enter");
         } else if terminal.screen().contains("❯ No") {
-            terminal.presses("Down");
+            terminal.key("Down");
         }
         std::thread::sleep(Duration::from_millis(300));
         terminal.screen().contains("shift+tab")
     });
-    terminal.types("on rock");
+    terminal.text("on rock");
     terminal.shows("on rock");
-    terminal.resize((60, 20));
+    terminal.resize(60, 20);
     wait_until(Duration::from_secs(30), "it draws anew", || {
         width(&terminal) <= 60 && terminal.screen().contains("on rock")
     });
-    terminal.presses("Enter");
+    terminal.key("Enter");
     terminal.shows("The rock holds.");
     interrupt(&terminal);
     no_session_is_left(&world);
@@ -103,11 +103,11 @@ fn opencodes_own_screen_takes_keys_sizes_and_ctrl_c() {
         return;
     };
     let Some(world) = World::sealed() else { return };
-    let terminal = Terminal::open(&world.scratch, &run(&world, &agent), (100, 30));
+    let terminal = Tmux::open(&world.scratch, "full", &run(&world, &agent), (100, 30));
     terminal.shows("Ask anything");
-    terminal.types("on rock");
+    terminal.text("on rock");
     terminal.shows("on rock");
-    terminal.resize((70, 24));
+    terminal.resize(70, 24);
     wait_until(Duration::from_secs(30), "it draws anew", || {
         width(&terminal) <= 70 && terminal.screen().contains("on rock")
     });
@@ -121,27 +121,27 @@ fn a_sealed_shell_has_job_control_and_its_windows_size() {
     let Some(world) = World::sealed() else { return };
     let mut shell = run(&world, Path::new("/bin/bash"));
     shell.args(["--norc", "-i"]);
-    let terminal = Terminal::open(&world.scratch, &shell, (80, 24));
+    let terminal = Tmux::open(&world.scratch, "full", &shell, (80, 24));
     terminal.shows("bash-");
-    terminal.types("stty size; tty\n");
+    terminal.text("stty size; tty\n");
     terminal.shows("24 80");
     terminal.shows("/dev/pts/0");
-    terminal.resize((90, 30));
-    terminal.types("\n");
+    terminal.resize(90, 30);
+    terminal.text("\n");
     wait_until(Duration::from_secs(30), "the shell's own size", || {
-        terminal.types("stty size\n");
+        terminal.text("stty size\n");
         std::thread::sleep(Duration::from_millis(200));
         terminal.screen().contains("30 90")
     });
-    terminal.types("sleep 500\n");
+    terminal.text("sleep 500\n");
     std::thread::sleep(Duration::from_millis(500));
-    terminal.presses("C-z");
+    terminal.key("C-z");
     terminal.shows("Stopped");
-    terminal.types("kill %1; wait %1; cat\n");
-    terminal.types("echoed\n");
+    terminal.text("kill %1; wait %1; cat\n");
+    terminal.text("echoed\n");
     std::thread::sleep(Duration::from_millis(500));
-    terminal.presses("C-c");
-    terminal.types("exit 42\n");
+    terminal.key("C-c");
+    terminal.text("exit 42\n");
     terminal.shows("[exit 42]");
     no_session_is_left(&world);
 }

@@ -169,16 +169,17 @@ fn what_a_session_leaves_is_found_by_the_next_of_its_project_alone() {
     human
         .run(&app, &["--"], &["sh", "-c", leave], path)
         .success();
-    let found = |project: &Path, flags: &[&str]| {
-        let ran = human.run(project, flags, &["sh", "-c", look], path);
+    let found_by = |program: &str, project: &Path, flags: &[&str]| {
+        let ran = human.run(project, flags, &[program, "-c", look], path);
         ran.success()
     };
+    let found = |project: &Path, flags: &[&str]| found_by("sh", project, flags);
     assert_eq!(found(&app, &["--"]), "memory\nfetched\nmodule\n");
     assert_eq!(found(&other, &["--"]), "");
     assert_eq!(found(&app, &["--fresh", "--"]), "");
     // Another kind of agent has a home of its own, and the same project's caches.
     assert_eq!(
-        found(&app, &["--agent", "claude", "--"]),
+        found_by(&human.claude(), &app, &["--"]),
         "fetched\nmodule\n"
     );
     // And nothing of it is the human's.

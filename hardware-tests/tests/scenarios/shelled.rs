@@ -203,7 +203,7 @@ fn a_shell_has_a_terminal_of_its_own_with_jobs_and_ends_with_its_session() {
     tmux.line("echo re\"\"ady");
     tmux.shows("ready");
     assert_eq!(waiting.end(), 3);
-    tmux.shows("the session was ended, and the shell with it");
+    tmux.shows("the session ended: the shell went with it");
     tmux.shows("code 137");
 }
 

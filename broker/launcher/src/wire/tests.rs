@@ -1,5 +1,10 @@
 //! Launches survive the wire; nothing else passes it.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
 
 use std::fs::File;
 use std::num::{NonZeroU16, NonZeroU32};
@@ -137,6 +142,28 @@ fn bounds_that_no_host_leaves_unkept_are_no_answer() {
     assert_eq!(unkept([8]), None);
 }
 
+/// The search begins with messages that are read. `HOLDFAST_WRITE_SEEDS=1` writes them anew.
+#[test]
+fn the_seeds_of_the_search_are_messages() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus");
+    let argv = vec![c"claude".to_owned(), c"-p".to_owned()];
+    let environment = vec![c"HOME=/home/alice".to_owned()];
+    let pipes = launch(argv.clone(), environment.clone(), None);
+    let terminal = launch(argv, environment, Some(24));
+    for (name, launch) in [("pipes", pipes), ("terminal", terminal)] {
+        let seed = folder.join("launch_message").join(name);
+        let (bytes, fds) = encode_launch(&launch).unwrap();
+        if std::env::var_os("HOLDFAST_WRITE_SEEDS").is_some() {
+            let count = u8::try_from(fds.len()).unwrap();
+            std::fs::write(&seed, [&[count], &bytes[..]].concat()).unwrap();
+        }
+        let (count, bytes) = std::fs::read(&seed)
+            .map(|seed| (seed[0], seed[1..].to_vec()))
+            .unwrap();
+        decode_launch(&bytes, nulls(count.into())).unwrap();
+    }
+}
+
 #[test]
 fn a_launch_that_is_too_large_is_not_sent() {
     let big = CString::new(vec![b'x'; MAX_MESSAGE]).unwrap();
@@ -159,7 +186,7 @@ fn greetings_survive() {
         assert_eq!(got.systemd_log.is_some(), systemd_log);
         assert!(decode_greeting(&bytes, nulls(fds.len() + 1)).is_none());
     }
-    assert!(decode_greeting(b"HFL\x03\x00", vec![]).is_none());
+    assert!(decode_greeting(b"HFL\x02\x00", vec![]).is_none());
 }
 
 proptest! {

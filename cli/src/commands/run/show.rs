@@ -30,12 +30,7 @@ pub fn text(world: &RunWorld) -> String {
     for tree in &world.trees {
         let place = printable(&tree.place);
         // Writing to a string cannot fail.
-        let _ = writeln!(
-            text,
-            "  {place:width$}  {:<9}{}",
-            access(tree),
-            why(tree.why)
-        );
+        let _ = writeln!(text, "  {place:width$}  {:<9}{}", access(tree), why(tree));
     }
     text.push_str("\nIts environment:\n");
     for variable in &world.environment {
@@ -84,15 +79,16 @@ fn access(tree: &ShownTree) -> &'static str {
     }
 }
 
-fn why(why: ShownWhy) -> &'static str {
-    match why {
+fn why(tree: &ShownTree) -> &'static str {
+    match tree.why {
         ShownWhy::Project => "the project",
         ShownWhy::Home => "its home",
         ShownWhy::Cache => "what can be fetched again",
         ShownWhy::Tool => "a tool on your PATH",
         ShownWhy::Instruction => "your instructions",
         ShownWhy::Git => "a git folder of its own",
-        ShownWhy::Guard => "guarded; --unguard lifts that",
+        ShownWhy::Guard if tree.access == ShownAccess::Write => "holds what is guarded",
+        ShownWhy::Guard => "guarded; --unguard PATH lifts that",
         ShownWhy::Named => "named by you",
         ShownWhy::Holdfast => "Holdfast's own",
         ShownWhy::Scratch => "scratch space",

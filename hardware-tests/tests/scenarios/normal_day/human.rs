@@ -66,6 +66,13 @@ impl<'w> Human<'w> {
         path
     }
 
+    /// A shell that is called `claude`: a native program's kind is its name.
+    pub fn claude(&self) -> String {
+        let path = self.folder("bin").join("claude");
+        fs::copy("/bin/sh", &path).unwrap();
+        path.display().to_string()
+    }
+
     /// Runs `program` in a session of `project`, by `holdfast run` with these flags.
     pub fn run(&self, project: &Path, flags: &[&str], program: &[&str], path: &str) -> Ran {
         self.run_at(self.home(), project, flags, program, path)

@@ -26,8 +26,8 @@ fn instructions_and_skills_come_to_be_read_and_settings_do_not() {
                   echo x > ~/.claude/skills/new && echo WRITTEN; \
                   cat ~/.claude/settings.json ~/.claude/.credentials.json; ls ~/.claude/rules; \
                   echo mine > ~/.claude/state && cat ~/.claude/state";
-    let flags = ["--agent", "claude", "--"];
-    let ran = human.run(&project, &flags, &["sh", "-c", script], PATH);
+    let claude = human.claude();
+    let ran = human.run(&project, &["--"], &[&claude, "-c", script], PATH);
     assert_eq!(ran.stdout, "be kindreview well\nmine\n", "{ran:#?}");
     assert!(ran.stderr.contains("leads out of your home"), "{ran:#?}");
     // Another kind is told nothing of that.

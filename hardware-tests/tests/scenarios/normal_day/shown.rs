@@ -15,11 +15,12 @@ fn what_is_shown_is_what_would_be_there() {
     let project = human.project("app");
     human.put(".claude/CLAUDE.md", "be kind");
     let data = human.folder("data").display().to_string();
-    let flags = ["--agent", "claude", "--show", "--json", "--rw", &data, "--"];
-    let ran = human.run(&project, &flags, &["sh", "-c", "true"], PATH);
+    let claude = human.claude();
+    let flags = ["--show", "--json", "--rw", &data, "--"];
+    let ran = human.run(&project, &flags, &[&claude, "-c", "true"], PATH);
     let shown: serde_json::Value = serde_json::from_str(&ran.success()).unwrap();
     assert_eq!(shown["kind"], "claude");
-    assert_eq!(shown["argv"], serde_json::json!(["sh", "-c", "true"]));
+    assert_eq!(shown["argv"], serde_json::json!(["claude", "-c", "true"]));
     assert_eq!(shown["program"].as_str().unwrap().len(), 64);
     let tree = |place: String| {
         let trees = shown["trees"].as_array().unwrap();
@@ -59,8 +60,8 @@ fn what_is_shown_is_what_would_be_there() {
 
     // The session has the same.
     let script = "env | sort";
-    let flags = ["--agent", "claude", "--rw", &data, "--"];
-    let ran = human.run(&project, &flags, &["sh", "-c", script], PATH);
+    let flags = ["--rw", &data, "--"];
+    let ran = human.run(&project, &flags, &[&claude, "-c", script], PATH);
     for variable in variables {
         let name = variable["name"].as_str().unwrap();
         assert!(ran.stdout.contains(&format!("{name}=")), "{name}: {ran:#?}");
@@ -72,9 +73,7 @@ fn what_does_not_work_is_said_at_the_start() {
     let Some(world) = World::sealed() else { return };
     let human = Human::new(&world);
     let project = human.project("app");
-    let docker = human.put("bin/docker", "#!/bin/sh\necho started\n");
-    let run = <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o755);
-    fs::set_permissions(&docker, run).unwrap();
+    fs::copy("/bin/echo", human.folder("bin").join("docker")).unwrap();
     let path = format!("{}:{PATH}", human.home().join("bin").display());
     let ran = human.run(&project, &["--"], &["docker", "ps"], &path);
     assert!(
