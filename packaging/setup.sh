@@ -196,7 +196,7 @@ setup_front_end() {
 }
 
 # The real agents that scenarios run. Their licenses let everybody install them, and nobody pass them on.
-setup_claude() {
+setup_agents() {
     npm_ci "$HOLDFAST_ROOT/packaging/agents" "$HOLDFAST_AGENTS"
 }
 

@@ -35,7 +35,7 @@ done
 . packaging/setup.sh
 setup_all
 case $group in
-    all | scenarios | story) setup_claude ;;
+    all | scenarios | story) setup_agents ;;
 esac
 case $group in
     all | unit | scenarios) setup_postgres ;;

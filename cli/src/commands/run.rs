@@ -241,11 +241,11 @@ fn live(
                 "see holdfastd's log",
             )
         })?;
-        match event {
-            // On a terminal in raw mode a line does not begin by itself.
-            RunEvent::Note { text } => eprint!("\r\nholdfast: {}\r\n", printable(&text)),
-            event => break event,
-        }
+        let RunEvent::Note { text } = event else {
+            break event;
+        };
+        // On a terminal in raw mode a line does not begin by itself.
+        eprint!("\r\nholdfast: {}\r\n", printable(&text));
     };
     drop(screen);
     if let Some(shown) = shown {
