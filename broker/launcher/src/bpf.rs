@@ -1,14 +1,18 @@
-//! One listener for every TCP port of the synthetic range: an `sk_lookup` program of 24 instructions.
+//! One listener for every TCP port of the synthetic range: an `sk_lookup` program of 27 instructions.
 //!
 //! Linux `Documentation/bpf/prog_sk_lookup.rst` (5.9). Where a connection begins inside, the program
-//! gives those to 198.18.0.0/15 to the listener in its map, and leaves all others alone. It sees
-//! nothing else of the session, and is gone when its link is closed or its network namespace ends.
+//! gives those to 198.18.0.0/15 to the listener in its map, and leaves all others alone, and those to
+//! ports of sub-agents' bridges: a sub-agent may connect to its own bridge's port, whatever the address,
+//! and must not leave by its session's names on it. It sees nothing else of the session, and is gone
+//! when its link is closed or its network namespace ends.
 #![expect(unsafe_code, reason = "bpf(2) has no safe wrapper")]
 
 use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
+
+use crate::network::BRIDGES;
 
 // Linux UAPI linux/bpf.h: `enum bpf_cmd`, `bpf_map_type`, `bpf_prog_type`, `bpf_attach_type`.
 const MAP_CREATE: libc::c_int = 0;
@@ -94,12 +98,14 @@ const fn op(code: u8, to: u8, from: u8, offset: i16, immediate: i32) -> Instruct
 }
 
 /// In the words of the kernel's `samples/bpf`: with `ctx` in r6, the socket in r7.
-fn program(map: RawFd) -> [Instruction; 24] {
+fn program(map: RawFd) -> [Instruction; 27] {
     const LOAD: u8 = 0x61; // r = *(u32 *)(r + offset)
     const MOVE: u8 = 0xbf;
     const SET: u8 = 0xb7;
     const CALL: u8 = 0x85;
     const NOT_EQUAL: u8 = 0x56; // 32 bits, against the immediate
+    const BELOW: u8 = 0xa6; // the same, unsigned
+    let count = i32::try_from(BRIDGES.len()).unwrap_or(i32::MAX);
     // Network order, as `local_ip4` is; both fit 32-bit operations whatever the host's order.
     let (range, mask) = (
         i32::from_ne_bytes([198, 18, 0, 0]),
@@ -108,12 +114,15 @@ fn program(map: RawFd) -> [Instruction; 24] {
     [
         op(MOVE, 6, 1, 0, 0),
         op(LOAD, 2, 6, 8, 0), // family
-        op(NOT_EQUAL, 2, 0, 19, libc::AF_INET),
+        op(NOT_EQUAL, 2, 0, 22, libc::AF_INET),
         op(LOAD, 2, 6, 12, 0), // protocol
-        op(NOT_EQUAL, 2, 0, 17, libc::IPPROTO_TCP),
+        op(NOT_EQUAL, 2, 0, 20, libc::IPPROTO_TCP),
         op(LOAD, 2, 6, 40, 0),   // local_ip4: where the connection goes
         op(0x54, 2, 0, 0, mask), // r2 &= mask
-        op(NOT_EQUAL, 2, 0, 14, range),
+        op(NOT_EQUAL, 2, 0, 17, range),
+        op(LOAD, 2, 6, 60, 0), // local_port, in the host's order
+        op(0x14, 2, 0, 0, i32::from(*BRIDGES.start())), // r2 -= the first, in 32 bits
+        op(BELOW, 2, 0, 14, count),
         op(0x62, 10, 0, -4, 0), // *(u32 *)(fp - 4) = 0: the key
         op(0x18, 1, 1, 0, map), // r1 = map, in two instructions
         op(0, 0, 0, 0, 0),

@@ -5,8 +5,10 @@
 //! gives names there, and what connects to them arrives at the broker by name.
 
 use std::fs::File;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket};
 use std::num::NonZeroU16;
+use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags, open};
@@ -40,20 +42,30 @@ pub(crate) struct Network {
     pub(crate) switch: Option<OwnedFd>,
 }
 
-/// Listens on the loopback of another network namespace, that of `process`, at a port of the kernel's
-/// choice.
+/// The ports of sub-agents' bridges. Nothing else in a session leads out on them.
+pub(crate) const BRIDGES: RangeInclusive<u16> = 60_416..=60_479;
+
+/// Listens on the loopback of another network namespace, that of `process`, at one of [`BRIDGES`].
 ///
 /// Ends this process where it cannot come back: it would make the next session in the wrong place.
 pub(crate) fn listen_in(process: BorrowedFd<'_>) -> Result<OwnedFd, Refusal> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let own = open("/proc/self/ns/net", flags, Mode::empty()).at(Stage::Network)?;
     move_into_thread_name_spaces(process, ThreadNameSpaceType::NETWORK).at(Stage::Network)?;
-    let listener = TcpListener::bind(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0));
+    let mut free =
+        BRIDGES.map(|port| TcpListener::bind(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)));
+    let listener = free.find(|bound| !is_taken(bound));
     if let Err(error) = move_into_link_name_space(own.as_fd(), Some(LinkNameSpaceType::Network)) {
         eprintln!("cannot leave a session's network: {error}");
         sys::exit_now(1);
     }
+    let none = || io::Error::from(Errno::ADDRINUSE);
+    let listener = listener.unwrap_or_else(|| Err(none()));
     Ok(listener.at(Stage::Network)?.into())
+}
+
+fn is_taken(bound: &io::Result<TcpListener>) -> bool {
+    matches!(bound, Err(error) if error.kind() == io::ErrorKind::AddrInUse)
 }
 
 /// Brings loopback up in this process's network namespace and listens on the launch's ports there.

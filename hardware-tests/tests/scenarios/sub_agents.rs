@@ -153,12 +153,14 @@ fn what_a_sub_agent_gave_up_it_does_not_get() {
     let script = format!(
         "{parents} && echo PARENT-OUT; \
          {SUB} --no-network -- bash -c '{parents} && echo NONE-PARENTS; env | grep -i proxy && echo NONE-PROXY; true'; \
-         {SUB} --no-secrets -- bash -c '{own}; {mine} && echo OWN-OUT $port; {parents} && echo PARENTS-OUT; \
+         {SUB} --no-secrets -- bash -c '{own}; {mine} && echo OWN-OUT $port; {parents} && echo PARENTS-OUT; {names} && echo NAMES-OUT; \
              {SUB} -- bash -c \"{parents} && echo INNER-PARENTS; true\"; true'; \
          {SUB} --host api.example -- bash -c 'curl -sS -m 20 http://other.example/ ; true'; \
          {SUB} --read-only -- bash -c 'echo x > file && echo WROTE; echo y > $HOME/file && echo HOME; cat who.py >/dev/null && echo READS'",
         parents = reach("3128"),
         mine = reach("$port"),
+        // What the parent's names lead to, on the one port that is not shut.
+        names = "(exec 3<>/dev/tcp/198.18.0.1/$port) 2>/dev/null",
     );
     let ran = world.broker.run(&project, &["bash", "-c", &script]);
     for got in ["PARENT-OUT", "OWN-OUT", "HOME", "READS"] {
@@ -168,6 +170,7 @@ fn what_a_sub_agent_gave_up_it_does_not_get() {
         "NONE-PARENTS",
         "NONE-PROXY",
         "PARENTS-OUT",
+        "NAMES-OUT",
         "INNER-PARENTS",
         "WROTE",
     ] {

@@ -21,6 +21,7 @@ async fn every_port_of_a_name_leads_to_the_broker_and_no_other_address_does() {
          try(SOCK_STREAM, '198.18.3.4', $_) for (1, 443, 65000); \
          try(SOCK_STREAM, '198.19.255.254', 80); \
          try(SOCK_DGRAM, '198.18.3.4', 443); \
+         try(SOCK_STREAM, '198.18.3.4', $_) for (60416, 60479); \
          try(SOCK_STREAM, $_, 80) for ('198.20.0.1', '198.17.255.255', '169.254.169.254', '127.0.0.1'); \
          open(my $f, '<', '/etc/resolv.conf'); print <$f>;";
     let perl = Path::new("/usr/bin/perl");
@@ -44,9 +45,11 @@ async fn every_port_of_a_name_leads_to_the_broker_and_no_other_address_does() {
         (0..4).map(address).collect::<Vec<_>>()
     });
     let output = host.finish(running, "").await;
-    // Through, whatever the port; datagrams are refused at once; the rest is nowhere.
+    // Through, whatever the port, but for those of sub-agents' bridges; datagrams are refused at once; the rest is
+    // nowhere.
     assert_eq!(
-        output.stdout, "yes\nyes\nyes\nyes\n111\n101\n101\n101\n111\nnameserver 127.0.0.1\n",
+        output.stdout,
+        "yes\nyes\nyes\nyes\n111\n111\n111\n101\n101\n101\n111\nnameserver 127.0.0.1\n",
         "{}",
         output.stderr
     );
