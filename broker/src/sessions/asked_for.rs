@@ -17,7 +17,7 @@ use holdfast_protocol::run::{RunAccess, RunRequest, RunTree, RunWhy};
 use super::Ground;
 use super::grants;
 use super::launch::RunError;
-use super::lend::{Asked, Why};
+use super::lend::{self, Asked, Why};
 use super::program::ProgramError;
 
 /// The human's own profile, with what Holdfast knows of its kind.
@@ -54,48 +54,59 @@ pub fn profile<'p>(
     Ok(Cow::Borrowed(found))
 }
 
-/// Whether the human may lend all of this.
+/// Whether the human may lend all of this; what of it they named, besides what the session's program and agent
+/// need. Whatever is to be changed counts as named, but for the project itself, what guards it, and a folder that
+/// was made to stand for its `.git`.
 pub fn judge(
     ground: &Ground,
     human: u32,
     request: &RunRequest,
     trees: &[Tree],
-) -> Result<(), RunError> {
+) -> Result<Vec<RunTree>, RunError> {
     let project = Place::parse(&request.project)?;
-    let named = named(request);
+    let home = Path::new(&request.home);
+    let mut named = Vec::new();
     for tree in trees {
         let place = tree.place.to_string();
         let asked = request.trees.iter().find(|asked| asked.place == place);
-        let said = asked.map(|asked| asked.why);
-        let why = if said == Some(RunWhy::Git) {
-            Why::Git
-        } else if said == Some(RunWhy::Guard) && tree.place.is_within(&project) && is_at(tree) {
-            Why::Guard
-        } else if named.iter().any(|named| named.place == place) {
-            Why::Named
-        } else if tree.place == project {
-            Why::Project
-        } else {
-            Why::Needed
-        };
+        let why = why(asked, tree, &project, home);
+        named.extend(asked.filter(|_| why == Why::Named).cloned());
         let asked = Asked {
             place: Path::new(&place),
-            access: match tree.access {
-                Access::Public | Access::Read => RunAccess::Read,
-                Access::Write | Access::Keep => RunAccess::Write,
-            },
+            access: access(tree.access),
             why,
         };
-        let home = Path::new(&request.home);
         ground.lending.judge(human, home, asked, &tree.source)?;
     }
-    Ok(())
+    Ok(named)
 }
 
-/// Whether it appears where it is.
-fn is_at(tree: &Tree) -> bool {
+fn access(access: Access) -> RunAccess {
+    match access {
+        Access::Public | Access::Read => RunAccess::Read,
+        Access::Write | Access::Keep => RunAccess::Write,
+    }
+}
+
+/// Why a tree is lent, by what it is more than by what is said.
+fn why(asked: Option<&RunTree>, tree: &Tree, project: &Place, home: &Path) -> Why {
+    let Some(asked) = asked else {
+        return Why::Project;
+    };
     let real = std::fs::read_link(format!("/proc/self/fd/{}", tree.source.as_raw_fd()));
-    real.is_ok_and(|real| real == Path::new(&tree.place.to_string()))
+    let real = real.unwrap_or_default();
+    let write = asked.access == RunAccess::Write;
+    match asked.why {
+        RunWhy::Guard
+            if tree.place.is_within(project) && real == Path::new(&tree.place.to_string()) =>
+        {
+            Why::Guard
+        }
+        RunWhy::Git if !write || lend::stands_for_git(home, &real) => Why::Git,
+        RunWhy::Named => Why::Named,
+        RunWhy::Tool | RunWhy::Instruction | RunWhy::Git | RunWhy::Guard if write => Why::Named,
+        RunWhy::Tool | RunWhy::Instruction | RunWhy::Git | RunWhy::Guard => Why::Needed,
+    }
 }
 
 /// Where programs are looked for.
@@ -104,33 +115,13 @@ pub fn path(request: &RunRequest) -> Result<Vec<Place>, InvalidPlace> {
     folders.map(|folder| Place::parse(folder)).collect()
 }
 
-/// What the human named, besides what the session's program and agent need: whatever is to be changed, too, but
-/// for the folder that stands for the project's own `.git`.
-pub fn named(request: &RunRequest) -> Vec<RunTree> {
-    let git = Path::new(&request.project).join(".git");
-    let own = |tree: &RunTree| {
-        let place = Path::new(&tree.place);
-        match tree.why {
-            RunWhy::Git => place.starts_with(&git),
-            RunWhy::Guard => place.starts_with(&request.project),
-            RunWhy::Tool | RunWhy::Instruction | RunWhy::Named => false,
-        }
-    };
-    let named = |tree: &&RunTree| {
-        tree.why == RunWhy::Named || (tree.access == RunAccess::Write && !own(tree))
-    };
-    request.trees.iter().filter(named).cloned().collect()
-}
-
-/// The same, for the calls that touch it.
-pub fn lent(request: &RunRequest) -> Vec<Lent> {
-    let named = named(request).into_iter();
-    named
-        .map(|tree| Lent {
-            root: PathBuf::from(tree.place),
-            access: tree.access,
-        })
-        .collect()
+/// What was named, for the calls that touch it.
+pub fn lent(named: &[RunTree]) -> Vec<Lent> {
+    let lent = named.iter().map(|tree| Lent {
+        root: PathBuf::from(&tree.place),
+        access: tree.access,
+    });
+    lent.collect()
 }
 
 /// Hosts that the session may fetch from without a question.
@@ -146,42 +137,46 @@ pub fn hosts(
 
 #[cfg(test)]
 mod tests {
-    use holdfast_protocol::run::{RunAim, RunKept, RunStdio};
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use std::fs::{File, create_dir_all};
 
     use super::*;
 
     #[test]
     fn what_is_to_be_changed_counts_as_named_whatever_is_said() {
-        let tree = |place: &str, access, why| RunTree {
-            place: place.to_owned(),
-            access,
-            why,
+        let scratch = tempfile::tempdir().unwrap();
+        let home = scratch.path().canonicalize().unwrap();
+        let project = Place::parse(&home.join("app").display().to_string()).unwrap();
+        let judged = |source: &str, place: &str, access, said| {
+            let (source, place) = (home.join(source), home.join(place).display().to_string());
+            create_dir_all(&source).unwrap();
+            let tree = Tree {
+                source: File::open(source).unwrap().into(),
+                place: Place::parse(&place).unwrap(),
+                access: Access::Read,
+            };
+            let asked = RunTree {
+                place,
+                access,
+                why: said,
+            };
+            why(Some(&asked), &tree, &project, &home)
         };
-        let request = RunRequest {
-            agent: None,
-            purpose: None,
-            program: "bash".to_owned(),
-            arguments: vec![],
-            environment: vec![],
-            user: "ann".to_owned(),
-            home: "/home/ann".to_owned(),
-            project: "/home/ann/app".to_owned(),
-            directory: "/home/ann/app".to_owned(),
-            trees: vec![
-                tree("/opt/node", RunAccess::Read, RunWhy::Tool),
-                tree("/home/ann/data", RunAccess::Write, RunWhy::Tool),
-                tree("/home/ann/docs", RunAccess::Read, RunWhy::Named),
-            ],
-            path: vec![],
-            stdio: RunStdio::Pipes,
-            widenings: vec![],
-            package: None,
-            aim: RunAim::Session,
-            kept: RunKept::Kept,
-            profile: None,
-        };
-        let named = named(&request).into_iter().map(|tree| tree.place);
-        assert!(named.eq(["/home/ann/data", "/home/ann/docs"]));
-        assert_eq!(lent(&request).len(), 2);
+        let (read, write) = (RunAccess::Read, RunAccess::Write);
+        assert_eq!(judged("node", "node", read, RunWhy::Tool), Why::Needed);
+        assert_eq!(judged("docs", "docs", read, RunWhy::Named), Why::Named);
+        let kept = ".local/state/holdfast/git/7";
+        assert_eq!(judged(kept, "app/.git", write, RunWhy::Git), Why::Git);
+        let github = judged("app/.github", "app/.github", write, RunWhy::Guard);
+        assert_eq!(github, Why::Guard);
+        // The same words over something else.
+        for said in [RunWhy::Tool, RunWhy::Instruction, RunWhy::Git] {
+            assert_eq!(judged("data", "app/.git", write, said), Why::Named);
+        }
+        for (source, place) in [("data", "app/.github"), ("data", "data")] {
+            assert_eq!(judged(source, place, write, RunWhy::Guard), Why::Named);
+        }
+        let all = judged(".local/state/holdfast/git", "app/.git", write, RunWhy::Git);
+        assert_eq!(all, Why::Named);
     }
 }

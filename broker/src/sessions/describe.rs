@@ -60,7 +60,7 @@ pub async fn world(ground: &Ground, wish: Wish) -> Result<RunWorld, RunError> {
         stdio,
         package,
     } = launch::sort(&request, descriptors)?;
-    asked_for::judge(ground, human, &request, &trees)?;
+    let named = asked_for::judge(ground, human, &request, &trees)?;
     let own = asked_for::own(&ground.profiles, &request)?;
     let admitted = program::admit(ground, program, package).await?;
     let profile = program::kind(ground, &request, own, &admitted)?;
@@ -91,7 +91,7 @@ pub async fn world(ground: &Ground, wish: Wish) -> Result<RunWorld, RunError> {
         home: PathBuf::from(&request.home),
         scratch: vec![PathBuf::from("/tmp"), PathBuf::from("/var/tmp")],
         hosts: asked_for::hosts(&profile, &[], &remotes),
-        lent: asked_for::lent(&request),
+        lent: asked_for::lent(&named),
         remotes,
         ..World::default()
     };

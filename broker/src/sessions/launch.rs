@@ -170,7 +170,7 @@ pub async fn make(
         stdio,
         package,
     } = sort(&request, descriptors)?;
-    asked_for::judge(ground, human, &request, &trees)?;
+    let named = asked_for::judge(ground, human, &request, &trees)?;
     let own = asked_for::own(&ground.profiles, &request)?;
     let admitted = program::admit(ground, program, package).await?;
     let profile = program::kind(ground, &request, own, &admitted)?;
@@ -252,7 +252,7 @@ pub async fn make(
         home: PathBuf::from(&request.home),
         scratch: vec![PathBuf::from("/tmp"), PathBuf::from("/var/tmp")],
         hosts: asked_for::hosts(profile, &given.granted, &remotes),
-        lent: asked_for::lent(&request),
+        lent: asked_for::lent(&named),
         secrets: secrets
             .map(|granted| (granted.name.to_string(), granted.purpose.clone()))
             .collect(),
@@ -260,7 +260,6 @@ pub async fn make(
         remotes,
         ..World::default()
     };
-    let named = asked_for::named(&request);
     let known = Known::new(caller, world, repository, given.granted.clone());
     let wanted = Wanted {
         human: connection,

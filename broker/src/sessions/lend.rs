@@ -94,12 +94,19 @@ pub enum Why {
     Project,
     /// A tool or an agent needs it.
     Needed,
-    /// The command line says that it stands for the project's git folder.
+    /// It stands for the project's git folder, or is what that looks into.
     Git,
     /// It is of the project, and appears over itself.
     Guard,
     /// The human named it.
     Named,
+}
+
+/// Whether this lies where `holdfast run` makes folders that stand for a project's `.git`: below a folder of its
+/// own for each session.
+pub fn stands_for_git(home: &Path, real: &Path) -> bool {
+    let git = home.join(GIT_IN_HOME);
+    real.starts_with(&git) && real != git
 }
 
 impl Lending {
@@ -147,8 +154,7 @@ impl Lending {
             return Err(NotLent::Own(shown()));
         }
         // One of those, and not all of them: it was made for this session.
-        let git = home.join(GIT_IN_HOME);
-        if asked.why == Why::Git && path.starts_with(&git) && path != git {
+        if asked.why == Why::Git && stands_for_git(home, path) {
             return Ok(());
         }
         if OWN_IN_HOME.iter().any(|own| overlaps(&home.join(own))) {
@@ -172,13 +178,9 @@ impl Lending {
             return Err(NotLent::Secret(shown()));
         }
         let rule = match (asked.why, asked.access) {
-            (Why::Project | Why::Needed | Why::Guard, _) | (Why::Git, RunAccess::Read) => {
-                Lend::Allow
-            }
+            (Why::Project | Why::Needed | Why::Guard | Why::Git, _) => Lend::Allow,
             (Why::Named, RunAccess::Read) => self.config.read,
-            // What stands for a git folder may have its real one behind it.
-            (Why::Git, RunAccess::Write) if path == asked.place => Lend::Allow,
-            (Why::Git | Why::Named, RunAccess::Write) => self.config.write,
+            (Why::Named, RunAccess::Write) => self.config.write,
         };
         if rule == Lend::Refuse || self.config.never.iter().any(|never| overlaps(never)) {
             return Err(NotLent::Policy(shown()));

@@ -214,6 +214,6 @@ fn no_session_can_write_what_is_kept_of_sessions() {
     let Some(stage) = Stage::set() else { return };
     let home = stage.world.scratch.folder("home");
     let ran = stage.session_in(&home, "echo began");
-    assert_eq!((ran.code, ran.stdout.as_str()), (1, ""), "{ran:#?}");
+    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{ran:#?}");
     assert!(ran.stderr.contains("lies in the project"), "{ran:#?}");
 }
