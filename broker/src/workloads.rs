@@ -37,7 +37,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::refusals::Refusals;
 use crate::ambient::random_bits;
-use crate::sessions::{Ground, Place, attested};
+use crate::sessions::{Ground, Place, attested, whose};
 
 /// The lowest uid of people; below are the system's own.
 const FIRST_HUMAN: u32 = 1000;
@@ -351,12 +351,8 @@ impl Judge for OfProcess {
         bytes: &mut [u8],
         flags: RecvFlags,
     ) -> io::Result<(usize, Whose)> {
-        let (received, whose) = self.0.receive(stream, bytes, flags)?;
-        let whose = match whose {
-            peer::Whose::Peers => Whose::Peers,
-            peer::Whose::Strangers => Whose::Strangers,
-        };
-        Ok((received, whose))
+        let (received, sender) = self.0.receive(stream, bytes, flags)?;
+        Ok((received, whose(sender)))
     }
 }
 

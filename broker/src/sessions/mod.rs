@@ -60,6 +60,7 @@ pub use self::launch::{attested, sockets_folder};
 pub use self::lend::Lending;
 pub use self::live::{Live, Place};
 pub use self::own::Own;
+pub use self::peers::whose;
 pub use self::recorder::RecordSvids;
 pub use self::serve::serve;
 pub use self::words::{Counts, status};

@@ -67,11 +67,15 @@ impl Judge for OfPeer {
         bytes: &mut [u8],
         flags: RecvFlags,
     ) -> io::Result<(usize, Whose)> {
-        let (received, whose) = self.0.receive(stream, bytes, flags)?;
-        let whose = match whose {
-            peer::Whose::Peers => Whose::Peers,
-            peer::Whose::Strangers => Whose::Strangers,
-        };
-        Ok((received, whose))
+        let (received, sender) = self.0.receive(stream, bytes, flags)?;
+        Ok((received, whose(sender)))
+    }
+}
+
+/// Whose a message is, in the words of what serves it.
+pub fn whose(sender: peer::Whose) -> Whose {
+    match sender {
+        peer::Whose::Peers => Whose::Peers,
+        peer::Whose::Strangers => Whose::Strangers,
     }
 }

@@ -222,18 +222,7 @@ fn live(
         eprintln!("holdfast: session {session} is {spiffe_id}");
     }
     let shown = streams.map(Streams::given);
-    let orders = connection.try_clone().map_err(|error| host(&error))?;
-    let screen = other_end
-        .map(Screen::take)
-        .transpose()
-        .map_err(|error| host(&error))?;
-    let window = screen
-        .as_ref()
-        .map(Screen::other_end)
-        .transpose()
-        .map_err(|error| host(&error))?;
-    // It only waits for signals, and ends with this process.
-    thread::spawn(move || pass_signals(signals, &orders, window.as_ref()));
+    let screen = take_over(&connection, other_end, signals).map_err(|error| host(&error))?;
     let event = loop {
         let (event, _) = connection.next().map_err(|_| {
             Problem::failed(
@@ -285,7 +274,21 @@ pub(super) fn conclude(args: &Args, event: RunEvent) -> Result<(), Problem> {
     }
 }
 
-pub(super) fn pass_signals(mut signals: Signals, orders: &RunConnection, window: Option<&OwnedFd>) {
+/// Shows the session's terminal here, if it has one, and passes signals on from now on.
+pub(super) fn take_over(
+    connection: &RunConnection,
+    other_end: Option<OwnedFd>,
+    signals: Signals,
+) -> std::io::Result<Option<Screen>> {
+    let orders = connection.try_clone()?;
+    let screen = other_end.map(Screen::take).transpose()?;
+    let window = screen.as_ref().map(Screen::other_end).transpose()?;
+    // It only waits for signals, and ends with this process.
+    thread::spawn(move || pass_signals(signals, &orders, window.as_ref()));
+    Ok(screen)
+}
+
+fn pass_signals(mut signals: Signals, orders: &RunConnection, window: Option<&OwnedFd>) {
     for signal in signals.forever() {
         let order = match signal {
             SIGINT => RunControl::Interrupt,

@@ -2,18 +2,15 @@
 //!
 //! As with `holdfast run`, the session never holds this terminal: bytes are copied to one of its own.
 
-use std::thread;
-
 use holdfast_protocol::id::SessionId;
 use holdfast_protocol::run::{RunEvent, RunStdio, ShellRequest};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
 use signal_hook::iterator::Signals;
 
-use super::run::{conclude, host, no_sessions, pass_signals, stdio};
+use super::run::{conclude, host, no_sessions, stdio, take_over};
 use crate::args::Args;
 use crate::outcome::Problem;
 use crate::run_client::RunConnection;
-use crate::screen::Screen;
 use crate::streams::Streams;
 
 /// Opens the shell, and exits as it did.
@@ -42,18 +39,7 @@ pub(super) fn run(args: &Args, session: Option<SessionId>) -> Result<(), Problem
         return conclude(args, event);
     };
     let shown = streams.map(Streams::given);
-    let orders = connection.try_clone().map_err(|error| host(&error))?;
-    let screen = other_end
-        .map(Screen::take)
-        .transpose()
-        .map_err(|error| host(&error))?;
-    let window = screen
-        .as_ref()
-        .map(Screen::other_end)
-        .transpose()
-        .map_err(|error| host(&error))?;
-    // It only waits for signals, and ends with this process.
-    thread::spawn(move || pass_signals(signals, &orders, window.as_ref()));
+    let screen = take_over(&connection, other_end, signals).map_err(|error| host(&error))?;
     let ended = connection.next();
     if let Some(screen) = screen {
         screen.leave();
