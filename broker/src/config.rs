@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use holdfast_issue_credentials::spares::{InvalidPlan, Plan};
 use holdfast_launch_agents::profile::Profile;
 use holdfast_protocol::approval::PinOnX11;
+use holdfast_protocol::contained::Places;
 use holdfast_protocol::id::AgentKind;
 use holdfast_tpm::EndorsementKey;
 use serde::Deserialize;
@@ -61,6 +62,19 @@ pub struct Config {
     pub audit: AuditConfig,
     /// Its own log.
     pub log: LogConfig,
+    /// Whose it is; said on the command line, never in the file.
+    #[serde(skip)]
+    pub install: Install,
+}
+
+/// Whose the broker is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Install {
+    /// The host's: a system service, with a launcher that is root's.
+    #[default]
+    System,
+    /// A human's own, without root.
+    Contained,
 }
 
 /// Which TPM.
@@ -252,6 +266,9 @@ pub enum ConfigError {
         /// Where and what.
         report: String,
     },
+    /// A human's own broker has nowhere to be.
+    #[error("you have no home folder: set HOME to a folder that is there")]
+    Homeless,
     /// A value cannot be used.
     #[error("`{path}`: `{key}` {problem}")]
     Value {
@@ -275,6 +292,38 @@ impl Config {
             source,
         })?;
         Self::parse(&text, path)
+    }
+
+    /// A human's own broker, without root: what the file at `places` says, if it is there, with `places` for folders, and a
+    /// TPM that is nobody else's.
+    ///
+    /// # Errors
+    /// [`ConfigError`]; the machine's own TPM is not to be named, as the host's broker may use it.
+    pub fn contained(places: &Places) -> Result<Self, ConfigError> {
+        let mut config = match Self::load(&places.config) {
+            Err(ConfigError::Unreadable { source, .. })
+                if source.kind() == std::io::ErrorKind::NotFound =>
+            {
+                Self::default()
+            }
+            loaded => loaded?,
+        };
+        let untold = TpmConfig::default().device;
+        match &config.tpm.device {
+            TpmDevice::Simulator | TpmDevice::Swtpm(_) => {}
+            device if *device == untold => config.tpm.device = TpmDevice::Simulator,
+            TpmDevice::Device(_) => {
+                return Err(ConfigError::Value {
+                    path: places.config.clone(),
+                    key: "tpm.device",
+                    problem: "has to be \"simulator\" or a \"swtpm:ADDRESS:PORT\": a broker without root leaves the machine's TPM alone",
+                });
+            }
+        }
+        config.state.clone_from(&places.state);
+        config.run.clone_from(&places.run);
+        config.install = Install::Contained;
+        Ok(config)
     }
 
     fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
@@ -375,6 +424,7 @@ impl Default for Config {
             approvals: ApprovalsConfig::default(),
             audit: AuditConfig::default(),
             log: LogConfig::default(),
+            install: Install::System,
         }
     }
 }

@@ -34,7 +34,8 @@ use crate::ambient::random_bits;
 use crate::approvers::Approvers;
 use crate::audit::{OpenAudit, Recorder};
 use crate::calls::Calls;
-use crate::config::{Config, LauncherConfig};
+use crate::config::{Config, Install, LauncherConfig};
+use crate::contained;
 use crate::listener::listen;
 use crate::management::{self, Answers, Managers};
 use crate::mirror::Mirroring;
@@ -42,7 +43,7 @@ use crate::presence::PresenceTask;
 use crate::sessions::{
     self as sealed, Endings, Ground, Homes, Lending, Live, NodeAuthority, Own, RecordSvids,
 };
-use crate::state_folder::StateFolder;
+use crate::state_folder::{self, StateFolder};
 use crate::time;
 use crate::tpm::OpenTpm;
 use crate::vault;
@@ -51,6 +52,9 @@ use crate::workloads::{self, Registered};
 
 /// Runs the broker until it is told to stop, or until one of its parts fails.
 pub fn run(config: Config) -> anyhow::Result<()> {
+    if config.install == Install::Contained {
+        refuse_root()?;
+    }
     let state = StateFolder::open(&config.state)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -64,12 +68,18 @@ pub fn run(config: Config) -> anyhow::Result<()> {
 async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
     let started = Instant::now();
     let mut stop_signals = StopSignals::new()?;
-    std::fs::create_dir_all(&config.run)
-        .with_context(|| format!("`{}` cannot be made", config.run.display()))?;
+    match config.install {
+        Install::System => std::fs::create_dir_all(&config.run),
+        Install::Contained => state_folder::make_private(&config.run),
+    }
+    .with_context(|| format!("`{}` cannot be made", config.run.display()))?;
 
     let floor = state.join("clock.json");
     let clock = time::open(&floor)?;
-    let tpm = OpenTpm::open(&config.tpm, state).await?;
+    let mut tpm = OpenTpm::open(&config.tpm, state).await?;
+    if config.install == Install::Contained {
+        tpm.grade = Grade::Contained;
+    }
     let OpenAudit {
         log,
         task: audit_task,
@@ -106,7 +116,24 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
         Arc::clone(&record),
         clock.clone(),
     )?;
-    let launcher = Launcher::find(&config.launcher, &clock)?;
+    let (mut own_launcher, launcher) = match config.install {
+        Install::System => (None, Launcher::find(&config.launcher, &clock)?),
+        Install::Contained => {
+            let contained::Started {
+                process,
+                sessions,
+                watcher,
+            } = contained::start(&clock).await?;
+            let launcher = Launcher {
+                sessions,
+                watcher,
+                event_log: None,
+                ima_list: None,
+                systemd_log: None,
+            };
+            (Some(process), Some(launcher))
+        }
+    };
     // A simulated TPM has not measured this machine's boot.
     let event_log = launcher
         .as_ref()
@@ -194,6 +221,7 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
                 launcher,
                 (authorizer, vaults),
                 (live, spares.clone(), acting),
+                tpm.grade,
             )
         })
         .transpose()?;
@@ -227,6 +255,9 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
         let ground = Arc::new(ground);
         parts.start(Arc::clone(&ground), &config.run, &mut tasks, &stop)?;
         services(&config, ground, &mut tasks, &stop)?;
+    }
+    if let Some(process) = own_launcher.take() {
+        tasks.spawn(contained::keep(process, stop.clone()));
     }
     if let Some(presence) = presence {
         tasks.spawn(presence.run(stop.clone()));
@@ -281,6 +312,15 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
     }
     tpm.close().await;
     outcome
+}
+
+/// A broker without root is nobody's but a human's.
+fn refuse_root() -> anyhow::Result<()> {
+    anyhow::ensure!(
+        !rustix::process::geteuid().is_root(),
+        "--contained is for a human without root: start holdfastd as a system service instead"
+    );
+    Ok(())
 }
 
 /// The launcher, and what it handed over.
@@ -338,6 +378,7 @@ fn sessions(
     launcher: Launcher,
     (authorizer, vaults): (Authorizer, Vaults),
     (live, spares, acting): (Live, Spares, watch::Receiver<Acting>),
+    grade: Grade,
 ) -> anyhow::Result<(Ground, SessionParts)> {
     let Launcher {
         sessions, watcher, ..
@@ -378,6 +419,7 @@ fn sessions(
         limits: config.limits.clone(),
         sockets,
         clock: clock.clone(),
+        grade,
     };
     Ok((
         ground,

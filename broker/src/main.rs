@@ -10,6 +10,7 @@ mod approvers;
 mod audit;
 mod calls;
 mod config;
+mod contained;
 mod daemon;
 mod limits;
 mod listener;
@@ -30,6 +31,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use holdfast_protocol::contained::Places;
 
 use crate::config::{Config, TpmDevice};
 
@@ -49,6 +51,14 @@ struct Args {
         default_value = "/etc/holdfast/holdfastd.toml"
     )]
     config: PathBuf,
+
+    /// Be your own broker, without root: your folders, a software TPM of yours, sessions that keep the agent in and nobody
+    /// out.
+    ///
+    /// Its state is in $XDG_STATE_HOME/holdfast/contained, its sockets in $XDG_RUNTIME_DIR/holdfast, its configuration, where
+    /// there is one, in $XDG_CONFIG_HOME/holdfast/holdfastd.toml. `holdfast run --contained` starts it.
+    #[arg(long, conflicts_with_all = ["config", "simulator"])]
+    contained: bool,
 
     /// Use a private simulated TPM in the state folder. It proves nothing about hardware.
     #[arg(long)]
@@ -77,7 +87,7 @@ fn main() -> ExitCode {
         }
     };
     if args.check {
-        println!("{} is a valid configuration", args.config.display());
+        println!("{} is a valid configuration", checked(&args));
         return ExitCode::SUCCESS;
     }
     log::start(&config.log);
@@ -90,7 +100,20 @@ fn main() -> ExitCode {
     }
 }
 
+/// Which file `--check` was about.
+fn checked(args: &Args) -> String {
+    let own = || Places::find(|name| std::env::var_os(name)).map(|places| places.config);
+    let path = if args.contained { own() } else { None };
+    path.unwrap_or_else(|| args.config.clone())
+        .display()
+        .to_string()
+}
+
 fn configuration(args: &Args) -> Result<Config, config::ConfigError> {
+    if args.contained {
+        let places = Places::find(|name| std::env::var_os(name));
+        return Config::contained(&places.ok_or(config::ConfigError::Homeless)?);
+    }
     let mut config = Config::load(&args.config)?;
     if args.simulator {
         config.tpm.device = TpmDevice::Simulator;

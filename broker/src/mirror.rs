@@ -105,7 +105,7 @@ impl Mirroring {
 /// What the node's state means for the mirror.
 fn uplink(node: &Node) -> Uplink {
     match (&node.state, &node.svid) {
-        (NodeState::NotEnrolled, _) => Uplink::Stranger,
+        (NodeState::NotEnrolled | NodeState::Contained { .. }, _) => Uplink::Stranger,
         (NodeState::Attested(status), Some(svid)) => Uplink::Up {
             peer: status.spiffe_id.to_string(),
             credential: svid.svid.serial.clone(),

@@ -4,9 +4,10 @@ mod agents;
 mod secrets;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use holdfast_protocol::contained::Places;
 use holdfast_protocol::id::{AgentKind, CallId, SessionId};
 use holdfast_protocol::sub::Target;
 use holdfast_protocol::widening::{HostName, Publish, Reach};
@@ -14,8 +15,11 @@ use holdfast_protocol::widening::{HostName, Publish, Reach};
 pub use agents::{Agents, Connect, Discover};
 pub use secrets::{AddSecret, Import, Secrets, Source};
 
+/// Where the host's own broker is managed.
+const HOSTS_BROKER: &str = "/run/holdfast/management.sock";
+
 /// Gives the AI agents on this machine an identity that its TPM vouches for.
-#[derive(Debug, Parser)]
+#[derive(Clone, Debug, Parser)]
 #[command(
     name = "holdfast",
     version,
@@ -24,13 +28,13 @@ pub use secrets::{AddSecret, Import, Secrets, Source};
                   4 denied by the human or no answer, 5 not attested."
 )]
 pub struct Args {
-    /// The broker's management socket.
+    /// The broker's management socket. Where the host has no broker, your own is asked (`holdfast run --contained`).
     #[arg(
         long,
         global = true,
         value_name = "PATH",
         env = "HOLDFAST_SOCKET",
-        default_value = "/run/holdfast/management.sock"
+        default_value = HOSTS_BROKER
     )]
     pub socket: PathBuf,
 
@@ -42,8 +46,30 @@ pub struct Args {
     pub command: Command,
 }
 
+impl Args {
+    /// The same, asked of the broker at `socket`.
+    pub fn at(&self, socket: PathBuf) -> Self {
+        Self {
+            socket,
+            ..self.clone()
+        }
+    }
+
+    /// Names the human's own broker where the host has none and nobody named another.
+    pub fn find_broker(&mut self) {
+        let host = Path::new(HOSTS_BROKER);
+        if self.socket != host || host.exists() {
+            return;
+        }
+        let own = Places::find(|name| std::env::var_os(name)).map(|places| places.management());
+        if let Some(own) = own.filter(|own| own.exists()) {
+            self.socket = own;
+        }
+    }
+}
+
 /// What to do.
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Enroll this host with an attestor, and attest it.
     ///
@@ -171,7 +197,7 @@ pub enum Command {
 }
 
 /// Git.
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub enum GitCommand {
     /// Bring back what is left of sessions whose command was killed, or that could not be brought back.
     Recover {
@@ -182,7 +208,7 @@ pub enum GitCommand {
 }
 
 /// Credential helpers.
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub enum Credential {
     /// Git's: attributes on standard input, a placeholder on standard output.
     Git {
@@ -193,7 +219,7 @@ pub enum Credential {
 }
 
 /// A program, and the session that it is to have.
-#[derive(Debug, ClapArgs)]
+#[derive(Clone, Debug, ClapArgs)]
 pub struct Run {
     /// The agent's kind; the program has to be of it, by its package, its name, or this host's list.
     #[arg(long, value_name = "KIND")]
@@ -236,6 +262,13 @@ pub struct Run {
     /// Show what the session would have, and do not make it.
     #[arg(long)]
     pub show: bool,
+    /// Run it by a broker of your own, without root, which is started if it is not there.
+    ///
+    /// The walls keep the agent in. They do not keep your other programs out, no attestor vouches for such a session, and
+    /// consent to its acts is never more than a click. The broker goes on for the next session; `holdfastd --contained` is
+    /// the same in the foreground.
+    #[arg(long)]
+    pub contained: bool,
     /// Say the session's identity on standard error.
     #[arg(short, long)]
     pub verbose: bool,
@@ -245,7 +278,7 @@ pub struct Run {
 }
 
 /// A session whose changes are not wanted.
-#[derive(Debug, ClapArgs)]
+#[derive(Clone, Debug, ClapArgs)]
 pub struct Undo {
     /// Its id, or that of an undo.
     pub session: Option<SessionId>,
@@ -269,7 +302,7 @@ pub struct Undo {
 }
 
 /// Sessions.
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub enum Sessions {
     /// List them; the default.
     List,
@@ -287,7 +320,7 @@ pub enum Sessions {
 }
 
 /// What is to be ended.
-#[derive(Debug, ClapArgs)]
+#[derive(Clone, Debug, ClapArgs)]
 #[group(required = true, multiple = false)]
 pub struct ChosenEnd {
     /// Its id; with `/sub/N`, that sub-agent.
@@ -299,7 +332,7 @@ pub struct ChosenEnd {
 }
 
 /// One session, or every one that lives.
-#[derive(Debug, ClapArgs)]
+#[derive(Clone, Debug, ClapArgs)]
 #[group(required = true, multiple = false)]
 pub struct Chosen {
     /// Its id.
@@ -310,7 +343,7 @@ pub struct Chosen {
 }
 
 /// Questions.
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub enum Approvals {
     /// List them; the default.
     List,
@@ -335,7 +368,7 @@ pub enum Approvals {
 }
 
 /// Factors.
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub enum Factors {
     /// Make an approval key in the TPM, behind a PIN that the TPM itself guards.
     Enroll {
@@ -358,7 +391,7 @@ pub enum Factors {
 }
 
 /// The audit log.
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub enum Audit {
     /// Show the newest records, a line each.
     Tail {
@@ -394,7 +427,7 @@ pub enum Audit {
 }
 
 /// Where an export goes.
-#[derive(Debug, ClapArgs)]
+#[derive(Clone, Debug, ClapArgs)]
 pub struct Export {
     /// The file to write: one OCSF event a line ("-" for standard output).
     #[arg(long, value_name = "FILE", default_value = "-")]
@@ -405,7 +438,7 @@ pub struct Export {
 }
 
 /// The broker's configuration.
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub enum Config {
     /// Check a file: where it is wrong and what was expected.
     Check {

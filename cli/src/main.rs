@@ -8,6 +8,7 @@ mod args;
 mod client;
 mod commands;
 mod connect;
+mod contained;
 mod discover;
 mod git;
 mod guards;
@@ -37,7 +38,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    let args = args::Args::parse();
+    let mut args = args::Args::parse();
+    args.find_broker();
     match commands::run(&args) {
         Ok(code) => code,
         Err(problem) => {

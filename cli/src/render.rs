@@ -43,6 +43,9 @@ pub fn status(status: &Status) -> String {
     let node = match &status.node {
         NodeState::NotEnrolled => "none: not enrolled".to_owned(),
         NodeState::NotAttested { host, why } => format!("none: host {host} is not attested: {why}"),
+        NodeState::Contained { .. } => {
+            "none: no attestor vouches for a contained broker".to_owned()
+        }
         NodeState::Attested(node) => format!(
             "{}\n            valid until {}, to be renewed at {}\n            by {}{}",
             node.spiffe_id,
@@ -55,7 +58,10 @@ pub fn status(status: &Status) -> String {
     let warning = match status.grade {
         Grade::Hardware => "",
         Grade::Simulated => "\n            SIMULATED TPM: this proves nothing about hardware",
-        Grade::Contained => "\n            CONTAINED: no root, no session identity beyond L1",
+        Grade::Contained => {
+            "\n            CONTAINED: made without root: sessions keep the agent in, and nobody out;\n            \
+             none is known beyond L1, no consent goes beyond R1"
+        }
     };
     format!(
         "holdfastd   {}\ngrade       {}{warning}\ntpm         {}\nidentity    {node}\n{}{}\n{}{}",

@@ -172,6 +172,15 @@ pub enum What {
         /// What they do to it.
         act: SessionAct,
     },
+    /// A session was made without root, and begins with no more than this.
+    SessionContained {
+        /// The session.
+        session: SessionId,
+        /// How well its calls are known.
+        level: Level,
+        /// What stands for it, and what does not, in the words that its human is told.
+        notice: String,
+    },
     /// The bounds that a session was launched with.
     SessionBounded {
         /// The session.

@@ -12,6 +12,7 @@ pub mod bounds;
 pub mod bundles;
 pub mod call;
 pub mod clock;
+pub mod contained;
 pub mod decision;
 pub mod digest;
 pub mod evidence;

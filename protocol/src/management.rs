@@ -261,9 +261,9 @@ pub struct SubStatus {
 pub struct SessionDetails {
     /// How well it is known who is calling.
     pub level: Level,
-    /// The host uid of its own, while it lives.
+    /// The host uid of its own, while it lives; in a contained session its human's.
     pub uid: Option<u32>,
-    /// The id of its cgroup, while it lives.
+    /// The id of its cgroup, while it lives, if it has one of its own.
     pub cgroup: Option<u64>,
     /// How many processes it has.
     pub processes: Option<u32>,
@@ -380,6 +380,11 @@ pub enum NodeState {
     },
     /// It has a current SVID.
     Attested(NodeStatus),
+    /// A human's own broker, without root: no attestor vouches for it, and none is asked.
+    Contained {
+        /// What its sessions are named below. It is nobody's identity.
+        host: HostId,
+    },
 }
 
 /// Who runs an attestor, by its own word.

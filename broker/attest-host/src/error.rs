@@ -58,6 +58,9 @@ pub enum AttestHostError {
     /// Caller: nothing can be attested before it is enrolled.
     #[error("this host is not enrolled with an attestor")]
     NotEnrolled,
+    /// Caller: a broker without root has nothing that an attestor could vouch for.
+    #[error("this broker is contained: it runs without root, and no attestor vouches for it")]
+    Contained,
     /// Us: a request could not be made.
     #[error("the certificate request could not be made")]
     Request(#[source] rcgen::Error),

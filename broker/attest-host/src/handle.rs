@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use holdfast_protocol::clock::Clock;
+use holdfast_protocol::grade::Grade;
+use holdfast_protocol::id::HostId;
 use holdfast_protocol::management::NodeStatus;
 use holdfast_protocol::orders::Instance;
 use holdfast_protocol::record::Record;
@@ -69,7 +71,11 @@ impl AttestHost {
     ) -> Result<(Self, HostTask), AttestHostError> {
         let registration = Registration::load(&kept.enrollment)?;
         let (sender, receiver) = mpsc::channel(WAITING);
-        let (node_sender, node) = watch::channel(Node::new(registration.as_ref()));
+        let node = match host.grade {
+            Grade::Contained => Node::contained(own_name(&tpm)),
+            Grade::Hardware | Grade::Simulated => Node::new(registration.as_ref()),
+        };
+        let (node_sender, node) = watch::channel(node);
         let (node_sender, demanded) = (Arc::new(node_sender), Arc::new(Notify::new()));
         let watcher = Watcher {
             node: Arc::clone(&node_sender),
@@ -150,4 +156,12 @@ impl AttestHost {
             .map_err(|_| AttestHostError::Stopping)?;
         answer.await.map_err(|_| AttestHostError::Stopping)?
     }
+}
+
+/// What a contained broker's sessions are named below: of its TPM's attestation key, so that it stays the same.
+fn own_name(tpm: &Provisioned) -> HostId {
+    let name = tpm.state().attestation_key.name();
+    // Two bytes name the digest's algorithm.
+    let digest = name.as_bytes().get(2..).unwrap_or_default();
+    HostId::from_random(digest.first_chunk().copied().unwrap_or_default())
 }

@@ -40,6 +40,17 @@ impl Node {
         node
     }
 
+    /// Of a broker without root; `host` is what its sessions are named below.
+    pub(crate) fn contained(host: HostId) -> Self {
+        Self {
+            state: NodeState::Contained { host },
+            svid: None,
+            bundles: None,
+            standing: Standing::unasked(),
+            host: None,
+        }
+    }
+
     pub(crate) fn enrolled(&mut self, registration: &Registration) {
         self.standing.forget();
         self.host = Some((registration.host, registration.attestor.to_string()));

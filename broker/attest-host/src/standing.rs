@@ -90,6 +90,8 @@ enum Word {
         why: String,
     },
     Unbanned,
+    /// There is no attestor to ask: the broker has no identity to lose.
+    Unasked,
 }
 
 /// Where this host stands.
@@ -105,6 +107,14 @@ pub struct Standing {
 }
 
 impl Standing {
+    /// A broker without root, which no attestor vouches for: it may act, as nobody.
+    pub fn unasked() -> Self {
+        Self {
+            word: Word::Unasked,
+            ..Self::default()
+        }
+    }
+
     /// An attestation begins.
     pub fn begin(&self) -> Begun {
         Begun(self.stopped)
@@ -171,6 +181,7 @@ impl Standing {
             Word::Banned { why } => Some(Hold::Banned { why: why.clone() }),
             Word::Revoked { why } => Some(Hold::Revoked { why: why.clone() }),
             Word::Unbanned => Some(Hold::Unbanned),
+            Word::Unasked => None,
             Word::Free => match self.proven_until {
                 Some(end) if now < end => None,
                 Some(ended) => Some(Hold::GraceOver { ended }),

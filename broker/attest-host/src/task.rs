@@ -11,6 +11,7 @@ use std::time::Duration;
 use holdfast_protocol::audit::What;
 use holdfast_protocol::clock::{Clock, Source};
 use holdfast_protocol::evidence::ImaEnd;
+use holdfast_protocol::grade::Grade;
 use holdfast_protocol::management::NodeStatus;
 use holdfast_protocol::record::Record;
 use holdfast_protocol::words::with_causes;
@@ -200,6 +201,9 @@ impl Job {
         url: AttestorUrl,
         trust: &Trust,
     ) -> Result<NodeStatus, AttestHostError> {
+        if self.host.grade == Grade::Contained {
+            return Err(AttestHostError::Contained);
+        }
         let registration = enroll(&self.tpm, &self.host, &url, trust, &self.clock).await?;
         self.record
             .record(What::HostEnrolled {
@@ -216,6 +220,9 @@ impl Job {
     }
 
     async fn renew(&mut self) -> Result<NodeStatus, AttestHostError> {
+        if self.host.grade == Grade::Contained {
+            return Err(AttestHostError::Contained);
+        }
         let registration = self
             .registration
             .clone()

@@ -57,7 +57,10 @@ impl Credential {
                 svid: Arc::clone(svid),
             }),
             (
-                NodeState::Attested(_) | NodeState::NotAttested { .. } | NodeState::NotEnrolled,
+                NodeState::Attested(_)
+                | NodeState::NotAttested { .. }
+                | NodeState::NotEnrolled
+                | NodeState::Contained { .. },
                 _,
             ) => None,
         }

@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
+use holdfast_launcher::message::Told;
 use holdfast_launcher::peer;
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
@@ -18,8 +19,27 @@ use crate::state::{Party, Registry, Stranger};
 pub struct Peer {
     /// Its uid on this host; a session's own, or a human's, or a service's.
     pub uid: u32,
-    /// Its cgroup's id, where the kernel tells (Linux 6.5).
-    pub cgroup: Option<u64>,
+    /// What else the kernel tells of it (Linux 6.5).
+    pub told: Option<Told>,
+    by: By,
+}
+
+/// What a caller is told apart by, besides its uid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// Its cgroup: root made it.
+    Cgroup,
+    /// Its pid namespace: nobody had root.
+    PidNamespace,
+}
+
+impl By {
+    fn of(self, process: &OwnedFd) -> io::Result<Told> {
+        match self {
+            Self::Cgroup => cgroup_of(process).map(Told::Cgroup),
+            Self::PidNamespace => peer::pid_namespace(process).map(Told::PidNamespace),
+        }
+    }
 }
 
 /// Whose a message is.
@@ -48,14 +68,22 @@ impl Peer {
     /// # Errors
     /// [`PeerError::Kernel`], if the kernel has the means and still cannot say.
     pub fn of(socket: impl AsFd) -> Result<Self, PeerError> {
+        Self::told(socket, By::Cgroup)
+    }
+
+    /// As [`Peer::of`], told apart in this way.
+    ///
+    /// # Errors
+    /// As [`Peer::of`].
+    pub fn told(socket: impl AsFd, by: By) -> Result<Self, PeerError> {
         let socket = socket.as_fd();
         let uid = peer::uid(socket).map_err(PeerError::Kernel)?;
-        let cgroup = match peer::process(socket) {
-            Ok(process) => Some(cgroup_of(&process).map_err(PeerError::Kernel)?),
+        let told = match peer::process(socket) {
+            Ok(process) => Some(by.of(&process).map_err(PeerError::Kernel)?),
             Err(error) if is_absent(&error) => None,
             Err(error) => return Err(PeerError::Kernel(error)),
         };
-        Ok(Self { uid, cgroup })
+        Ok(Self { uid, told, by })
     }
 
     /// Has the kernel mark what comes on a connection with its senders' processes, where it can.
@@ -81,12 +109,12 @@ impl Peer {
         flags: RecvFlags,
     ) -> io::Result<(usize, Whose)> {
         let (received, sender) = peer::receive(socket, bytes, flags)?;
-        let cgroup = match self.cgroup {
-            Some(_) => sender.process.and_then(|process| cgroup_of(&process).ok()),
+        let told = match self.told {
+            Some(_) => sender.process.and_then(|process| self.by.of(&process).ok()),
             // The kernel has no word for it, and the uid is one session's alone.
             None => None,
         };
-        let same = sender.uid == Some(self.uid) && cgroup == self.cgroup;
+        let same = sender.uid == Some(self.uid) && told == self.told;
         Ok((received, if same { Whose::Peers } else { Whose::Strangers }))
     }
 
@@ -96,7 +124,7 @@ impl Peer {
     /// [`PeerError::Stranger`].
     pub fn party(self, registry: &Registry) -> Result<Party, PeerError> {
         registry
-            .who(self.uid, self.cgroup)
+            .who(self.uid, self.told)
             .map_err(PeerError::Stranger)
     }
 }

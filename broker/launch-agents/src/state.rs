@@ -10,7 +10,9 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use holdfast_launcher::control::Ending;
+use holdfast_launcher::message::Told;
 use holdfast_protocol::bounds::{Because, Bound, Bounds};
+use holdfast_protocol::grade::Level;
 use holdfast_protocol::id::{AgentKind, SessionId};
 use holdfast_protocol::measured::MeasuredPackage;
 use holdfast_protocol::sub::{SubName, SubPath};
@@ -40,15 +42,27 @@ pub struct Facts {
     pub purpose: Option<String>,
     /// What it may take, and how long it may live.
     pub bounds: Bounds,
+    /// How well it is known which calls are its.
+    pub level: Level,
 }
 
 /// How the kernel tells a session's processes from all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The session's own host uid.
+    /// The session's own host uid; in a contained one its human's, which says nothing.
     pub uid: u32,
-    /// The id of its cgroup.
-    pub cgroup: u64,
+    /// What tells its processes from others of the same uid.
+    pub told: Told,
+}
+
+impl Identity {
+    /// The id of its cgroup, if it has one of its own.
+    pub fn cgroup(&self) -> Option<u64> {
+        match self.told {
+            Told::Cgroup(id) => Some(id),
+            Told::PidNamespace(_) => None,
+        }
+    }
 }
 
 /// Where a session is in its life.
@@ -187,7 +201,8 @@ impl Registry {
     pub fn launched(&mut self, id: SessionId, identity: Identity) -> Result<(), StateError> {
         let taken = self.live().any(|(_, session)| match session.phase {
             Phase::Running(other) | Phase::Frozen(other) => {
-                other.uid == identity.uid || other.cgroup == identity.cgroup
+                let alone = matches!(identity.told, Told::Cgroup(_));
+                (alone && other.uid == identity.uid) || other.told == identity.told
             }
             Phase::Starting | Phase::Ended { .. } => false,
         });
@@ -274,8 +289,19 @@ impl Registry {
     ///
     /// # Errors
     /// [`Stranger`].
-    pub fn who(&self, uid: u32, cgroup: Option<u64>) -> Result<Party, Stranger> {
-        let found = self.live().find_map(|(id, session)| match session.phase {
+    pub fn who(&self, uid: u32, told: Option<Told>) -> Result<Party, Stranger> {
+        if let Some(Told::PidNamespace(_)) = told {
+            return self.contained(uid, told);
+        }
+        let cgroup = match told {
+            Some(Told::Cgroup(cgroup)) => Some(cgroup),
+            Some(Told::PidNamespace(_)) | None => None,
+        };
+        let mut alone = self.live().filter(|(_, session)| match session.phase {
+            Phase::Running(own) | Phase::Frozen(own) => own.cgroup().is_some(),
+            Phase::Starting | Phase::Ended { .. } => false,
+        });
+        let found = alone.find_map(|(id, session)| match session.phase {
             Phase::Running(own) if own.uid == uid => Some((id, own, &session.subs, None)),
             Phase::Frozen(own) if own.uid == uid => {
                 Some((id, own, &session.subs, Some(Stranger::Frozen(id))))
@@ -286,7 +312,7 @@ impl Registry {
             return Err(Stranger::Uid(uid));
         };
         let sub = match cgroup {
-            Some(cgroup) if cgroup == own.cgroup => None,
+            Some(cgroup) if own.told == Told::Cgroup(cgroup) => None,
             Some(cgroup) => Some(subs.of(cgroup).ok_or(Stranger::Cgroup(session))?),
             None if subs.is_empty() => None,
             None => return Err(Stranger::Untold(session)),
@@ -295,6 +321,20 @@ impl Registry {
             Some(frozen) => Err(frozen),
             None => Ok(Party { session, sub }),
         }
+    }
+
+    /// As [`Registry::who`], of a session without root: its human's uid is every such session's, so the pid namespace has to
+    /// be told.
+    fn contained(&self, uid: u32, told: Option<Told>) -> Result<Party, Stranger> {
+        let found = self.live().find_map(|(id, session)| match session.phase {
+            Phase::Running(own) if own.uid == uid && Some(own.told) == told => Some(Ok(id)),
+            Phase::Frozen(own) if own.uid == uid && Some(own.told) == told => {
+                Some(Err(Stranger::Frozen(id)))
+            }
+            Phase::Running(_) | Phase::Frozen(_) | Phase::Starting | Phase::Ended { .. } => None,
+        });
+        let session = found.ok_or(Stranger::Uid(uid))??;
+        Ok(Party { session, sub: None })
     }
 
     /// A sub-agent is about to be made; also gives the cgroup that its own is to be below.
@@ -313,7 +353,7 @@ impl Registry {
             return Err(StateError::Phase(id));
         };
         let above = match parent {
-            None => Ok(own.cgroup),
+            None => own.cgroup().ok_or(SubError::NoCgroup),
             Some(parent) => session.subs.running(parent),
         };
         let started = above.and_then(|above| {
@@ -334,7 +374,7 @@ impl Registry {
         cgroup: u64,
     ) -> Result<(), StateError> {
         let taken = self.live().any(|(_, session)| match session.phase {
-            Phase::Running(other) | Phase::Frozen(other) => other.cgroup == cgroup,
+            Phase::Running(other) | Phase::Frozen(other) => other.told == Told::Cgroup(cgroup),
             Phase::Starting | Phase::Ended { .. } => false,
         });
         if taken {

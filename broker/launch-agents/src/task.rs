@@ -6,6 +6,7 @@
 
 mod handles;
 mod inward;
+mod processes;
 mod shell;
 mod subs;
 mod watch;
@@ -32,7 +33,7 @@ pub use shell::{Opened, Shell};
 pub use subs::{LiveSub, PreparedSub};
 pub use watch::{Ended, Watcher};
 
-use crate::peer::{Peer, PeerError};
+use crate::peer::{By, Peer, PeerError};
 use crate::state::{Facts, Identity, MAX_LIVE, Party, Phase, Registry, Session, StateError};
 
 /// How long a session may take to stand still.
@@ -80,12 +81,14 @@ struct Shared {
     table: Mutex<Table>,
     watch: mpsc::Sender<watch::Watched>,
     clock: Clock,
+    by: By,
 }
 
 /// The connection to the launcher, made anew when it was lost.
 #[derive(Debug)]
 struct Launcher {
-    path: PathBuf,
+    /// Where it can be found again; one that was started for this broker alone cannot.
+    path: Option<PathBuf>,
     socket: Option<OwnedFd>,
 }
 
@@ -99,7 +102,13 @@ impl Launcher {
         let kept = self.socket.take().filter(is_open);
         let socket = match kept {
             Some(socket) => socket,
-            None => socket::connect(&self.path)?.0,
+            None => match &self.path {
+                Some(path) => socket::connect(path)?.0,
+                None => {
+                    let gone = std::io::ErrorKind::ConnectionReset;
+                    return Err(LaunchError::Socket(gone.into()));
+                }
+            },
         };
         let result = question(&socket);
         match &result {
@@ -129,10 +138,24 @@ impl Sessions {
         clock: Clock,
     ) -> Result<(Self, Watcher, Greeting), SessionError> {
         let (socket, greeting) = socket::connect(launcher).map_err(SessionError::Launch)?;
+        let (sessions, watcher) = Self::over(socket, Some(launcher.to_owned()), By::Cgroup, clock);
+        Ok((sessions, watcher, greeting))
+    }
+
+    /// Takes the launcher on the other end of `socket`, which was started for this broker alone and has no rights.
+    ///
+    /// # Errors
+    /// [`SessionError::Launch`].
+    pub fn contained(socket: OwnedFd, clock: Clock) -> Result<(Self, Watcher), SessionError> {
+        socket::greeted(&socket).map_err(SessionError::Launch)?;
+        Ok(Self::over(socket, None, By::PidNamespace, clock))
+    }
+
+    fn over(socket: OwnedFd, path: Option<PathBuf>, by: By, clock: Clock) -> (Self, Watcher) {
         // Never full: there is one message for each live session.
         let (watch, watched) = mpsc::channel(MAX_LIVE);
         let launcher = Launcher {
-            path: launcher.to_owned(),
+            path,
             socket: Some(socket),
         };
         let sessions = Self(Arc::new(Shared {
@@ -140,9 +163,15 @@ impl Sessions {
             table: Mutex::default(),
             watch,
             clock,
+            by,
         }));
         let watcher = Watcher::new(sessions.clone(), watched);
-        Ok((sessions, watcher, greeting))
+        (sessions, watcher)
+    }
+
+    /// What its sessions' processes are told apart by.
+    pub fn by(&self) -> By {
+        self.0.by
     }
 
     /// Has the launcher make a session; its program does not run yet.
@@ -171,10 +200,10 @@ impl Sessions {
             .await?;
         let identity = Identity {
             uid: launched.uid,
-            cgroup: launched.cgroup_id,
+            told: launched.told,
         };
         // Closing the control socket, as an error here does, ends the session as well.
-        let handles = Handles::new(launched.cgroup, &launched.control);
+        let handles = Handles::new(launched.cgroup, &launched.pidfd, &launched.control);
         let handles = Arc::new(handles.map_err(SessionError::Host)?);
         life.fate = Fate::Made(Arc::clone(&handles));
         if launched.human.uid != human {

@@ -2,7 +2,7 @@
 //!
 //! One way only. Nothing here may fail without ending the session.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::AsFd;
 
 use landlock::{
     ABI, Access as _, AccessFs, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr,
@@ -21,9 +21,10 @@ use rustix::thread::{
     set_thread_res_gid, set_thread_res_uid,
 };
 
+use crate::contained;
 use crate::failure::{Refusal, Stage};
 use crate::message::{Access, Human, Limits};
-use crate::plan::Plan;
+use crate::plan::{Identity, Plan};
 
 /// The session does not outlive the launcher. A change of uid undoes this: say it again after.
 pub(crate) fn die_with_launcher() -> Result<(), Errno> {
@@ -31,9 +32,14 @@ pub(crate) fn die_with_launcher() -> Result<(), Errno> {
 }
 
 /// Enters the session's user namespace, takes its only uid, and drops everything else.
-pub(crate) fn become_session(identity: BorrowedFd<'_>, human: Human) -> Result<(), Errno> {
-    set_thread_groups(&[])?;
-    move_into_link_name_space(identity, Some(LinkNameSpaceType::User))?;
+pub(crate) fn become_session(identity: &Identity, human: Human) -> Result<(), Errno> {
+    match identity {
+        Identity::Made(namespace) => {
+            set_thread_groups(&[])?;
+            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::User))?;
+        }
+        Identity::Unmade => contained::leave_for_one_that_owns_nothing(human)?,
+    }
     for capability in CapabilitySet::all().iter() {
         match remove_capability_from_bounding_set(capability) {
             // The kernel is older than the capability.

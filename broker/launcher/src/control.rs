@@ -17,6 +17,13 @@ pub const START: [u8; 1] = [0];
 /// `cgroup.procs`, and the process's pidfd.
 pub const PLACE: [u8; 1] = [5];
 
+/// Stops every process of a session that has no cgroup to be frozen by. One descriptor comes along, where a
+/// byte is written once all of them stand.
+pub const HALT: [u8; 1] = [6];
+
+/// Lets them go on.
+pub const GO_ON: [u8; 1] = [7];
+
 /// A signal that the broker may pass on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PassedSignal {

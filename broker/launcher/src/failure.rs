@@ -21,6 +21,9 @@ pub enum Refusal {
     /// All session uids are in use.
     #[error("no session uid is free")]
     Exhausted,
+    /// It takes root, and this launcher runs without.
+    #[error("that takes root, and Holdfast runs without: contained")]
+    Unprivileged,
     /// The host could not do a step.
     #[error("{stage}: {}", io::Error::from_raw_os_error(*errno))]
     Host {

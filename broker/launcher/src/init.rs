@@ -14,7 +14,7 @@ use rustix::net::RecvFlags;
 use rustix::process::{Pid, WaitOptions, WaitStatus, wait};
 
 use self::shells::Shells;
-use crate::control::{Ending, MAX_CONTROL, PLACE, PassedSignal, START};
+use crate::control::{Ending, GO_ON, HALT, MAX_CONTROL, PLACE, PassedSignal, START};
 use crate::failure::{At, Refusal, Stage};
 use crate::message::{Answer, Stdio};
 use crate::network::Network;
@@ -33,13 +33,13 @@ const FORWARDED: [libc::c_int; 6] = [
     libc::SIGUSR2,
 ];
 
-/// Runs in the new process, until the session ends.
-pub(crate) fn run(plan: &Plan, tell: BorrowedFd<'_>, control: BorrowedFd<'_>) -> ! {
+/// Runs in the new process, until the session ends; says `ready` once its world stands.
+pub(crate) fn run(plan: &Plan, ready: &[u8], tell: BorrowedFd<'_>, control: BorrowedFd<'_>) -> ! {
     match prepare(plan) {
         Ok((network, terminal, signals)) => {
             let mut fds = network.passed();
             fds.extend(terminal.as_ref().map(|terminal| terminal.master.as_fd()));
-            if socket::send(tell, &[0], &fds).is_err() {
+            if socket::send(tell, ready, &fds).is_err() {
                 sys::exit_now(1);
             }
             await_start(control);
@@ -55,13 +55,16 @@ pub(crate) fn run(plan: &Plan, tell: BorrowedFd<'_>, control: BorrowedFd<'_>) ->
                 }
             }
         }
-        Err(refusal) => {
-            let answer = Answer::Refused(refusal);
-            let (bytes, fds) = wire::encode_answer(&answer);
-            socket::send(tell, &bytes, &fds).ok();
-            sys::exit_now(1)
-        }
+        Err(refusal) => refuse(refusal, tell),
     }
+}
+
+/// Says why there is no session, and ends.
+pub(crate) fn refuse(refusal: Refusal, tell: BorrowedFd<'_>) -> ! {
+    let answer = Answer::Refused(refusal);
+    let (bytes, fds) = wire::encode_answer(&answer);
+    socket::send(tell, &bytes, &fds).ok();
+    sys::exit_now(1)
 }
 
 /// Everything that needs rights, in order; afterwards this process has none.
@@ -78,7 +81,7 @@ fn prepare(plan: &Plan) -> Result<(Network, Option<Terminal>, OwnedFd), Refusal>
         Stdio::Pipes { .. } => None,
     };
     world.enter()?;
-    confine::become_session(plan.identity.as_fd(), plan.human).at(Stage::Privileges)?;
+    confine::become_session(&plan.identity, plan.human).at(Stage::Privileges)?;
     let mut handled = vec![libc::SIGCHLD];
     handled.extend(FORWARDED);
     let signals = sys::signal_descriptor(&handled).at(Stage::Privileges)?;
@@ -123,6 +126,7 @@ fn supervise(
         end(control, Ending::Killed);
     }
     let mut shells = Shells::default();
+    let mut pace = Pace::Running;
     loop {
         let mut waiting = vec![
             PollFd::new(signals, PollFlags::IN),
@@ -139,13 +143,15 @@ fn supervise(
             }
         }
         drop(waiting);
-        if let Some(ending) = reap(child, &mut shells) {
+        if let Some(ending) = reap(child, &mut shells, pace) {
             end(control, ending);
         }
         shells.hear();
         let mut buffer = [0; MAX_CONTROL];
         match socket::receive(control, &mut buffer, RecvFlags::DONTWAIT) {
             Ok(Some((message, fds))) if message == PLACE => place(&fds),
+            Ok(Some((message, fds))) if message == HALT => pace = halt(&fds),
+            Ok(Some((message, _))) if message == GO_ON => pace = go_on(),
             Ok(Some((message, fds))) => {
                 if let Some(signal) = PassedSignal::decode(message) {
                     forward(child, signal.number());
@@ -172,6 +178,29 @@ fn place(fds: &[OwnedFd]) {
     }
 }
 
+/// Whether the session's processes are to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    Running,
+    Halted,
+}
+
+/// Stops every process but this one, and says so. For a session without a cgroup that could be frozen.
+///
+/// From inside, where one signal reaches all of them at once: the kernel lets none of them fork away from it.
+fn halt(fds: &[OwnedFd]) -> Pace {
+    let stopped = sys::signal_all(libc::SIGSTOP);
+    if let ([stands], Ok(())) = (fds, stopped) {
+        rustix::io::write(stands, b"1").ok();
+    }
+    Pace::Halted
+}
+
+fn go_on() -> Pace {
+    sys::signal_all(libc::SIGCONT).ok();
+    Pace::Running
+}
+
 fn forward(child: Pid, number: libc::c_int) {
     if let Some(signal) = rustix::process::Signal::from_named_raw(number) {
         rustix::process::kill_process_group(child, signal).ok();
@@ -179,11 +208,13 @@ fn forward(child: Pid, number: libc::c_int) {
 }
 
 /// Reaps whatever has ended; how the program did, if it was among them.
-fn reap(program: Pid, shells: &mut Shells) -> Option<Ending> {
+fn reap(program: Pid, shells: &mut Shells, pace: Pace) -> Option<Ending> {
     while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG | WaitOptions::UNTRACED) {
         if status.stopped() {
             // An agent that stops itself at Ctrl-Z has no shell here that would let it go on.
-            forward(pid, libc::SIGCONT);
+            if pace == Pace::Running {
+                forward(pid, libc::SIGCONT);
+            }
             continue;
         }
         if pid == program {

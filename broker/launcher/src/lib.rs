@@ -10,6 +10,9 @@
 //! namespace therefore owns nothing; with a host uid of its own; in a root-owned cgroup. See
 //! [`message::Launch`] for what the broker may ask, `DESIGN.md` §9 for what a session sees.
 //!
+//! The same program makes sessions without root for a human who has none, where it is started for that: [`contained`]
+//! has all that differs, and its walls keep an agent in and nobody out.
+//!
 //! The broker and its job 2 use [`message`], [`socket`], [`control`], [`inward`], [`shell`] and [`peer`]; all else is this
 //! process's own.
 
@@ -19,6 +22,7 @@ mod cgroup;
 mod child;
 mod claims;
 mod confine;
+pub mod contained;
 pub mod control;
 mod describe;
 mod failure;

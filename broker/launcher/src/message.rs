@@ -235,16 +235,16 @@ pub struct Described {
 /// A session, in the broker's hands.
 #[derive(Debug)]
 pub struct Launched {
-    /// The host uid that nothing but this session runs under.
+    /// The host uid that nothing but this session runs under; without root its human's.
     pub uid: u32,
     /// The human's uid and gid, as the kernel gave them.
     pub human: Human,
-    /// The session's cgroup id: the inode number of its cgroup.
-    pub cgroup_id: u64,
+    /// What tells its processes from all others.
+    pub told: Told,
     /// The session's first process; readable when it has ended.
     pub pidfd: OwnedFd,
-    /// The cgroup's own files.
-    pub cgroup: CgroupFiles,
+    /// The cgroup's own files, if it has one.
+    pub cgroup: Option<CgroupFiles>,
     /// To start and signal the program, and to learn how it ended: see [`crate::control`].
     pub control: OwnedFd,
     /// Listens on the session's own loopback: what is accepted here comes from this session.
@@ -259,6 +259,15 @@ pub struct Launched {
     pub unkept: Vec<Unkept>,
     /// Once the session has ended, its [`Reached`] is read here.
     pub last_word: OwnedFd,
+}
+
+/// By what the kernel tells a session's processes from all others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// A cgroup of its own, which root made: this is its id, its inode number. No process can enter or leave it.
+    Cgroup(u64),
+    /// Its pid namespace, whose inode number this is. Without root there is no more; who has the human's uid can enter it.
+    PidNamespace(u64),
 }
 
 /// The sockets inside by which names work for programs that ask no proxy.

@@ -106,12 +106,13 @@ impl Network {
     }
 
     /// The same, come from the first process; `None` if something is missing.
-    pub(crate) fn received(launch: &Launch, fds: Vec<OwnedFd>) -> Option<Self> {
+    pub(crate) fn received(doors: usize, fds: Vec<OwnedFd>) -> Option<Self> {
         let mut fds = fds.into_iter();
         let (bridge, datagrams, streams) = (fds.next()?, fds.next()?, fds.next()?);
-        let doors: Vec<_> = fds.by_ref().take(launch.doors.len()).collect();
+        let expected = doors;
+        let doors: Vec<_> = fds.by_ref().take(expected).collect();
         let connections: Vec<_> = fds.collect();
-        let whole = doors.len() == launch.doors.len() && connections.len() <= MAX_USUAL;
+        let whole = doors.len() == expected && connections.len() <= MAX_USUAL;
         whole.then_some(Self {
             bridge,
             doors,

@@ -1,6 +1,7 @@
-//! How the launcher is started: four flags, fixed for its life.
+//! How the launcher is started: four flags, or another one alone, fixed for its life.
 //!
-//! Parsed once, before anything is opened. No flag may weaken a session.
+//! Parsed once, before anything is opened. No flag may weaken a session: [`Start::Contained`] is for a process that has
+//! no rights, and is refused by one that has.
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -8,7 +9,9 @@ use std::path::PathBuf;
 /// What every start has to say.
 pub const USAGE: &str = "holdfast-launcher --broker-uid UID --uid-range FIRST-LAST \
 [--allow-root-human] [--bind SOCKET]
-without --bind it serves the listening socket that the service manager passes";
+       holdfast-launcher --contained
+without --bind it serves the listening socket that the service manager passes;
+--contained, alone, is for a broker that a human runs without root, which starts it on its standard input";
 
 /// Wrongly started.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,6 +22,29 @@ pub enum UsageError {
     /// A flag's value is absent or not what belongs there.
     #[error("`{0}` wants {1}")]
     Value(&'static str, &'static str),
+}
+
+/// What kind of launcher it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Start {
+    /// Root's, for the host's broker.
+    System(Options),
+    /// A human's own, without rights.
+    Contained,
+}
+
+impl Start {
+    /// Parses the arguments after the program's name.
+    ///
+    /// # Errors
+    /// [`UsageError`].
+    pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Self, UsageError> {
+        let arguments: Vec<String> = arguments.into_iter().collect();
+        match arguments.as_slice() {
+            [only] if only == "--contained" => Ok(Self::Contained),
+            _ => Options::parse(arguments).map(Self::System),
+        }
+    }
 }
 
 /// The launcher's options.
@@ -121,6 +147,12 @@ mod tests {
     }
 
     #[test]
+    fn a_launcher_without_rights_is_told_nothing_else() {
+        let start = Start::parse(["--contained".to_owned()]);
+        assert_eq!(start, Ok(Start::Contained));
+    }
+
+    #[test]
     fn what_is_unclear_is_refused() {
         for bad in [
             "",
@@ -132,7 +164,12 @@ mod tests {
             "--broker-uid 1 --uid-range 65000-66000",
             "--broker-uid 1 --uid-range 70000-70999 --bind x",
             "--broker-uid 1 --uid-range 70000-70999 --yes",
+            "--broker-uid 1 --uid-range 70000-70999 --contained",
+            "--contained --contained",
+            "--contained --allow-root-human",
         ] {
+            let words = bad.split_whitespace().map(str::to_owned);
+            assert!(Start::parse(words).is_err(), "{bad}");
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

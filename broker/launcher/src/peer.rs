@@ -82,6 +82,18 @@ pub fn cgroup_path(pidfd: impl AsFd) -> io::Result<PathBuf> {
     })
 }
 
+/// The number of the pid namespace that a process is in.
+///
+/// # Errors
+/// The process is gone, or is none that this process may look at.
+pub fn pid_namespace(pidfd: impl AsFd) -> io::Result<u64> {
+    use std::os::unix::fs::MetadataExt;
+
+    by_pid(pidfd, |pid| {
+        Ok(std::fs::metadata(format!("/proc/{pid}/ns/pid"))?.ino())
+    })
+}
+
 /// The id of the cgroup that a process is in, by its path: for kernels that do not tell it of a pidfd.
 ///
 /// # Errors

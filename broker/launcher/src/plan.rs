@@ -21,10 +21,12 @@ pub(crate) struct Plan {
     pub(crate) launch: Launch,
     /// Whose session it is.
     pub(crate) human: Human,
-    /// The session's host uid; its gid is the same number.
-    pub(crate) uid: u32,
-    /// The session's user namespace.
-    pub(crate) identity: OwnedFd,
+    /// What the session runs as on the host.
+    pub(crate) own: Human,
+    /// Who owns what the launcher puts into the session's world.
+    pub(crate) keeper: Human,
+    /// How the first process comes to the session's user namespace.
+    pub(crate) identity: Identity,
     /// The program, detached and sealed.
     pub(crate) program: OwnedFd,
     /// The folder of sockets, detached.
@@ -32,6 +34,17 @@ pub(crate) struct Plan {
     /// The trees, detached, in the order of the request.
     pub(crate) trees: Vec<Lent>,
 }
+
+/// A session's user namespace, which owns nothing.
+pub(crate) enum Identity {
+    /// Root made it; a host uid of the session's own is mapped in it.
+    Made(OwnedFd),
+    /// Nobody has yet: the first process makes it for itself, without root. See [`crate::contained`].
+    Unmade,
+}
+
+/// Owns what root makes.
+const ROOT: Human = Human { uid: 0, gid: 0 };
 
 /// One tree, ready to be attached.
 pub(crate) struct Lent {
@@ -82,8 +95,9 @@ pub(crate) fn prepare(
         trees,
         launch,
         human,
-        uid,
-        identity,
+        own: Human { uid, gid: uid },
+        keeper: ROOT,
+        identity: Identity::Made(identity),
     })
 }
 

@@ -79,6 +79,12 @@ pub(crate) fn redirect_to_null() -> Result<(), Errno> {
     redirect([null.as_fd(); 3])
 }
 
+/// Points 0 at nothing.
+pub(crate) fn redirect_input_to_null() -> Result<(), Errno> {
+    let null = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    dup2_stdin(null)
+}
+
 fn redirect([input, output, errors]: [BorrowedFd<'_>; 3]) -> Result<(), Errno> {
     dup2_stdin(input)?;
     dup2_stdout(output)?;

@@ -52,11 +52,19 @@ pub fn connect(path: &Path) -> Result<(OwnedFd, Greeting), LaunchError> {
         Ok(socket)
     };
     let socket = dial().map_err(environment)?;
-    let mut buffer = [0; 16];
-    let received = receive(&socket, &mut buffer, RecvFlags::empty()).map_err(environment)?;
-    let (bytes, fds) = received.ok_or_else(|| environment(Errno::CONNREFUSED))?;
-    let greeting = wire::decode_greeting(bytes, fds).ok_or(LaunchError::Answer)?;
+    let greeting = greeted(&socket)?;
     Ok((socket, greeting))
+}
+
+/// Hears the greeting of a launcher on the other end of `socket`; blocks until it comes.
+///
+/// # Errors
+/// As [`connect`].
+pub fn greeted(socket: &OwnedFd) -> Result<Greeting, LaunchError> {
+    let mut buffer = [0; 16];
+    let received = receive(socket, &mut buffer, RecvFlags::empty()).map_err(environment)?;
+    let (bytes, fds) = received.ok_or_else(|| environment(Errno::CONNREFUSED))?;
+    wire::decode_greeting(bytes, fds).ok_or(LaunchError::Answer)
 }
 
 /// Sends a control message to a session's first process, with descriptors.

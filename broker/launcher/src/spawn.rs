@@ -2,7 +2,7 @@
 //!
 //! Either the broker gets a whole session or nothing of it is left.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, socketpair};
@@ -12,7 +12,7 @@ use rustix::process::{WaitId, WaitIdOptions, waitid};
 use crate::cgroup::{Leaf, Sessions};
 use crate::child::Children;
 use crate::failure::{At, Refusal, Stage};
-use crate::message::{Access, Launch, Launched, Stdio, Unkept};
+use crate::message::{Access, Launch, Launched, Stdio, Told, Unkept};
 use crate::network::Network;
 use crate::options::Options;
 use crate::sys::{self, Side};
@@ -52,7 +52,7 @@ const DEADLINE: Timespec = Timespec {
 
 /// Every namespace but the user namespace, which the session enters last and which owns nothing;
 /// and but the cgroup namespace, which is made from inside the new cgroup.
-const NAMESPACES: libc::c_int = libc::CLONE_NEWNS
+pub(crate) const NAMESPACES: libc::c_int = libc::CLONE_NEWNS
     | libc::CLONE_NEWPID
     | libc::CLONE_NEWNET
     | libc::CLONE_NEWIPC
@@ -70,15 +70,20 @@ pub(crate) fn start(
     let plan = plan::prepare(launch, human, uid, options.broker)?;
     let leaf = sessions.make(uid, limits)?;
     match start_in(&plan, &leaf) {
-        Ok((pidfd, control, network, terminal)) => {
+        Ok(Parts {
+            pidfd,
+            control,
+            network,
+            terminal,
+        }) => {
             let flags = PipeFlags::CLOEXEC | PipeFlags::NONBLOCK;
             let (last_word, tell) = pipe_with(flags).at(Stage::Spawn)?;
             let launched = Launched {
                 uid,
                 human,
-                cgroup_id: leaf.id,
+                told: Told::Cgroup(leaf.id),
                 pidfd: pidfd.try_clone().at(Stage::Spawn)?,
-                cgroup: leaf.files()?,
+                cgroup: Some(leaf.files()?),
                 control,
                 bridge: network.bridge,
                 doors: network.doors,
@@ -114,9 +119,70 @@ fn unkept(plan: &plan::Plan, leaf: &Leaf) -> Vec<Unkept> {
     unkept
 }
 
-type Parts = (OwnedFd, OwnedFd, Network, Option<OwnedFd>);
-
 fn start_in(plan: &plan::Plan, leaf: &Leaf) -> Result<Parts, Refusal> {
+    let made = first_process(
+        Expected::of(&plan.launch),
+        NAMESPACES,
+        Some(leaf.folder.as_fd()),
+        |tell, control| init::run(plan, &[0], tell, control),
+    );
+    match made {
+        Ok((parts, _)) => Ok(parts),
+        Err((refusal, pidfd)) => {
+            leaf.kill().at(Stage::Cgroup)?;
+            if let Some(pidfd) = pidfd {
+                reap(&pidfd)?;
+            }
+            Err(refusal)
+        }
+    }
+}
+
+/// What a session's first process hands over.
+pub(crate) struct Parts {
+    pub(crate) pidfd: OwnedFd,
+    pub(crate) control: OwnedFd,
+    pub(crate) network: Network,
+    pub(crate) terminal: Option<OwnedFd>,
+}
+
+/// What it is to hand over.
+#[derive(Clone, Copy)]
+pub(crate) struct Expected {
+    terminals: usize,
+    doors: usize,
+}
+
+impl Expected {
+    pub(crate) fn of(launch: &Launch) -> Self {
+        Self {
+            terminals: match launch.stdio {
+                Stdio::Terminal(_) => 1,
+                Stdio::Pipes { .. } => 0,
+            },
+            doors: launch.doors.len(),
+        }
+    }
+}
+
+/// Waits until a process that was killed is gone.
+pub(crate) fn reap(pidfd: &OwnedFd) -> Result<(), Refusal> {
+    waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED)
+        .map(drop)
+        .at(Stage::Spawn)
+}
+
+/// Starts a session's first process, which does what `inside` says, and waits until its world stands. Also gives what it said
+/// then.
+///
+/// # Errors
+/// Why there is none; where its process lives yet, it is the caller's to kill and reap.
+pub(crate) fn first_process(
+    expected: Expected,
+    namespaces: libc::c_int,
+    cgroup: Option<BorrowedFd<'_>>,
+    inside: impl FnOnce(BorrowedFd<'_>, BorrowedFd<'_>),
+) -> Result<(Parts, Ready), (Refusal, Option<OwnedFd>)> {
     let pair = || {
         socketpair(
             AddressFamily::UNIX,
@@ -125,37 +191,46 @@ fn start_in(plan: &plan::Plan, leaf: &Leaf) -> Result<Parts, Refusal> {
             None,
         )
         .at(Stage::Spawn)
+        .map_err(|refusal| (refusal, None))
     };
     let (ready, tell) = pair()?;
     let (control, inner_control) = pair()?;
-    let pidfd = match sys::clone_into(NAMESPACES, Some(leaf.folder.as_fd())).at(Stage::Spawn)? {
+    let side = sys::clone_into(namespaces, cgroup).at(Stage::Spawn);
+    let pidfd = match side.map_err(|refusal| (refusal, None))? {
         Side::Child => {
             // Its own copies of the other ends: with them it would wait for a launcher that is gone.
             drop((ready, control));
-            init::run(plan, tell.as_fd(), inner_control.as_fd())
+            inside(tell.as_fd(), inner_control.as_fd());
+            sys::exit_now(1)
         }
         Side::Parent(_, pidfd) => pidfd,
     };
     drop((tell, inner_control));
-    match await_world(&ready) {
-        Ok(mut fds) => {
-            let terminal = match plan.launch.stdio {
-                Stdio::Terminal(_) => fds.pop(),
-                Stdio::Pipes { .. } => None,
-            };
-            let network = Network::received(&plan.launch, fds).ok_or(Refusal::Descriptors)?;
-            Ok((pidfd, control, network, terminal))
-        }
-        Err(refusal) => {
-            leaf.kill().at(Stage::Cgroup)?;
-            waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED).at(Stage::Spawn)?;
-            Err(refusal)
-        }
+    let handed = await_world(&ready).and_then(|(mut fds, said)| {
+        let terminal = (expected.terminals > 0).then(|| fds.pop()).flatten();
+        let network = Network::received(expected.doors, fds).ok_or(Refusal::Descriptors)?;
+        Ok((network, terminal, said))
+    });
+    match handed {
+        Ok((network, terminal, said)) => Ok((
+            Parts {
+                pidfd,
+                control,
+                network,
+                terminal,
+            },
+            said,
+        )),
+        Err(refusal) => Err((refusal, Some(pidfd))),
     }
 }
 
+/// What a first process says once its world stands: 0, and its pid namespace's number where that tells its
+/// processes from others.
+pub(crate) type Ready = [u8; 9];
+
 /// The descriptors that the session's first process made, once its world stands.
-fn await_world(ready: &OwnedFd) -> Result<Vec<OwnedFd>, Refusal> {
+fn await_world(ready: &OwnedFd) -> Result<(Vec<OwnedFd>, Ready), Refusal> {
     let mut poller = [PollFd::new(ready, PollFlags::IN)];
     let late = Refusal::Host {
         stage: Stage::Deadline,
@@ -170,7 +245,13 @@ fn await_world(ready: &OwnedFd) -> Result<Vec<OwnedFd>, Refusal> {
         errno: libc::ECHILD,
     };
     match socket::receive(ready, &mut buffer, RecvFlags::empty()).at(Stage::Spawn)? {
-        Some(([0], fds)) => Ok(fds),
+        Some(([0, number @ ..], fds)) => {
+            let mut said = Ready::default();
+            for (to, from) in said.iter_mut().skip(1).zip(number) {
+                *to = *from;
+            }
+            Ok((fds, said))
+        }
         Some((bytes, fds)) => match wire::decode_answer(bytes, fds) {
             Some(crate::message::Answer::Refused(refusal)) => Err(refusal),
             Some(_) | None => Err(died),

@@ -143,6 +143,15 @@ pub(crate) fn reset_signals() -> io::Result<()> {
     check(result.into())
 }
 
+/// Signals every process of this pid namespace but this one, its first; that there is none is no error.
+pub(crate) fn signal_all(signal: libc::c_int) -> io::Result<()> {
+    // SAFETY: takes two numbers.
+    match check(unsafe { libc::kill(-1, signal) }.into()) {
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
+        other => other,
+    }
+}
+
 /// Forks; 0 in the child.
 pub(crate) fn fork() -> io::Result<libc::pid_t> {
     // SAFETY: this process has one thread, so the child may run ordinary code.
@@ -228,6 +237,12 @@ pub(crate) fn peer_credentials(socket: impl AsFd) -> io::Result<(u32, u32)> {
 pub(crate) fn new_cgroup_namespace() -> io::Result<()> {
     // SAFETY: takes a flag only, and changes nothing that memory safety rests on.
     check(unsafe { libc::unshare(libc::CLONE_NEWCGROUP) }.into())
+}
+
+/// Leaves the creator's user namespace for a new one inside it.
+pub(crate) fn new_user_namespace() -> io::Result<()> {
+    // SAFETY: takes a flag only, and changes nothing that memory safety rests on.
+    check(unsafe { libc::unshare(libc::CLONE_NEWUSER) }.into())
 }
 
 /// `SO_PEERPIDFD`: the process that made the connection (Linux 6.5).

@@ -12,13 +12,13 @@ use std::path::PathBuf;
 use crate::failure::{Refusal, Stage};
 use crate::message::{
     Access, Answer, CgroupFiles, Child, Described, Greeting, Human, Launch, Launched, Limits,
-    MAX_DOORS, MAX_MESSAGE, MAX_STRINGS, MAX_TREES, MAX_USUAL, Names, Request, Stdio, Tree, Unkept,
-    WindowSize,
+    MAX_DOORS, MAX_MESSAGE, MAX_STRINGS, MAX_TREES, MAX_USUAL, Names, Request, Stdio, Told, Tree,
+    Unkept, WindowSize,
 };
 use crate::place::{Place, ProgramName, UserName};
 
 /// Opens every greeting and launch; the last byte is the version.
-const MAGIC: [u8; 4] = *b"HFL\x03";
+const MAGIC: [u8; 4] = *b"HFL\x04";
 
 /// The bytes of a greeting, and its descriptors in order.
 pub(crate) fn encode_greeting(greeting: &Greeting) -> (Vec<u8>, Vec<BorrowedFd<'_>>) {
@@ -250,19 +250,23 @@ pub(crate) fn encode_answer(answer: &Answer) -> (Vec<u8>, Vec<BorrowedFd<'_>>) {
             out.extend(session.uid.to_le_bytes());
             out.extend(session.human.uid.to_le_bytes());
             out.extend(session.human.gid.to_le_bytes());
-            out.extend(session.cgroup_id.to_le_bytes());
+            let (kind, number) = match session.told {
+                Told::Cgroup(id) => (0, id),
+                Told::PidNamespace(number) => (1, number),
+            };
+            out.push(kind);
+            out.extend(number.to_le_bytes());
+            out.push(u8::from(session.cgroup.is_some()));
             out.push(session.unkept.iter().fold(0, |bits, one| bits | bit(*one)));
-            let mut fds = vec![
-                session.pidfd.as_fd(),
-                session.cgroup.kill.as_fd(),
-                session.cgroup.freeze.as_fd(),
-                session.cgroup.events.as_fd(),
-                session.cgroup.usage.as_fd(),
-                session.cgroup.processes.as_fd(),
+            let mut fds = vec![session.pidfd.as_fd()];
+            if let Some(cgroup) = &session.cgroup {
+                fds.extend(cgroup_files(cgroup));
+            }
+            fds.extend([
                 session.control.as_fd(),
                 session.bridge.as_fd(),
                 session.last_word.as_fd(),
-            ];
+            ]);
             out.extend(
                 u16::try_from(session.doors.len())
                     .unwrap_or(u16::MAX)
@@ -283,15 +287,8 @@ pub(crate) fn encode_answer(answer: &Answer) -> (Vec<u8>, Vec<BorrowedFd<'_>>) {
         Answer::Child(child) => {
             let mut out = vec![6];
             out.extend(child.cgroup_id.to_le_bytes());
-            let fds = vec![
-                child.cgroup.kill.as_fd(),
-                child.cgroup.freeze.as_fd(),
-                child.cgroup.events.as_fd(),
-                child.cgroup.usage.as_fd(),
-                child.cgroup.processes.as_fd(),
-                child.processes.as_fd(),
-                child.bridge.as_fd(),
-            ];
+            let mut fds = cgroup_files(&child.cgroup).to_vec();
+            fds.extend([child.processes.as_fd(), child.bridge.as_fd()]);
             (out, fds)
         }
         Answer::Removed => (vec![7], Vec::new()),
@@ -308,6 +305,7 @@ pub(crate) fn encode_answer(answer: &Answer) -> (Vec<u8>, Vec<BorrowedFd<'_>>) {
                 Refusal::Descriptors => (2, 0, 0),
                 Refusal::Human(uid) => (3, 0, *uid),
                 Refusal::Exhausted => (4, 0, 0),
+                Refusal::Unprivileged => (9, 0, 0),
                 Refusal::Host { stage, errno } => (5, stage.code(), errno.cast_unsigned()),
             };
             let mut out = vec![kind, stage];
@@ -317,27 +315,60 @@ pub(crate) fn encode_answer(answer: &Answer) -> (Vec<u8>, Vec<BorrowedFd<'_>>) {
     }
 }
 
+fn cgroup_files(files: &CgroupFiles) -> [BorrowedFd<'_>; 5] {
+    let CgroupFiles {
+        kill,
+        freeze,
+        events,
+        usage,
+        processes,
+    } = files;
+    [kill, freeze, events, usage, processes].map(AsFd::as_fd)
+}
+
+fn taken_cgroup(fds: &mut impl Iterator<Item = OwnedFd>) -> Option<CgroupFiles> {
+    Some(CgroupFiles {
+        kill: fds.next()?,
+        freeze: fds.next()?,
+        events: fds.next()?,
+        usage: fds.next()?,
+        processes: fds.next()?,
+    })
+}
+
 /// Reads an answer; `None` if it is none.
 pub(crate) fn decode_answer(bytes: &[u8], fds: Vec<OwnedFd>) -> Option<Answer> {
     let mut input = Reader(bytes);
     let [kind] = input.array().ok()?;
     if kind == 0 {
-        let mut fds = fds.into_iter();
+        let (mut fds, mut pidfd) = (fds.into_iter(), None);
         return Some(Answer::Launched(Box::new(Launched {
             uid: u32::from_le_bytes(input.array().ok()?),
             human: Human {
                 uid: u32::from_le_bytes(input.array().ok()?),
                 gid: u32::from_le_bytes(input.array().ok()?),
             },
-            cgroup_id: u64::from_le_bytes(input.array().ok()?),
+            told: {
+                let [kind] = input.array().ok()?;
+                let number = u64::from_le_bytes(input.array().ok()?);
+                match kind {
+                    0 => Told::Cgroup(number),
+                    1 => Told::PidNamespace(number),
+                    _ => return None,
+                }
+            },
+            cgroup: match input.array().ok()? {
+                [0] => None,
+                [1] => {
+                    pidfd = fds.next();
+                    Some(taken_cgroup(&mut fds)?)
+                }
+                _ => return None,
+            },
             unkept: unkept(input.array().ok()?)?,
-            pidfd: fds.next()?,
-            cgroup: CgroupFiles {
-                kill: fds.next()?,
-                freeze: fds.next()?,
-                events: fds.next()?,
-                usage: fds.next()?,
-                processes: fds.next()?,
+            pidfd: match pidfd {
+                Some(pidfd) => pidfd,
+                None => fds.next()?,
             },
             control: fds.next()?,
             bridge: fds.next()?,
@@ -360,13 +391,7 @@ pub(crate) fn decode_answer(bytes: &[u8], fds: Vec<OwnedFd>) -> Option<Answer> {
         6 => {
             return Some(Answer::Child(Child {
                 cgroup_id: u64::from_le_bytes(input.array().ok()?),
-                cgroup: CgroupFiles {
-                    kill: fds.next()?,
-                    freeze: fds.next()?,
-                    events: fds.next()?,
-                    usage: fds.next()?,
-                    processes: fds.next()?,
-                },
+                cgroup: taken_cgroup(&mut fds)?,
                 processes: fds.next()?,
                 bridge: fds.next()?,
             }));
@@ -388,6 +413,7 @@ pub(crate) fn decode_answer(bytes: &[u8], fds: Vec<OwnedFd>) -> Option<Answer> {
         2 => Refusal::Descriptors,
         3 => Refusal::Human(value),
         4 => Refusal::Exhausted,
+        9 => Refusal::Unprivileged,
         5 => Refusal::Host {
             stage: Stage::from_code(stage)?,
             errno: value.cast_signed(),

@@ -408,6 +408,7 @@ fn not_attested(error: &AttestHostError) -> Failure {
             "the attestor's operator sees the reason in its log, and for a host that it knows with \
              `holdfast-attestor host show`"
         }
+        AttestHostError::Contained => "install Holdfast as a system service to enroll this host",
         AttestHostError::NotEnrolled => "`holdfast enroll URL --token-file FILE`",
         AttestHostError::Time(_) => {
             "compare this host's clock and the attestor's with a third; `clock.json` in the state folder has the time that \

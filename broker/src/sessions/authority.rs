@@ -27,6 +27,9 @@ use zeroize::Zeroizing;
 /// How soon the bundles are asked for again that could not be fetched.
 const AGAIN: Duration = Duration::from_secs(10);
 
+/// What contained sessions are named below: no trust domain, by RFC 2606, so that no name is mistaken for an identity.
+const NOBODYS: &str = "contained.invalid";
+
 /// The attestor behind this host's node SVID.
 pub struct NodeAuthority {
     attest_host: AttestHost,
@@ -126,6 +129,11 @@ impl NodeAuthority {
     async fn client(&self) -> Result<HostClient<Channel>, AuthorityError> {
         let mut open = self.open.lock().await;
         let node = self.attest_host.node().borrow().clone();
+        if let NodeState::Contained { .. } = node.state {
+            return Err(AuthorityError::Refused(
+                "a contained session has no identity to show".to_owned(),
+            ));
+        }
         let (NodeState::Attested(status), Some(svid), Some(identity)) =
             (node.state, node.svid, self.attest_host.identity())
         else {
@@ -228,8 +236,16 @@ impl Authority for NodeAuthority {
 
 /// Where the host stands, by its name and by how often it was stopped.
 pub fn footing(node: &Node) -> Option<Footing> {
-    let NodeState::Attested(status) = &node.state else {
-        return None;
+    let status = match &node.state {
+        NodeState::Attested(status) => status,
+        NodeState::Contained { host } => {
+            return Some(Footing {
+                trust_domain: NOBODYS.parse().ok()?,
+                host: *host,
+                stops: node.stops(),
+            });
+        }
+        NodeState::NotEnrolled | NodeState::NotAttested { .. } => return None,
     };
     Some(Footing {
         trust_domain: status.spiffe_id.trust_domain().clone(),

@@ -16,7 +16,6 @@ use holdfast_protocol::call::{
     Caller, Channel, Effect, History, HumanUid, Manner, Reach, ToolName,
 };
 use holdfast_protocol::decision::Verdict;
-use holdfast_protocol::grade::Level;
 use holdfast_protocol::id::{SessionId, SpiffeId};
 use holdfast_protocol::run::{
     RunAccess, RunKept, RunNeeds, RunRequest, RunVariable, RunWhy, RunWorld, ShownAccess,
@@ -85,6 +84,7 @@ pub async fn world(ground: &Ground, wish: Wish) -> Result<RunWorld, RunError> {
         argv.splice(..1, script.before().map_err(AssembleError::Argument)?);
     }
     let (secrets, mut notes) = needed(&ground.vaults, HumanUid(human), &profile.kind, &remotes);
+    notes.extend(ground.notice().map(str::to_owned));
     notes.extend(unable(&request.program).map(str::to_owned));
     let world = World {
         project: PathBuf::from(&request.project),
@@ -218,7 +218,7 @@ fn asker(ground: &Ground, profile: &Profile, human: u32) -> Result<Asker, RunErr
         session,
         spiffe_id,
         kind: profile.kind.clone(),
-        level: Level::L3,
+        level: ground.level(),
         human: HumanUid(human),
     };
     Ok(Asker {

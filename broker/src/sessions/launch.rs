@@ -25,7 +25,6 @@ use holdfast_launch_agents::{
     Access, InvalidPlace, Place, ProgramName, Stdio, Tree, UserName, WindowSize,
 };
 use holdfast_protocol::call::{Caller, HumanUid};
-use holdfast_protocol::grade::Level;
 use holdfast_protocol::id::AgentKind;
 use holdfast_protocol::management::NodeState;
 use holdfast_protocol::run::{RunAccess, RunKept, RunPackage, RunRequest, RunStdio, RunTree};
@@ -191,12 +190,13 @@ pub async fn make(
         package: admitted.package,
         purpose: request.purpose.clone(),
         bounds: ground.limits.of(&profile.kind),
+        level: ground.level(),
     };
     let caller = Caller {
         session,
         spiffe_id: identity.spiffe_id.clone(),
         kind: profile.kind.clone(),
-        level: Level::L3,
+        level: ground.level(),
         human: HumanUid(human),
     };
     widened.ask(&ground.authorizer, caller.clone()).await?;
@@ -208,6 +208,7 @@ pub async fn make(
     let (repository, remotes) = repository(&trees, &Place::parse(&request.project)?).await?;
     let kind = &profile.kind;
     let mut given = give(&ground.vaults, session, HumanUid(human), kind, &remotes).await;
+    given.notes.extend(ground.notice().map(str::to_owned));
     given.notes.extend(note);
     given
         .notes
@@ -359,6 +360,7 @@ pub fn attested(ground: &Ground) -> Result<Footing, RunError> {
             RunError::NotAttested(format!("`{}` is no host's name", status.spiffe_id))
         }),
         NodeState::NotAttested { why, .. } => Err(RunError::NotAttested(why.clone())),
+        NodeState::Contained { .. } => footing(&node).ok_or(RunError::Stopping),
         NodeState::NotEnrolled => Err(RunError::NotAttested("it is not enrolled".to_owned())),
     }
 }

@@ -47,6 +47,8 @@ use holdfast_launch_agents::profile::Profile;
 use holdfast_launch_agents::store::Store;
 use holdfast_launch_agents::task::Sessions;
 use holdfast_protocol::clock::Clock;
+use holdfast_protocol::contained;
+use holdfast_protocol::grade::{Grade, Level};
 use holdfast_protocol::record::Record;
 use tokio::sync::watch;
 
@@ -107,4 +109,24 @@ pub struct Ground {
     pub sockets: PathBuf,
     /// By which this host may act.
     pub clock: Clock,
+    /// What kind of installation this is.
+    pub grade: Grade,
+}
+
+impl Ground {
+    /// How well it is known which calls are a session's: whoever has its human's uid could make those of a contained one.
+    fn level(&self) -> Level {
+        match self.grade {
+            Grade::Hardware | Grade::Simulated => Level::L3,
+            Grade::Contained => Level::L1,
+        }
+    }
+
+    /// What the human is told at a session's start, besides what is this session's.
+    fn notice(&self) -> Option<&'static str> {
+        match self.grade {
+            Grade::Hardware | Grade::Simulated => None,
+            Grade::Contained => Some(contained::NOTICE),
+        }
+    }
 }

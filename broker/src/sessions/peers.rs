@@ -36,7 +36,7 @@ impl PeerCheck for OfSession {
     async fn admit(&self, stream: &UnixStream) -> Result<Admitted, Denied> {
         let denied = |error: peer::PeerError| Denied(with_causes(&error));
         Peer::mark(stream).map_err(denied)?;
-        let peer = Peer::of(stream).map_err(denied)?;
+        let peer = Peer::told(stream, self.sessions.by()).map_err(denied)?;
         let found = self.sessions.who(peer).map_err(denied)?;
         if found.session != self.session {
             return Err(Denied(format!("it is session {}'s", found.session)));

@@ -209,6 +209,16 @@ async fn live(
             unkept: prepared.unkept(),
         }),
     )?;
+    if let Some(notice) = ground.notice() {
+        ground
+            .record
+            .record(What::SessionContained {
+                session,
+                level: facts.level,
+                notice: notice.to_owned(),
+            })
+            .await?;
+    }
     if !widened.all().is_empty() {
         ground
             .record

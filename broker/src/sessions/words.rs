@@ -8,7 +8,6 @@ use holdfast_launch_agents::state::{Phase, Session, StateError};
 use holdfast_launch_agents::store::StoreError;
 use holdfast_launch_agents::task::{Ended, SessionError};
 use holdfast_protocol::bounds::{Because, Bounds, size, span};
-use holdfast_protocol::grade::Level;
 use holdfast_protocol::id::SessionId;
 use holdfast_protocol::management::{
     Failure, FailureKind, SessionDetails, SessionPhase, SessionStatus, SubStatus,
@@ -46,7 +45,7 @@ pub fn status(session: SessionId, state: Session, counts: Counts) -> SessionStat
             Phase::Frozen(_) => SessionPhase::Frozen,
             Phase::Ended { .. } => SessionPhase::Ended,
         },
-        level: Level::L3,
+        level: state.facts.level,
         subs: (state.subs.iter())
             .map(|(sub, each)| SubStatus {
                 sub,
@@ -67,10 +66,9 @@ fn details(state: &Session, counts: Counts) -> SessionDetails {
         .lifetime
         .map(|seconds| Duration::from_secs(seconds.get().into()));
     SessionDetails {
-        // Whatever is in this registry was launched from here.
-        level: Level::L3,
+        level: state.facts.level,
         uid: identity.map(|identity| identity.uid),
-        cgroup: identity.map(|identity| identity.cgroup),
+        cgroup: identity.and_then(|identity| identity.cgroup()),
         processes: counts.processes,
         processor_ms: counts
             .usage

@@ -6,7 +6,7 @@ use clap::{Args as ClapArgs, Subcommand};
 use holdfast_protocol::id::AgentKind;
 
 /// The agents of this machine.
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub enum Agents {
     /// List coding agents that are installed or run outside Holdfast.
     ///
@@ -17,7 +17,7 @@ pub enum Agents {
 }
 
 /// Where to look.
-#[derive(Debug, ClapArgs)]
+#[derive(Clone, Debug, ClapArgs)]
 pub struct Discover {
     /// Look at this project's configuration, too; the folder here is looked at anyway.
     #[arg(long, value_name = "DIR")]
@@ -28,7 +28,7 @@ pub struct Discover {
 }
 
 /// An agent that is to start sealed.
-#[derive(Debug, ClapArgs)]
+#[derive(Clone, Debug, ClapArgs)]
 pub struct Connect {
     /// The agent: its kind, such as claude or codex, or a program's name.
     #[arg(value_name = "AGENT")]

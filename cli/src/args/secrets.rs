@@ -9,7 +9,7 @@ use holdfast_protocol::url::HttpUrl;
 use holdfast_protocol::vault::{GitUser, SecretName};
 
 /// Secrets.
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub enum Secrets {
     /// List them, by name and use; the default.
     List,
@@ -46,7 +46,7 @@ pub enum Secrets {
 }
 
 /// A new secret.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct AddSecret {
     /// Its name: a-z, 0-9, `.`, `_`, `-`.
     pub name: SecretName,
@@ -74,7 +74,7 @@ pub struct AddSecret {
 }
 
 /// What a secret is for: exactly one of these.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[group(required = true, multiple = false)]
 pub struct Kind {
     /// An API key of Anthropic's.
@@ -89,7 +89,7 @@ pub struct Kind {
 }
 
 /// What to import.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Import {
     /// Where to look [default: everywhere].
     pub source: Option<Source>,

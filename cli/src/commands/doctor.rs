@@ -113,7 +113,11 @@ fn grade(status: &Status) -> Examined {
             Finding::Weak,
             "a simulated TPM proves nothing about hardware: use a real one outside development",
         ),
-        Grade::Contained => (Finding::Weak, "install Holdfast as a system service"),
+        Grade::Contained => (
+            Finding::Weak,
+            "your other programs can read and change contained sessions: install Holdfast as a system service \
+             to have them kept out",
+        ),
     };
     Examined {
         what: "grade",
@@ -126,6 +130,11 @@ fn grade(status: &Status) -> Examined {
 fn node(status: &Status) -> Examined {
     let (finding, seen, advice) = match &status.node {
         NodeState::Attested(node) => (Finding::Good, node.spiffe_id.to_string(), ""),
+        NodeState::Contained { .. } => (
+            Finding::Weak,
+            "none: this broker runs without root, and no attestor vouches for it".to_owned(),
+            "install Holdfast as a system service for sessions that others can trust",
+        ),
         NodeState::NotEnrolled => (
             Finding::Broken,
             "not enrolled with an attestor".to_owned(),

@@ -25,6 +25,7 @@ use serde::Serialize;
 pub use self::doctor::{Examined, Finding};
 
 use crate::args::{Args, Command, Credential};
+use crate::contained;
 use crate::outcome::Problem;
 
 /// Does what the command line says.
@@ -35,6 +36,10 @@ pub fn run(args: &Args) -> Result<ExitCode, Problem> {
             token_file,
             authority,
         } => enroll::run(args, url, token_file.as_deref(), authority.as_deref()),
+        Command::Run(command) if command.contained => {
+            let socket = contained::broker()?;
+            run::run(&args.at(socket), command)
+        }
         Command::Run(command) => run::run(args, command),
         Command::Git(command) => git::run(args, command),
         Command::Shell { session } => shell::run(args, *session),

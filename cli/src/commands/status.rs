@@ -23,7 +23,8 @@ pub fn run(args: &Args, renew: bool) -> Result<(), Problem> {
     }
     show(args, &status, &text)?;
     match status.node {
-        NodeState::Attested(_) => Ok(()),
+        // There is nothing to attest, and nothing that waits for it.
+        NodeState::Attested(_) | NodeState::Contained { .. } => Ok(()),
         NodeState::NotEnrolled => Err(not_attested("this host is not enrolled with an attestor")),
         NodeState::NotAttested { why, .. } => {
             Err(not_attested(&format!("this host is not attested: {why}")))

@@ -9,6 +9,7 @@ mod banks;
 mod brought_in;
 mod chips;
 mod clocks;
+mod contained;
 mod controlled;
 mod cost;
 mod ek_trust;

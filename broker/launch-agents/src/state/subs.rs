@@ -49,6 +49,11 @@ pub enum SubError {
     /// All numbers were given out.
     #[error("no number is left for another sub-agent")]
     Numbers,
+    /// The session has no cgroup that theirs could be below.
+    #[error(
+        "a contained session has no sub-agents: they are told apart by cgroups, which take root"
+    )]
+    NoCgroup,
     /// The launcher gave out a cgroup that another has.
     #[error("its cgroup is another's")]
     Cgroup,

@@ -42,6 +42,7 @@ fn facts() -> Facts {
         package: None,
         purpose: None,
         bounds: Bounds::default(),
+        level: Level::L3,
     }
 }
 
@@ -71,7 +72,10 @@ proptest! {
                 Step::Launched(n, uid, cgroup) => {
                     let may = model.get(&n) == Some(&Simple::Starting)
                         && !holds(&model, uid, cgroup);
-                    let identity = Identity { uid, cgroup };
+                    let identity = Identity {
+                        uid,
+                        told: Told::Cgroup(cgroup),
+                    };
                     prop_assert_eq!(registry.launched(id(n), identity).is_ok(), may);
                     if may { model.insert(n, Simple::Live(uid, cgroup, false)); }
                 }
@@ -147,7 +151,10 @@ fn ended_sessions_are_forgotten_in_time() {
 fn sub_agents_are_told_by_their_cgroups_and_by_nothing_less() {
     let mut registry = Registry::default();
     registry.start(at(1), id(1), facts()).unwrap();
-    let own = Identity { uid: 7, cgroup: 70 };
+    let own = Identity {
+        uid: 7,
+        told: Told::Cgroup(70),
+    };
     registry.launched(id(1), own).unwrap();
     let (sub, above) = registry.start_sub(at(2), id(1), None, None).unwrap();
     assert_eq!(above, 70);

@@ -11,15 +11,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use holdfast_launcher::control::START;
+use holdfast_launcher::control::{GO_ON, HALT, START};
 use holdfast_launcher::inward;
 use holdfast_launcher::message::CgroupFiles;
 use holdfast_launcher::shell::ShellOrder;
 use holdfast_launcher::socket;
 use holdfast_protocol::id::SessionId;
+use rustix::io::Errno;
 use rustix::net::SendFlags;
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Signal, pidfd_send_signal};
+use tokio::io::Interest;
 
-use super::SessionError;
+use super::{SessionError, processes};
 use crate::state::StateError;
 
 /// How often a freezing cgroup is looked at; freezing takes less than this, mostly.
@@ -28,42 +32,94 @@ const LOOK: Duration = Duration::from_millis(1);
 /// One session's.
 #[derive(Debug)]
 pub(super) struct Handles {
-    cgroup: CgroupFiles,
+    life: Life,
     control: OwnedFd,
     /// Whether the first process was told to let the program run: before that it hears of nothing else.
     begun: AtomicBool,
 }
 
+/// What a session is stopped by.
+#[derive(Debug)]
+enum Life {
+    /// Its cgroup.
+    Cgroup(CgroupFiles),
+    /// Its first process, where there is no cgroup: what is killed with it is everything in its pid namespace.
+    FirstProcess(OwnedFd),
+}
+
 impl Handles {
-    pub(super) fn new(cgroup: CgroupFiles, control: &OwnedFd) -> io::Result<Self> {
+    pub(super) fn new(
+        cgroup: Option<CgroupFiles>,
+        first: &OwnedFd,
+        control: &OwnedFd,
+    ) -> io::Result<Self> {
         Ok(Self {
-            cgroup,
+            life: match cgroup {
+                Some(cgroup) => Life::Cgroup(cgroup),
+                None => Life::FirstProcess(first.try_clone()?),
+            },
             control: control.try_clone()?,
             begun: AtomicBool::new(false),
         })
     }
 
     pub(super) fn kill(&self) -> io::Result<()> {
-        write(&self.cgroup.kill, b"1")
+        match &self.life {
+            Life::Cgroup(cgroup) => write(&cgroup.kill, b"1"),
+            Life::FirstProcess(first) => match pidfd_send_signal(first, Signal::KILL) {
+                // It has ended, which serves as well.
+                Ok(()) | Err(Errno::SRCH) => Ok(()),
+                Err(errno) => Err(errno.into()),
+            },
+        }
     }
 
     /// Returns once no process of the session runs.
     pub(super) async fn freeze(&self) -> io::Result<()> {
-        write(&self.cgroup.freeze, b"1")?;
-        while !self.is_frozen()? {
-            tokio::time::sleep(LOOK).await;
+        match &self.life {
+            Life::Cgroup(cgroup) => {
+                write(&cgroup.freeze, b"1")?;
+                while !is_frozen(cgroup)? {
+                    tokio::time::sleep(LOOK).await;
+                }
+                Ok(())
+            }
+            Life::FirstProcess(_) => self.halt().await,
         }
-        Ok(())
+    }
+
+    /// Has the first process stop all others.
+    async fn halt(&self) -> io::Result<()> {
+        if !self.begun.load(Ordering::Acquire) {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        let (stands, tell) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        socket::tell(&self.control, &HALT, &[tell.as_fd()])?;
+        drop(tell);
+        let stands = super::watch::readable(stands)?;
+        let read = |fd: &OwnedFd| Ok(rustix::io::read(fd, &mut [0; 1][..])?);
+        match stands.async_io(Interest::READABLE, read).await? {
+            // Closed without a word: it could not, or is gone.
+            0 => Err(io::ErrorKind::BrokenPipe.into()),
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn thaw(&self) -> io::Result<()> {
-        write(&self.cgroup.freeze, b"0")
+        match &self.life {
+            Life::Cgroup(cgroup) => write(&cgroup.freeze, b"0"),
+            Life::FirstProcess(_) => self.tell(&GO_ON),
+        }
     }
 
     /// The processor time that it has taken until now.
     pub(super) fn usage(&self) -> io::Result<Duration> {
+        let cgroup = match &self.life {
+            Life::Cgroup(cgroup) => cgroup,
+            Life::FirstProcess(first) => return processes::usage(first),
+        };
         let mut stat = [0; 512];
-        let read = rustix::io::pread(&self.cgroup.usage, &mut stat, 0)?;
+        let read = rustix::io::pread(&cgroup.usage, &mut stat, 0)?;
         let stat = String::from_utf8_lossy(stat.get(..read).unwrap_or_default());
         let usage = stat
             .lines()
@@ -76,8 +132,12 @@ impl Handles {
 
     /// How many processes it has; more than fit one page of the kernel's are not counted.
     pub(super) fn processes(&self) -> io::Result<u32> {
+        let cgroup = match &self.life {
+            Life::Cgroup(cgroup) => cgroup,
+            Life::FirstProcess(first) => return processes::count(first),
+        };
         let mut pids = vec![0; 64 * 1024];
-        let read = rustix::io::pread(&self.cgroup.processes, &mut pids, 0)?;
+        let read = rustix::io::pread(&cgroup.processes, &mut pids, 0)?;
         let lines = pids.get(..read).unwrap_or_default();
         let count = lines.iter().filter(|byte| **byte == b'\n').count();
         Ok(u32::try_from(count).unwrap_or(u32::MAX))
@@ -111,15 +171,15 @@ impl Handles {
         }
         holdfast_launcher::shell::order(self.control.as_fd(), order, streams)
     }
+}
 
-    fn is_frozen(&self) -> io::Result<bool> {
-        let mut events = [0; 256];
-        let read = rustix::io::pread(&self.cgroup.events, &mut events, 0)?;
-        let events = events.get(..read).unwrap_or_default();
-        Ok(events
-            .split(|byte| *byte == b'\n')
-            .any(|line| line == b"frozen 1"))
-    }
+fn is_frozen(cgroup: &CgroupFiles) -> io::Result<bool> {
+    let mut events = [0; 256];
+    let read = rustix::io::pread(&cgroup.events, &mut events, 0)?;
+    let events = events.get(..read).unwrap_or_default();
+    Ok(events
+        .split(|byte| *byte == b'\n')
+        .any(|line| line == b"frozen 1"))
 }
 
 /// All live sessions'.

@@ -167,6 +167,7 @@ impl Host {
             package: None,
             purpose: None,
             bounds: Bounds::default(),
+            level: Level::L3,
         };
         let launch = assemble(profile, wanted, provided).unwrap();
         self.sessions.prepare(fresh_id(), facts, launch).await

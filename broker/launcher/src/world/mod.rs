@@ -21,7 +21,7 @@ pub(crate) use devices::Terminal;
 use root::Root;
 
 use crate::failure::{At, Refusal, Stage};
-use crate::message::{Limits, WindowSize};
+use crate::message::{Human, Limits, WindowSize};
 use crate::plan::Plan;
 use crate::tree;
 
@@ -31,7 +31,7 @@ pub(crate) const PROGRAMS: &str = "/opt/holdfast/bin";
 /// A root that stands, and is not yet entered.
 pub(crate) struct World {
     root: Root,
-    uid: u32,
+    own: Human,
 }
 
 impl World {
@@ -45,13 +45,13 @@ impl World {
         tree::set(root.as_fd(), tree::SEALED, None, 0).at(Stage::Root)?;
         Ok(Self {
             root,
-            uid: plan.uid,
+            own: plan.own,
         })
     }
 
     /// A terminal of the session's own.
     pub(crate) fn terminal(&self, size: WindowSize) -> Result<Terminal, Refusal> {
-        devices::terminal(&self.root, self.uid, size).at(Stage::Terminal)
+        devices::terminal(&self.root, self.own, size).at(Stage::Terminal)
     }
 
     /// Makes it this process's root, and forgets the host's.
@@ -66,20 +66,29 @@ impl World {
     }
 }
 
+/// Whether this process may mount: a user namespace that may be made need not be one that may be used.
+pub(crate) fn may_mount() -> bool {
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    mount_change("/", private).is_ok()
+}
+
 /// What every session has.
 fn base(plan: &Plan) -> Result<Root, Errno> {
-    let root = Root::new()?;
+    let root = Root::new(plan.keeper)?;
     system::mount(&root)?;
     etc::make(&root, plan)?;
     kernel::mount(&root)?;
     let Limits { scratch, home, .. } = plan.launch.limits;
-    devices::make(&root, plan.uid, scratch)?;
+    devices::make(&root, plan, scratch)?;
     let tmp = root.folder(&["tmp"])?;
-    tree::attach(root::tmpfs(0o1777, 0, scratch)?.as_fd(), tmp.as_fd())?;
+    tree::attach(
+        root::tmpfs(0o1777, plan.keeper, scratch)?.as_fd(),
+        tmp.as_fd(),
+    )?;
     root.folder(&["var"])?;
     root.link("/tmp", "var/tmp")?;
     root.link("/run", "var/run")?;
-    let private = root::tmpfs(0o700, plan.uid, home)?;
+    let private = root::tmpfs(0o700, plan.own, home)?;
     let home: Vec<&str> = plan.launch.home.components().collect();
     tree::attach(private.as_fd(), root.folder(&home)?.as_fd())?;
     Ok(root)

@@ -204,6 +204,20 @@ impl Record {
             What::WorkloadRefused { uid, level, why } => {
                 Self::workload_refused(origin, *uid, *level, why)
             }
+            What::SessionContained {
+                session,
+                level,
+                notice,
+            } => Self::new(
+                Class::ProcessActivity,
+                activity(99, "Contain"),
+                json!({
+                    "actor": broker(),
+                    "device": device(origin),
+                    "process": { "uid": session },
+                    "unmapped": { "level": level, "notice": notice },
+                }),
+            ),
             What::SessionBounded {
                 session,
                 bounds,

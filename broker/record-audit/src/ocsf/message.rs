@@ -133,6 +133,9 @@ pub(super) fn message(what: &What) -> String {
             };
             format!("uid {} {act} session {session}", human.0)
         }
+        What::SessionContained { session, level, .. } => {
+            format!("session {session} is contained, made without root: level {level:?}")
+        }
         What::SessionBounded {
             session, unkept, ..
         } if unkept.is_empty() => format!("session {session} has its bounds"),

@@ -286,6 +286,14 @@ snapshot!(
     }
 );
 snapshot!(
+    session_contained,
+    What::SessionContained {
+        session: session(),
+        level: Level::L1,
+        notice: "contained: nobody is kept out".to_owned(),
+    }
+);
+snapshot!(
     session_bounded,
     What::SessionBounded {
         session: session(),

@@ -82,6 +82,7 @@ impl AuditLog {
             | What::LaunchRefused { .. }
             | What::SessionControlled { .. }
             | What::SessionWidened { .. }
+            | What::SessionContained { .. }
             | What::SessionBounded { .. }
             | What::SessionStopped { .. }
             | What::ShellOpened { .. }
