@@ -80,6 +80,11 @@ fn start(places: &Places, log: &Path) -> std::io::Result<Child> {
     let program = std::env::current_exe()?.with_file_name("holdfastd");
     Command::new(program)
         .arg("--contained")
+        // The TPM software stack reports what the broker expects and handles.
+        .env(
+            "TSS2_LOG",
+            std::env::var_os("TSS2_LOG").unwrap_or("all+none".into()),
+        )
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)

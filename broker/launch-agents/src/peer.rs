@@ -21,7 +21,8 @@ pub struct Peer {
     pub uid: u32,
     /// What else the kernel tells of it (Linux 6.5).
     pub told: Option<Told>,
-    by: By,
+    /// By what it is told apart.
+    pub by: By,
 }
 
 /// What a caller is told apart by, besides its uid.

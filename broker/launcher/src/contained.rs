@@ -54,11 +54,13 @@ fn refuse_rights() -> io::Result<()> {
 
 /// Makes what a session begins with, and lets go of it again: better now than at the first session.
 fn probe() -> io::Result<()> {
+    // Inside, before the map, nobody is anybody.
+    let human = own();
     let made = sys::clone_into(libc::CLONE_NEWUSER | libc::CLONE_NEWNS, None);
     let pidfd = match made.map_err(|error| not_allowed(&error))? {
         Side::Child => {
             // Some systems let everybody make the namespace, and nobody use it.
-            let usable = map_own(own()).is_ok() && crate::world::may_mount();
+            let usable = map_own(human).is_ok() && crate::world::may_mount();
             sys::exit_now(libc::c_int::from(!usable))
         }
         Side::Parent(_, pidfd) => pidfd,

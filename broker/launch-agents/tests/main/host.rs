@@ -18,6 +18,7 @@ use holdfast_launch_agents::{Access, Limits, Place, ProgramName, Stdio, Tree, Us
 use holdfast_protocol::Timestamp;
 use holdfast_protocol::bounds::Bounds;
 use holdfast_protocol::clock::{Clock, Floor, Reading};
+use holdfast_protocol::grade::Level;
 use holdfast_protocol::id::SessionId;
 use rustix::fs::{Mode, OFlags, open};
 use tokio::sync::mpsc;

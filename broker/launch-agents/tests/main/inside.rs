@@ -7,7 +7,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use holdfast_launch_agents::peer::{Peer, PeerError};
-use holdfast_launch_agents::{Access, Ending, Place, Tree};
+use holdfast_launch_agents::{Access, Ending, Place, Told, Tree};
 
 use crate::host::{Host, tree};
 use crate::human::{HUMAN, connection};
@@ -255,7 +255,7 @@ async fn a_call_from_inside_names_its_session() {
     let peer = Peer::of(&stream).unwrap();
     assert_eq!(host.sessions.who(peer).unwrap().session, running.begun.id);
     let elsewhere = Peer {
-        cgroup: Some(1),
+        told: Some(Told::Cgroup(1)),
         ..peer
     };
     assert!(matches!(
