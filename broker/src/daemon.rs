@@ -217,11 +217,10 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
                 &config,
                 state,
                 &attest_host,
-                (&record, &clock),
+                (&record, &clock, tpm.grade),
                 launcher,
                 (authorizer, vaults),
                 (live, spares.clone(), acting),
-                tpm.grade,
             )
         })
         .transpose()?;
@@ -374,11 +373,10 @@ fn sessions(
     config: &Config,
     state: &StateFolder,
     attest_host: &AttestHost,
-    (record, clock): (&Arc<dyn Record>, &Clock),
+    (record, clock, grade): (&Arc<dyn Record>, &Clock, Grade),
     launcher: Launcher,
     (authorizer, vaults): (Authorizer, Vaults),
     (live, spares, acting): (Live, Spares, watch::Receiver<Acting>),
-    grade: Grade,
 ) -> anyhow::Result<(Ground, SessionParts)> {
     let Launcher {
         sessions, watcher, ..

@@ -28,7 +28,7 @@ const HOSTS_BROKER: &str = "/run/holdfast/management.sock";
                   4 denied by the human or no answer, 5 not attested."
 )]
 pub struct Args {
-    /// The broker's management socket. Where the host has no broker, your own is asked (`holdfast run --contained`).
+    /// The broker's management socket.
     #[arg(
         long,
         global = true,
@@ -265,8 +265,8 @@ pub struct Run {
     /// Run it by a broker of your own, without root, which is started if it is not there.
     ///
     /// The walls keep the agent in. They do not keep your other programs out, no attestor vouches for such a session, and
-    /// consent to its acts is never more than a click. The broker goes on for the next session; `holdfastd --contained` is
-    /// the same in the foreground.
+    /// consent to its acts is never more than a click. The broker goes on for the next session, and the other commands find
+    /// it where the host has none; `holdfastd --contained` is the same in the foreground.
     #[arg(long)]
     pub contained: bool,
     /// Say the session's identity on standard error.

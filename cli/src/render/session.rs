@@ -40,6 +40,11 @@ fn known(text: &mut String, details: &SessionDetails) {
     if let (Some(uid), Some(cgroup)) = (details.uid, details.cgroup) {
         line(text, "runs as", &format!("host uid {uid}, cgroup {cgroup}"));
     }
+    if let (Some(uid), None) = (details.uid, details.cgroup) {
+        let own =
+            format!("host uid {uid}, its human's own: contained, and open to their other programs");
+        line(text, "runs as", &own);
+    }
     if let Some(processes) = details.processes {
         line(text, "processes", &processes.to_string());
     }

@@ -117,6 +117,7 @@ fn a_session_stands_goes_on_and_ends_at_a_word_and_dies_with_the_broker() {
     assert_eq!(fs::read(&beat).unwrap(), frozen);
     let shown = human.holdfast(&["sessions", "show", &id]).success();
     assert!(shown.contains("L1"), "{shown}");
+    assert!(shown.contains("contained"), "{shown}");
     assert!(shown.contains("frozen"), "{shown}");
     human.holdfast(&["sessions", "resume", &id]).success();
     wait_until(Duration::from_secs(5), "it goes on", || {
@@ -138,8 +139,12 @@ fn a_session_stands_goes_on_and_ends_at_a_word_and_dies_with_the_broker() {
     human::kill(broker);
     assert_ne!(session.wait().unwrap().code(), Some(0));
     gone(&inside);
-    // Nor is its launcher left, nor whoever it started.
+    // Nor is its launcher left. Its software TPM is, until the next broker ends it, or this test.
+    let (launcher, tpm): (Vec<u32>, Vec<u32>) = launcher
+        .into_iter()
+        .partition(|pid| !human::is_called(*pid, "swtpm"));
     gone(&launcher);
+    tpm.into_iter().for_each(human::kill);
 }
 
 /// Waits until none of these processes is there.

@@ -112,7 +112,7 @@ proptest! {
                             sub: None,
                         }),
                     };
-                    prop_assert_eq!(registry.who(uid, cgroup), expected);
+                    prop_assert_eq!(registry.who(uid, cgroup.map(Told::Cgroup)), expected);
                 }
             }
         }
@@ -159,21 +159,30 @@ fn sub_agents_are_told_by_their_cgroups_and_by_nothing_less() {
     let (sub, above) = registry.start_sub(at(2), id(1), None, None).unwrap();
     assert_eq!(above, 70);
     // Until its process is there nobody is it, and the uid alone says nothing any more.
-    assert_eq!(registry.who(7, Some(71)), Err(Stranger::Cgroup(id(1))));
+    assert_eq!(
+        registry.who(7, Some(Told::Cgroup(71))),
+        Err(Stranger::Cgroup(id(1)))
+    );
     assert_eq!(registry.who(7, None), Err(Stranger::Untold(id(1))));
     registry.sub_made(id(1), sub, 71).unwrap();
-    let whose = |cgroup| registry.who(7, Some(cgroup)).unwrap().sub;
+    let whose = |cgroup| registry.who(7, Some(Told::Cgroup(cgroup))).unwrap().sub;
     assert_eq!((whose(70), whose(71)), (None, Some(sub)));
     let (inner, above) = registry.start_sub(at(3), id(1), Some(sub), None).unwrap();
     assert_eq!(above, 71);
     assert!(registry.sub_made(id(1), inner, 70).is_err());
     registry.sub_made(id(1), inner, 72).unwrap();
     registry.frozen(id(1)).unwrap();
-    assert_eq!(registry.who(7, Some(72)), Err(Stranger::Frozen(id(1))));
+    assert_eq!(
+        registry.who(7, Some(Told::Cgroup(72))),
+        Err(Stranger::Frozen(id(1)))
+    );
     registry.resumed(id(1)).unwrap();
     registry.sub_ending(id(1), sub).unwrap();
     for gone in [71, 72] {
-        assert_eq!(registry.who(7, Some(gone)), Err(Stranger::Cgroup(id(1))));
+        assert_eq!(
+            registry.who(7, Some(Told::Cgroup(gone))),
+            Err(Stranger::Cgroup(id(1)))
+        );
     }
     registry.sub_ended(id(1), inner);
     registry.sub_ended(id(1), sub);
@@ -204,5 +213,40 @@ fn what_ended_a_session_is_not_talked_over_afterwards() {
     assert_eq!(
         registry.session(id(1)).unwrap().because,
         Some(Because::Idle)
+    );
+}
+
+#[test]
+fn contained_sessions_of_one_human_are_told_by_their_pid_namespaces() {
+    let mut registry = Registry::default();
+    for (n, number) in [(1, 10), (2, 20)] {
+        registry.start(at(0), id(n), facts()).unwrap();
+        let own = Identity {
+            uid: 1000,
+            told: Told::PidNamespace(number),
+        };
+        registry.launched(id(n), own).unwrap();
+    }
+    let who = |registry: &Registry, told| registry.who(1000, told).map(|party| party.session);
+    let inside = |number| Some(Told::PidNamespace(number));
+    assert_eq!(who(&registry, inside(10)), Ok(id(1)));
+    assert_eq!(who(&registry, inside(20)), Ok(id(2)));
+    // The human's own programs, and whoever cannot be told.
+    for outside in [inside(30), Some(Told::Cgroup(10)), None] {
+        assert_eq!(who(&registry, outside), Err(Stranger::Uid(1000)));
+    }
+    registry.frozen(id(2)).unwrap();
+    assert_eq!(who(&registry, inside(20)), Err(Stranger::Frozen(id(2))));
+    let sub = registry.start_sub(at(0), id(1), None, None);
+    assert_eq!(sub, Err(StateError::Sub(id(1), SubError::NoCgroup)));
+    // A namespace is one session's.
+    registry.start(at(0), id(3), facts()).unwrap();
+    let again = Identity {
+        uid: 1000,
+        told: Told::PidNamespace(10),
+    };
+    assert_eq!(
+        registry.launched(id(3), again),
+        Err(StateError::Identity(1000))
     );
 }

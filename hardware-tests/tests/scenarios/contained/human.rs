@@ -176,6 +176,11 @@ impl Human {
     }
 }
 
+/// Whether a process is this program.
+pub fn is_called(pid: u32, name: &str) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == name)
+}
+
 /// Kills a process: -9.
 pub fn kill(pid: u32) {
     signal(pid, Signal::KILL);
