@@ -2,7 +2,7 @@
 use std::fmt::Write;
 
 use holdfast_protocol::call::{Caller, Channel, History, HumanUid, Manner, Reach};
-use holdfast_protocol::grade::Level;
+use holdfast_protocol::grade::{Level, SessionUid};
 use holdfast_protocol::id::{HostId, SessionId, SpiffeId};
 use holdfast_protocol::widening::Widening;
 use proptest::prelude::*;
@@ -34,6 +34,7 @@ fn asker(level: Level, taint: Taint) -> Asker {
             kind,
             level,
             human: HumanUid(1000),
+            runs_as: SessionUid::Own,
         },
         taint,
         channel: Channel::Hook,
