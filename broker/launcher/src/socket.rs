@@ -135,10 +135,13 @@ pub fn describe(socket: impl AsFd, process: OwnedFd) -> Result<Described, Launch
 /// [`LaunchError`].
 pub fn map(socket: impl AsFd, trees: Vec<OwnedFd>) -> Result<Vec<Idmap>, LaunchError> {
     let count = trees.len();
-    match ask(socket, &Request::Map { trees })? {
-        Answer::Mapped(said) if said.len() == count => Ok(said),
-        Answer::Mapped(_) => Err(LaunchError::Answer),
-        answer => Err(unexpected(answer)),
+    let answer = ask(socket, &Request::Map { trees })?;
+    if let Answer::Mapped(said) = answer {
+        (said.len() == count)
+            .then_some(said)
+            .ok_or(LaunchError::Answer)
+    } else {
+        Err(unexpected(answer))
     }
 }
 

@@ -347,6 +347,23 @@ fn a_rule_can_be_about_who_was_not_launched_here() {
 }
 
 #[test]
+fn a_rule_can_be_about_whose_uid_a_session_has() {
+    let engine = narrowed(
+        r#"@id("shared") @reason("it has no uid of its own") @tier("R2")
+           forbid (principal, action == Holdfast::Action::"call", resource is Holdfast::Reaches)
+           when { principal.runsAs == Holdfast::SessionUid::"humans" };"#,
+    )
+    .unwrap();
+    let fetch = [reaches(Acquaintance::Known, Manner::Fetch)];
+    let own = asker(Level::L3, Taint::Clean);
+    let mut shared = own.clone();
+    shared.caller.runs_as = SessionUid::Humans;
+    assert!(line(&engine.judge(&own, &fetch)).starts_with("allow"));
+    let judged = line(&engine.judge(&shared, &fetch));
+    assert_eq!(judged, "R2     host/shared");
+}
+
+#[test]
 fn what_is_wrong_in_a_source_is_named() {
     let mut refusals = String::new();
     for text in [

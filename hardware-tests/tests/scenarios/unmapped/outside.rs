@@ -37,7 +37,8 @@ const DENIED: &[(&str, u32, u32, &str)] = &[
 const NOT_STOPPED: &[(&str, u32, u32, &str)] = &[
     ("signal", 62, 129, "$pid,18"),
     ("slow down", 141, 140, "0,$pid,5"),
-    ("lower a limit", 302, 261, "$pid,4,$none,0"),
+    // Of message queues, which the program has none of.
+    ("lower a limit", 302, 261, "$pid,12,$none,0"),
 ];
 
 /// A script that makes each call on each pid that it is given, and prints those that are not refused.
