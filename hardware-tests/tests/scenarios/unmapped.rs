@@ -59,7 +59,8 @@ fn start(world: &World, human: &Human<'_>, project: &Path, program: &[&str]) -> 
 fn a_human_works_where_files_cannot_be_mapped_and_is_told_that_it_is_less() {
     let Some(world) = World::sealed() else { return };
     let human = Human::new(&world);
-    for kind in [Kind::Overlay, Kind::Ram] {
+    let kinds = Kind::all();
+    for &kind in &kinds {
         let (project, _mounted) = project(&human, kind);
         git(&human, &project, &["init", "-q", "-b", "main"]);
         let script = "id -u; grep ^Max.core /proc/self/limits; echo kept >file; git add file; \
@@ -87,7 +88,7 @@ fn a_human_works_where_files_cannot_be_mapped_and_is_told_that_it_is_less() {
     }
     let record = world.broker.holdfast(&["audit", "tail"]).success();
     let recorded = "started by uid 1000, under that uid (a lower grade)";
-    assert_eq!(record.matches(recorded).count(), 2, "{record}");
+    assert_eq!(record.matches(recorded).count(), kinds.len(), "{record}");
 }
 
 #[test]
@@ -205,6 +206,20 @@ fn a_kernel_that_does_not_tell_processes_apart_refuses_it() {
     let refused = human.run(&project, &["--"], &["sh", "-c", "echo RAN"], PATH);
     assert_eq!(refused.code, 1, "{refused:#?}");
     assert!(refused.stderr.contains("Linux 6.5"), "{refused:#?}");
+    assert!(!refused.stdout.contains("RAN"), "{refused:#?}");
+}
+
+#[test]
+fn where_what_agents_keep_cannot_be_mapped_nothing_begins() {
+    let Some(world) = World::sealed() else { return };
+    let human = Human::new(&world);
+    let _homes = Unmapped::mount(Kind::Ram, &world.broker.state().join("homes"), 0);
+    let mapped = human.project("mapped");
+    let refused = human.run(&mapped, &["--"], &["sh", "-c", "echo RAN"], PATH);
+    assert_eq!(refused.code, 1, "{refused:#?}");
+    for word in ["what agents keep", "without idmapped mounts", "`state`"] {
+        assert!(refused.stderr.contains(word), "{word}: {refused:#?}");
+    }
     assert!(!refused.stdout.contains("RAN"), "{refused:#?}");
 }
 

@@ -1,16 +1,34 @@
 //! A folder on a file system that has no idmapped mounts.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Kinds that every kernel which the suite runs on has.
+use holdfast_hardware_tests::harness::skipped;
+
+/// Kinds that kernels have without a server of another's.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
     /// As in containers and live systems.
     Overlay,
     /// As simple as one can be.
     Ram,
+    /// A file system that a program makes.
+    Fuse,
+}
+
+impl Kind {
+    /// All that can be had here; says loudly what cannot.
+    pub fn all() -> Vec<Self> {
+        let bindfs = Command::new("bindfs").arg("--version").output();
+        let mut all = vec![Self::Overlay, Self::Ram];
+        match bindfs.map_err(|error| error.kind()) {
+            Err(ErrorKind::NotFound) => skipped("bindfs makes a file system of FUSE"),
+            Ok(_) | Err(_) => all.push(Self::Fuse),
+        }
+        all
+    }
 }
 
 /// Such a folder; dropped, it is gone.
@@ -39,6 +57,10 @@ impl Unmapped {
             }
             Kind::Ram => {
                 mount.args(["-t", "ramfs", "ramfs"]);
+            }
+            Kind::Fuse => {
+                mount = Command::new("bindfs");
+                mount.arg(layers.path());
             }
         }
         assert!(mount.arg(place).status().unwrap().success());

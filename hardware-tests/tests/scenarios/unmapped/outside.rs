@@ -185,6 +185,29 @@ fn a_signal_of_theirs_ends_it_and_brings_no_core() {
     });
 }
 
+/// How nice a process is (proc_pid_stat(5)): the 19th field, the second may have spaces.
+fn nice(pid: u32) -> i32 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, rest) = stat.rsplit_once(") ").unwrap();
+    rest.split(' ').nth(16).unwrap().parse().unwrap()
+}
+
+#[test]
+fn what_it_does_to_its_own_uid_reaches_nobody_outside() {
+    let Some(world) = World::sealed() else { return };
+    let human = Human::new(&world);
+    let (project, _mounted) = project(&human, Kind::Overlay);
+    let mut bare = human.command("/bin/sleep".as_ref(), human.home(), PATH);
+    let mut bare = bare.arg("60").spawn().unwrap();
+    let script = "renice -n 19 -u 1000 >/dev/null && nice; kill -9 -1; exit 1";
+    let ran = human.run(&project, &["--"], &["bash", "-c", script], PATH);
+    assert_eq!(ran.stdout, "19\n", "{ran:#?}");
+    assert_eq!(nice(bare.id()), 0);
+    assert!(bare.try_wait().unwrap().is_none(), "it was killed");
+    bare.kill().unwrap();
+    bare.wait().unwrap();
+}
+
 /// Writes a hook's frame: on a connection of its own, on one that a session hands out, and has the session write it.
 const CALLER: &str = "
 import os, socket, sys
