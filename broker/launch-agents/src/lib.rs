@@ -29,7 +29,7 @@ pub mod workload;
 
 pub use holdfast_launcher::control::{Ending, PassedSignal};
 pub use holdfast_launcher::message::{
-    Access, Limits, Names, Reached, Stdio, Tree, Unkept, WindowSize,
+    Access, Idmap, Limits, Names, Reached, Stdio, Tree, Unkept, WindowSize,
 };
 pub use holdfast_launcher::shell::{ShellOrder, TermName};
 pub use holdfast_launcher::{InvalidPlace, Place, ProgramName, UserName};

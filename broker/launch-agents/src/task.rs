@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use holdfast_launcher::control::PassedSignal;
-use holdfast_launcher::message::{CgroupFiles, Described, Greeting, Launch, Names, Unkept};
+use holdfast_launcher::message::{CgroupFiles, Described, Greeting, Idmap, Launch, Names, Unkept};
 use holdfast_launcher::shell::ShellOrder;
 use holdfast_launcher::socket::{self, LaunchError};
 use holdfast_protocol::bounds::{Because, Bound};
@@ -213,6 +213,15 @@ impl Sessions {
     /// [`SessionError::Launch`]; nothing may be concluded then.
     pub async fn describe(&self, process: OwnedFd) -> Result<Described, SessionError> {
         self.ask_launcher(move |launcher| socket::describe(launcher, process))
+            .await
+    }
+
+    /// Has the launcher say which of these trees can be shown to a session as another uid's.
+    ///
+    /// # Errors
+    /// [`SessionError::Launch`].
+    pub async fn map(&self, trees: Vec<OwnedFd>) -> Result<Vec<Idmap>, SessionError> {
+        self.ask_launcher(move |launcher| socket::map(launcher, trees))
             .await
     }
 

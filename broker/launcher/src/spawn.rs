@@ -22,6 +22,8 @@ use crate::{init, plan, socket, wire};
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) uid: u32,
+    /// The uid that is nothing else's until this session is gone, if it has one.
+    pub(crate) own: Option<u32>,
     pub(crate) pidfd: OwnedFd,
     pub(crate) leaf: Leaf,
     /// Where the broker reads what it ran into.
@@ -39,7 +41,7 @@ impl Session {
 /// What is left of one that has ended.
 #[derive(Debug)]
 pub(crate) struct Remains {
-    pub(crate) uid: u32,
+    pub(crate) own: Option<u32>,
     pub(crate) leaf: Leaf,
     pub(crate) children: Children,
 }
@@ -58,16 +60,18 @@ const NAMESPACES: libc::c_int = libc::CLONE_NEWNS
     | libc::CLONE_NEWIPC
     | libc::CLONE_NEWUTS;
 
-/// Makes a session under `uid`.
+/// Makes a session under `own`, or under its human's uid.
 pub(crate) fn start(
     launch: Launch,
-    uid: u32,
+    own: Option<u32>,
     options: &Options,
     sessions: &mut Sessions,
 ) -> Result<(Session, Launched), Refusal> {
     let human = plan::human(launch.human.as_fd(), options)?;
     let limits = launch.limits;
-    let plan = plan::prepare(launch, human, uid, options.broker)?;
+    let host = plan::host(human, own)?;
+    let uid = host.uid;
+    let plan = plan::prepare(launch, human, host, options.broker)?;
     let leaf = sessions.make(uid, limits)?;
     match start_in(&plan, &leaf) {
         Ok((pidfd, control, network, terminal)) => {
@@ -89,6 +93,7 @@ pub(crate) fn start(
             };
             let session = Session {
                 uid,
+                own,
                 pidfd,
                 leaf,
                 last_word: tell,

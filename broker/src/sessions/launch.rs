@@ -43,6 +43,7 @@ use super::program::{self, ProgramError};
 use super::published::{NotPublished, Published};
 use super::repository::{Repository, pointer};
 use super::socket::WishError;
+use super::uid::{Decided, NoUid, decide};
 use super::unable::unable;
 use super::widened::{NotWidened, Widened};
 use crate::limits::limits;
@@ -87,6 +88,9 @@ pub enum RunError {
     /// A variable of our own is not one.
     #[error(transparent)]
     Variable(#[from] InvalidVariable),
+    /// It would have no uid to run under.
+    #[error(transparent)]
+    Uid(#[from] NoUid),
     /// The session was not made.
     #[error(transparent)]
     Session(#[from] SessionError),
@@ -171,6 +175,10 @@ pub async fn make(
         package,
     } = sort(&request, descriptors)?;
     let named = asked_for::judge(ground, human, &request, &trees)?;
+    let Decided {
+        runs_as,
+        note: lower,
+    } = decide(ground, human, &trees).await?;
     let own = asked_for::own(&ground.profiles, &request)?;
     let admitted = program::admit(ground, program, package).await?;
     let profile = program::kind(ground, &request, own, &admitted)?;
@@ -191,6 +199,7 @@ pub async fn make(
         package: admitted.package,
         purpose: request.purpose.clone(),
         bounds: ground.limits.of(&profile.kind),
+        runs_as,
     };
     let caller = Caller {
         session,
@@ -198,6 +207,7 @@ pub async fn make(
         kind: profile.kind.clone(),
         level: Level::L3,
         human: HumanUid(human),
+        runs_as,
     };
     widened.ask(&ground.authorizer, caller.clone()).await?;
     let mut published = Vec::new();
@@ -208,6 +218,8 @@ pub async fn make(
     let (repository, remotes) = repository(&trees, &Place::parse(&request.project)?).await?;
     let kind = &profile.kind;
     let mut given = give(&ground.vaults, session, HumanUid(human), kind, &remotes).await;
+    // First: nothing else that is said matters as much.
+    given.notes.splice(..0, lower);
     given.notes.extend(note);
     given
         .notes
@@ -240,6 +252,7 @@ pub async fn make(
         program: admitted.program,
         script: admitted.script,
         sockets: folder.open().map_err(RunError::Host)?,
+        runs_as,
         bridge: BRIDGE,
         doors: widened.doors().collect(),
         environment,

@@ -27,6 +27,7 @@ mod serve;
 mod shell;
 mod socket;
 mod subs;
+mod uid;
 mod unable;
 mod vitals;
 mod way_out;

@@ -202,6 +202,7 @@ async fn live(
             human: HumanUid(facts.human),
             program: facts.program,
             package: facts.package.clone(),
+            runs_as: facts.runs_as,
         }),
         ground.record.record(What::SessionBounded {
             session,

@@ -19,6 +19,7 @@ use holdfast_protocol::words::with_causes;
 use super::launch::RunError;
 use super::lend::NotLent;
 use super::program::ProgramError;
+use super::uid::NoUid;
 
 /// What is counted of a session that lives.
 #[derive(Clone, Copy, Default)]
@@ -47,6 +48,7 @@ pub fn status(session: SessionId, state: Session, counts: Counts) -> SessionStat
             Phase::Ended { .. } => SessionPhase::Ended,
         },
         level: Level::L3,
+        runs_as: state.facts.runs_as,
         subs: (state.subs.iter())
             .map(|(sub, each)| SubStatus {
                 sub,
@@ -206,6 +208,23 @@ pub fn failed(error: &RunError) -> RunEvent {
             refused.kind(),
             "see `holdfast run --help` for --reach, --host and --publish",
         ),
+        RunError::Uid(NoUid::Refused { .. }) => (
+            FailureKind::DeniedByPolicy,
+            "move the project to ext4, XFS, Btrfs or tmpfs, or ask whoever keeps this host's holdfastd.toml: \
+             `[launch] refuse-shared-uid`",
+        ),
+        RunError::Uid(NoUid::Untold { .. }) => (
+            FailureKind::Failed,
+            "move the project to ext4, XFS, Btrfs or tmpfs, or use Linux 6.5 or newer",
+        ),
+        RunError::Uid(NoUid::Root { .. }) => (
+            FailureKind::Usage,
+            "start it as yourself and not as root, or move the project to ext4, XFS, Btrfs or tmpfs",
+        ),
+        RunError::Uid(NoUid::Homes) => (
+            FailureKind::Failed,
+            "name a folder on ext4, XFS, Btrfs or tmpfs as `state` in holdfastd.toml",
+        ),
         RunError::Publish(_) => (
             FailureKind::Failed,
             "name another with `--publish HOSTPORT:PORT`",
@@ -240,6 +259,7 @@ pub fn failed(error: &RunError) -> RunEvent {
             "install Holdfast again: its programs belong in one folder",
         ),
         RunError::Program(_)
+        | RunError::Uid(NoUid::Launcher(_) | NoUid::Host(_))
         | RunError::Variable(_)
         | RunError::Session(_)
         | RunError::NotRecorded(_)

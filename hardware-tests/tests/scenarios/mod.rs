@@ -38,6 +38,7 @@ mod sealed;
 mod shelled;
 mod sub_agents;
 mod undone;
+mod unmapped;
 mod upstream;
 mod vaulted;
 mod window;

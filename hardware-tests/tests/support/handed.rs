@@ -27,7 +27,7 @@ use tonic::transport::{Channel, Endpoint};
 
 /// In the session: opens a connection for whoever comes to the project's socket, hands it on, and
 /// writes on it what that one asks it to.
-const ACCOMPLICE: &str = "
+pub const ACCOMPLICE: &str = "
 import os, socket, threading
 endpoint = os.environ['SPIFFE_ENDPOINT_SOCKET'].removeprefix('unix://')
 door = socket.socket(socket.AF_UNIX)

@@ -18,6 +18,7 @@ use holdfast_launch_agents::{Access, Limits, Place, ProgramName, Stdio, Tree, Us
 use holdfast_protocol::Timestamp;
 use holdfast_protocol::bounds::Bounds;
 use holdfast_protocol::clock::{Clock, Floor, Reading};
+use holdfast_protocol::grade::SessionUid;
 use holdfast_protocol::id::SessionId;
 use rustix::fs::{Mode, OFlags, open};
 use tokio::sync::mpsc;
@@ -49,6 +50,8 @@ pub struct Host {
     pub scratch: tempfile::TempDir,
     /// What the sessions that are made from now on may take.
     pub limits: Limits,
+    /// And under whose uid they run.
+    pub runs_as: SessionUid,
     store: Store,
 }
 
@@ -94,6 +97,7 @@ impl Host {
             launcher,
             cgroup,
             limits: Limits::default(),
+            runs_as: SessionUid::Own,
             store: Store::open(&at("store")).unwrap(),
             scratch,
         })
@@ -154,6 +158,7 @@ impl Host {
             program: stored.program,
             script: None,
             sockets: path_fd(&self.scratch.path().join("sockets")),
+            runs_as: self.runs_as,
             bridge: BRIDGE,
             doors: vec![],
             environment: vec![],
@@ -167,6 +172,7 @@ impl Host {
             package: None,
             purpose: None,
             bounds: Bounds::default(),
+            runs_as: self.runs_as,
         };
         let launch = assemble(profile, wanted, provided).unwrap();
         self.sessions.prepare(fresh_id(), facts, launch).await

@@ -5,9 +5,10 @@ use std::os::unix::fs::chown;
 use std::path::Path;
 
 use holdfast_launch_agents::task::SessionError;
-use holdfast_launch_agents::{Access, Place, Stdio, Tree};
+use holdfast_launch_agents::{Access, Idmap, Place, Stdio, Tree};
 use holdfast_launcher::Refusal;
 use holdfast_launcher::socket::LaunchError;
+use holdfast_protocol::grade::SessionUid;
 use rustix::fs::{Mode, OFlags, open};
 
 use crate::host::{Host, place, tree};
@@ -124,4 +125,42 @@ async fn the_next_session_is_made_after_a_refused_one() {
         .await
         .unwrap_err();
     assert_eq!(host.run("echo ok").await.stdout, "ok\n");
+}
+
+#[tokio::test]
+async fn no_session_runs_as_root_whatever_is_asked() {
+    let Some(mut host) = Host::with(&["--allow-root-human"]) else {
+        return;
+    };
+    host.runs_as = SessionUid::Humans;
+    chown(host.project(), Some(0), Some(0)).unwrap();
+    let (stdio, ..) = pipes();
+    let prepared = host.prepare(Path::new("/bin/sh"), &[], stdio, 0).await;
+    assert_eq!(refusal(prepared), Refusal::Human(0));
+    assert!(host.leaves().is_empty());
+}
+
+#[tokio::test]
+async fn a_tree_that_can_be_mapped_is_told_from_one_that_cannot() {
+    let Some(host) = Host::new() else { return };
+    let opened = |path: &Path| open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
+    let bare = host.scratch.path().join("bare");
+    fs::create_dir(&bare).unwrap();
+    let mount = |program: &str, arguments: &[&str]| {
+        let mut mount = std::process::Command::new(program);
+        assert!(mount.args(arguments).arg(&bare).status().unwrap().success());
+    };
+    mount("mount", &["-t", "ramfs", "ramfs"]);
+    let trees = vec![opened(&host.project()), opened(&bare)];
+    let said = host.sessions.map(trees).await;
+    mount("umount", &["--lazy"]);
+    assert_eq!(said.unwrap(), [Idmap::Can, Idmap::Cannot]);
+    let proc = host.sessions.map(vec![opened(Path::new("/proc"))]).await;
+    assert_eq!(refusal(proc), Refusal::Descriptors);
+    let started = std::time::Instant::now();
+    for _ in 0..50 {
+        let tree = opened(&host.project());
+        assert_eq!(host.sessions.map(vec![tree]).await.unwrap(), [Idmap::Can]);
+    }
+    println!("asked in {:?} each", started.elapsed() / 50);
 }

@@ -13,8 +13,8 @@ use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
 use super::host_path;
-use super::root::{Root, mount, tmpfs};
-use crate::message::WindowSize;
+use super::root::{ROOT, Root, mount, tmpfs};
+use crate::message::{Human, WindowSize};
 use crate::tree;
 
 const NODES: [&str; 6] = ["full", "null", "random", "tty", "urandom", "zero"];
@@ -34,7 +34,7 @@ pub(crate) struct Terminal {
     pub(crate) inner: OwnedFd,
 }
 
-pub(super) fn make(root: &Root, uid: u32, scratch: Option<NonZeroU64>) -> Result<(), Errno> {
+pub(super) fn make(root: &Root, host: Human, scratch: Option<NonZeroU64>) -> Result<(), Errno> {
     let quiet = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     for node in NODES {
         let copy = tree::lend(
@@ -45,12 +45,12 @@ pub(super) fn make(root: &Root, uid: u32, scratch: Option<NonZeroU64>) -> Result
         tree::attach(copy.as_fd(), root.file(&["dev", node])?.as_fd())?;
     }
     let shared = root.folder(&["dev", "shm"])?;
-    tree::attach(tmpfs(0o1777, 0, scratch)?.as_fd(), shared.as_fd())?;
+    tree::attach(tmpfs(0o1777, ROOT, scratch)?.as_fd(), shared.as_fd())?;
     let fs = fsopen("devpts", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(&fs, "ptmxmode", "666")?;
     fsconfig_set_string(&fs, "mode", "620")?;
-    fsconfig_set_string(&fs, "uid", uid.to_string())?;
-    fsconfig_set_string(&fs, "gid", uid.to_string())?;
+    fsconfig_set_string(&fs, "uid", host.uid.to_string())?;
+    fsconfig_set_string(&fs, "gid", host.gid.to_string())?;
     fsconfig_create(&fs)?;
     let terminals = root.folder(&["dev", "pts"])?;
     tree::attach(mount(&fs, quiet)?.as_fd(), terminals.as_fd())?;
@@ -61,13 +61,13 @@ pub(super) fn make(root: &Root, uid: u32, scratch: Option<NonZeroU64>) -> Result
 }
 
 /// Opens a terminal in the session's own devpts: `/dev/pts/0`.
-pub(super) fn terminal(root: &Root, uid: u32, size: WindowSize) -> Result<Terminal, Errno> {
+pub(super) fn terminal(root: &Root, host: Human, size: WindowSize) -> Result<Terminal, Errno> {
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
     let master = openat(root.as_fd(), "dev/pts/ptmx", flags, Mode::empty())?;
     unlockpt(&master)?;
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let inner = ioctl_tiocgptpeer(&master, flags)?;
-    let owner = rustix::fs::Uid::from_raw(uid);
+    let owner = rustix::fs::Uid::from_raw(host.uid);
     rustix::fs::fchown(&inner, Some(owner), None)?;
     let size = Winsize {
         ws_row: size.rows,

@@ -21,7 +21,7 @@ pub(crate) use devices::Terminal;
 use root::Root;
 
 use crate::failure::{At, Refusal, Stage};
-use crate::message::{Limits, WindowSize};
+use crate::message::{Human, Limits, WindowSize};
 use crate::plan::Plan;
 use crate::tree;
 
@@ -31,7 +31,7 @@ pub(crate) const PROGRAMS: &str = "/opt/holdfast/bin";
 /// A root that stands, and is not yet entered.
 pub(crate) struct World {
     root: Root,
-    uid: u32,
+    host: Human,
 }
 
 impl World {
@@ -45,13 +45,13 @@ impl World {
         tree::set(root.as_fd(), tree::SEALED, None, 0).at(Stage::Root)?;
         Ok(Self {
             root,
-            uid: plan.uid,
+            host: plan.host,
         })
     }
 
     /// A terminal of the session's own.
     pub(crate) fn terminal(&self, size: WindowSize) -> Result<Terminal, Refusal> {
-        devices::terminal(&self.root, self.uid, size).at(Stage::Terminal)
+        devices::terminal(&self.root, self.host, size).at(Stage::Terminal)
     }
 
     /// Makes it this process's root, and forgets the host's.
@@ -73,13 +73,16 @@ fn base(plan: &Plan) -> Result<Root, Errno> {
     etc::make(&root, plan)?;
     kernel::mount(&root)?;
     let Limits { scratch, home, .. } = plan.launch.limits;
-    devices::make(&root, plan.uid, scratch)?;
+    devices::make(&root, plan.host, scratch)?;
     let tmp = root.folder(&["tmp"])?;
-    tree::attach(root::tmpfs(0o1777, 0, scratch)?.as_fd(), tmp.as_fd())?;
+    tree::attach(
+        root::tmpfs(0o1777, root::ROOT, scratch)?.as_fd(),
+        tmp.as_fd(),
+    )?;
     root.folder(&["var"])?;
     root.link("/tmp", "var/tmp")?;
     root.link("/run", "var/run")?;
-    let private = root::tmpfs(0o700, plan.uid, home)?;
+    let private = root::tmpfs(0o700, plan.host, home)?;
     let home: Vec<&str> = plan.launch.home.components().collect();
     tree::attach(private.as_fd(), root.folder(&home)?.as_fd())?;
     Ok(root)

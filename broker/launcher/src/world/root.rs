@@ -16,6 +16,7 @@ use rustix::mount::{
 };
 
 use super::host_path;
+use crate::message::Human;
 use crate::tree;
 
 /// The session's root, attached over the host's in this mount namespace.
@@ -23,7 +24,7 @@ pub(crate) struct Root(OwnedFd);
 
 impl Root {
     pub(super) fn new() -> Result<Self, Errno> {
-        let root = tmpfs(0o755, 0, None)?;
+        let root = tmpfs(0o755, ROOT, None)?;
         tree::attach(root.as_fd(), host_path("/")?.as_fd())?;
         Ok(Self(root))
     }
@@ -86,12 +87,15 @@ const PER_FILE: u64 = 4096;
 /// Files that even the smallest tmpfs has room for.
 const FEWEST_FILES: u64 = 1024;
 
-/// A detached, empty tmpfs; `uid` owns its root. It holds `room` bytes, else a quarter of the memory.
-pub(super) fn tmpfs(mode: u16, uid: u32, room: Option<NonZeroU64>) -> Result<OwnedFd, Errno> {
+/// Who owns what no session may change.
+pub(super) const ROOT: Human = Human { uid: 0, gid: 0 };
+
+/// A detached, empty tmpfs; `owner` owns its root. It holds `room` bytes, else a quarter of the memory.
+pub(super) fn tmpfs(mode: u16, owner: Human, room: Option<NonZeroU64>) -> Result<OwnedFd, Errno> {
     let fs = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(&fs, "mode", format!("{mode:o}"))?;
-    fsconfig_set_string(&fs, "uid", uid.to_string())?;
-    fsconfig_set_string(&fs, "gid", uid.to_string())?;
+    fsconfig_set_string(&fs, "uid", owner.uid.to_string())?;
+    fsconfig_set_string(&fs, "gid", owner.gid.to_string())?;
     // Where the host has a memory controller this counts against the session's limit as well.
     match room {
         Some(room) => {
