@@ -76,7 +76,7 @@ fn ctrl_z_stops_it_for_its_shell_and_fg_brings_it_back() {
     }
     terminal.line("words");
     terminal.shows("heard words");
-    terminal.shows("30 90");
+    terminal.shows("30 90\nat:");
     terminal.line("echo code $?");
     terminal.shows("code 7");
     is_as_before(&terminal);
@@ -106,6 +106,7 @@ fn a_full_screen_program_that_was_stopped_is_drawn_anew() {
     terminal.line("fg");
     terminal.shows("a line of rock");
     terminal.key("q");
+    terminal.shows("less long\nat:");
     is_as_before(&terminal);
     no_session_is_left(&world);
 }
@@ -123,7 +124,7 @@ fn a_job_goes_on_in_the_background_and_comes_back() {
     terminal.shows("went on");
     is_as_before(&terminal);
     terminal.line("clear; fg");
-    terminal.shows("run sh");
+    terminal.shows("exit 5'");
     std::thread::sleep(Duration::from_secs(1));
     terminal.line("word");
     terminal.shows("at:");
