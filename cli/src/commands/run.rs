@@ -231,7 +231,12 @@ fn live(
             // On a terminal in raw mode a line does not begin by itself.
             RunEvent::Note { text } => eprint!("\r\nholdfast: {}\r\n", printable(&text)),
             RunEvent::Stopped { continued } => kept.stopped(continued),
-            event => break event,
+            event @ (RunEvent::Started { .. }
+            | RunEvent::ShellOpened { .. }
+            | RunEvent::Ended { .. }
+            | RunEvent::Shown(_)
+            | RunEvent::Needs(_)
+            | RunEvent::Failed(_)) => break event,
         }
     };
     drop(kept);

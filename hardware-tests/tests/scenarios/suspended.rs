@@ -182,6 +182,7 @@ fn one_that_stops_itself_or_is_told_to_from_outside_is_a_stopped_job() {
     terminal.shows("Stopped");
     is_as_before(&terminal);
     terminal.line("clear; fg");
+    terminal.shows("exit 4'");
     terminal.line("word");
     terminal.shows("at:");
     terminal.line("echo code $?");
