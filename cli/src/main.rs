@@ -12,6 +12,7 @@ mod discover;
 mod git;
 mod guards;
 mod import;
+mod job;
 mod keyring;
 mod lent;
 #[cfg(test)]

@@ -27,7 +27,7 @@ pub mod store;
 pub mod task;
 pub mod workload;
 
-pub use holdfast_launcher::control::{Ending, PassedSignal};
+pub use holdfast_launcher::control::{Ending, PassedSignal, Stopped};
 pub use holdfast_launcher::message::{
     Access, Idmap, Limits, Names, Reached, Stdio, Tree, Unkept, WindowSize,
 };

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use holdfast_launcher::control::PassedSignal;
+use holdfast_launcher::control::{PassedSignal, Stopped};
 use holdfast_launcher::message::{CgroupFiles, Described, Greeting, Idmap, Launch, Names, Unkept};
 use holdfast_launcher::shell::ShellOrder;
 use holdfast_launcher::socket::{self, LaunchError};
@@ -25,7 +25,7 @@ use holdfast_protocol::clock::Clock;
 use holdfast_protocol::id::SessionId;
 use holdfast_protocol::sub::SubPath;
 use rustix::net::RecvFlags;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch as watch_channel};
 
 use handles::Handles;
 pub use shell::{Opened, Shell};
@@ -445,6 +445,8 @@ pub struct Begun {
     pub names: Names,
     /// The other end of the session's terminal.
     pub terminal: Option<OwnedFd>,
+    /// That its program stopped, as a shell's job does: the last time.
+    pub stops: watch_channel::Receiver<Option<Stopped>>,
 }
 
 impl Prepared {
@@ -472,6 +474,7 @@ impl Prepared {
         let id = self.life.id;
         self.handles.begin().map_err(SessionError::Host)?;
         let watched = watch::Watched::new(id, self.control, self.pidfd, self.last_word);
+        let stops = watched.stops();
         self.life
             .sessions
             .0
@@ -485,6 +488,7 @@ impl Prepared {
             doors: self.doors,
             names: self.names,
             terminal: self.terminal,
+            stops,
         })
     }
 }

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use holdfast_issue_credentials::SessionSocket;
 use holdfast_issue_credentials::bridge::Bridge;
-use holdfast_launch_agents::PassedSignal;
 use holdfast_launch_agents::life::Due;
 use holdfast_launch_agents::peer::Peer;
 use holdfast_launch_agents::task::Ended;
+use holdfast_launch_agents::{PassedSignal, Stopped};
 use holdfast_protocol::audit::What;
 use holdfast_protocol::bounds::Bounds;
 use holdfast_protocol::call::HumanUid;
@@ -26,7 +26,7 @@ use holdfast_protocol::words::with_causes;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -319,7 +319,11 @@ async fn live(
     {
         end(ground, session);
     }
-    let ended = tend(stream, ground, &mut vitals, session, &mut ended, stop).await;
+    let news = News {
+        ended: &mut ended,
+        stops: begun.stops,
+    };
+    let ended = tend(stream, ground, &mut vitals, session, news, stop).await;
 
     credentials.revoke();
     drop(place);
@@ -349,15 +353,22 @@ async fn live(
     Ok((ended, bounds))
 }
 
+/// What is heard of a session.
+struct News<'a> {
+    ended: &'a mut oneshot::Receiver<Ended>,
+    stops: watch::Receiver<Option<Stopped>>,
+}
+
 /// Waits for the session's end, and does to it what the human or the broker's end asks.
 async fn tend(
     stream: &UnixStream,
     ground: &Ground,
     vitals: &mut Vitals,
     session: SessionId,
-    ended: &mut oneshot::Receiver<Ended>,
+    news: News<'_>,
     stop: &CancellationToken,
 ) -> Ended {
+    let News { ended, mut stops } = news;
     let unwatched = Ended::unwatched(session);
     let (orders, mut received) = tokio::sync::mpsc::channel(8);
     let listening = listen_to(stream, orders);
@@ -376,7 +387,16 @@ async fn tend(
                 listens = false;
                 end(ground, session);
             }
+            Ok(()) = stops.changed() => {
+                let stopped = *stops.borrow_and_update();
+                if let Some(Stopped { continued }) = stopped {
+                    note(stream, &RunEvent::Stopped { continued }).await;
+                }
+            }
             Some(order) = received.recv() => {
+                if order == RunControl::Continue {
+                    vitals.wanted();
+                }
                 if let Err(error) = ground.sessions.signal(session, signal_of(order)) {
                     tracing::debug!(%session, %error, "a signal did not reach a session");
                 }
@@ -390,6 +410,8 @@ pub(super) fn signal_of(order: RunControl) -> PassedSignal {
         RunControl::Interrupt => PassedSignal::Interrupt,
         RunControl::Terminate => PassedSignal::Terminate,
         RunControl::Hangup => PassedSignal::Hangup,
+        RunControl::Stop => PassedSignal::Stop,
+        RunControl::Continue => PassedSignal::Continue,
     }
 }
 
@@ -399,7 +421,7 @@ async fn due(stream: &UnixStream, ground: &Ground, session: SessionId, due: Due)
         Due::Warn(because, left) => {
             let text = words::warning(because, left);
             tracing::info!(%session, text, "a session is warned");
-            note(stream, text).await;
+            note(stream, &RunEvent::Note { text }).await;
         }
         Due::End(because) => {
             let event = What::SessionStopped {
@@ -420,8 +442,8 @@ async fn due(stream: &UnixStream, ground: &Ground, session: SessionId, due: Due)
 
 /// Tells the human something while their session lives, if their command line takes it at once: one
 /// that reads nothing must not hold the session's keeper up.
-async fn note(stream: &UnixStream, text: String) {
-    let Ok(frame) = frame::encode(&RunEvent::Note { text }) else {
+async fn note(stream: &UnixStream, event: &RunEvent) {
+    let Ok(frame) = frame::encode(event) else {
         return;
     };
     let told = async {

@@ -78,6 +78,11 @@ impl Vitals {
         }
     }
 
+    /// Its human has asked for it: they want it to go on.
+    pub fn wanted(&self) {
+        self.pulse.beat();
+    }
+
     fn signs(&self) -> Signs {
         Signs {
             calls: self.pulse.count(),

@@ -37,6 +37,7 @@ mod rotated;
 mod sealed;
 mod shelled;
 mod sub_agents;
+mod suspended;
 mod undone;
 mod unmapped;
 mod upstream;
