@@ -16,7 +16,7 @@ use holdfast_launch_agents::life::Due;
 use holdfast_launch_agents::peer::Peer;
 use holdfast_launch_agents::task::Ended;
 use holdfast_protocol::audit::What;
-use holdfast_protocol::bounds::Bounds;
+use holdfast_protocol::bounds::{Bound, Bounds};
 use holdfast_protocol::call::HumanUid;
 use holdfast_protocol::frame;
 use holdfast_protocol::id::SessionId;
@@ -42,6 +42,7 @@ use super::subs::Subs;
 use super::vitals::{Pulse, Vitals};
 use super::way_out::WayOut;
 use super::words;
+use crate::disks::Watched;
 use crate::limits::lifetimes;
 
 /// Connections served at once: every live session has one.
@@ -192,9 +193,11 @@ async fn live(
         hosts,
         passing,
         holds,
+        mut disks,
     } = make(ground, request, descriptors, connection, human).await?;
     let session = identity.session;
     let bounds = facts.bounds;
+    let unkept = prepared.unkept();
     tokio::try_join!(
         ground.record.record(What::SessionStarted {
             session,
@@ -206,7 +209,7 @@ async fn live(
         ground.record.record(What::SessionBounded {
             session,
             bounds,
-            unkept: prepared.unkept(),
+            unkept: unkept.clone(),
         }),
     )?;
     if !widened.all().is_empty() {
@@ -261,6 +264,9 @@ async fn live(
         pulse.clone(),
         terminal.map_err(RunError::Host)?,
     );
+    if unkept.contains(&Bound::Memory) {
+        vitals.bound_memory(bounds.memory);
+    }
     let mut socket = JoinSet::new();
     socket.spawn(
         SessionSocket {
@@ -318,7 +324,8 @@ async fn live(
     {
         end(ground, session);
     }
-    let ended = tend(stream, ground, &mut vitals, session, &mut ended, stop).await;
+    let signs = (&mut vitals, &mut disks);
+    let ended = tend(stream, ground, signs, session, &mut ended, stop).await;
 
     credentials.revoke();
     drop(place);
@@ -338,7 +345,7 @@ async fn live(
         }
     }
     subs.gone().await;
-    drop((folder, passing, vitals));
+    drop((folder, passing, vitals, disks));
     let how = words::how(&ended, &bounds);
     tracing::info!(%session, how, "a session ended");
     ground
@@ -352,7 +359,7 @@ async fn live(
 async fn tend(
     stream: &UnixStream,
     ground: &Ground,
-    vitals: &mut Vitals,
+    (vitals, disks): (&mut Vitals, &mut Watched),
     session: SessionId,
     ended: &mut oneshot::Receiver<Ended>,
     stop: &CancellationToken,
@@ -370,6 +377,7 @@ async fn tend(
                 return ended.await.unwrap_or(unwatched);
             }
             due = vitals.due() => self::due(stream, ground, session, due).await,
+            because = disks.told() => note(stream, words::standing(because)).await,
             () = &mut listening, if listens => {
                 // The command line is gone.
                 listens = false;
