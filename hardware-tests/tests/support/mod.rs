@@ -11,7 +11,7 @@ use holdfast_protocol::Timestamp;
 use holdfast_protocol::clock::{Clock, Floor};
 
 pub use chip::{Chip, in_every_bank, pcr, pcrs};
-pub use handed::{Handed, secured, session_with_accomplice};
+pub use handed::{Handed, accomplice_by, secured, session_with_accomplice};
 pub use node::Node;
 pub use prover::{Draft, Prover, active, join, measure, request, request_by, signed};
 pub use spiffe::install_spiffe;
