@@ -109,8 +109,7 @@ pub(crate) fn start(
 /// The folders in memory take no more than an eighth of it each, where nothing else bounds them.
 fn spare_memory(limits: &mut Limits) {
     let host = rustix::system::sysinfo();
-    let total = u64::try_from(host.totalram).unwrap_or(u64::MAX);
-    let most = total.saturating_mul(host.mem_unit.into()) / 8;
+    let most = host.totalram.saturating_mul(host.mem_unit.into()) / 8;
     let Some(most) = NonZeroU64::new(most) else {
         return;
     };

@@ -178,12 +178,13 @@ pub fn warning(because: Because, left: Duration) -> String {
 
 /// That a session stands still, or goes on again.
 pub fn standing(because: Because) -> String {
-    match because {
-        Because::DiskFull => format!(
+    if because == Because::DiskFull {
+        format!(
             "this session stands still: {because}; free some, and it goes on, or end it with \
              `holdfast sessions end`"
-        ),
-        other => format!("this session goes on: {other}"),
+        )
+    } else {
+        format!("this session goes on: {because}")
     }
 }
 

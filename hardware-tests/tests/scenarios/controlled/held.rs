@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use holdfast_hardware_tests::harness::{ModelServer, eventually, wait_until};
 use holdfast_hardware_tests::world::World;
 use holdfast_issue_credentials::workload::api::{X509svidRequest, X509svidResponse};
+use tokio::task::JoinSet;
 use tonic::{Code, Status, Streaming};
 
 use super::{SOON, listed, nothing_left, sockets};
@@ -125,14 +126,15 @@ async fn an_ended_session_holds_nothing_by_the_time_that_its_end_is_told() {
     let pids = world.launcher.as_ref().unwrap().pids();
     assert!(!pids.is_empty() && sockets(world) == 1);
     let mut stream = held.stream;
-    let cut = tokio::spawn(async move { (stream.message().await, Instant::now()) });
+    let mut cut = JoinSet::new();
+    cut.spawn(async move { (stream.message().await, Instant::now()) });
 
     let began = Instant::now();
     let (told, gone, dead) = tokio::task::block_in_place(|| {
         let mut end = world.broker.holdfast_command();
         let mut end = end.args(["sessions", "end", &id]).spawn().unwrap();
         let since = |done: &dyn Fn() -> bool| {
-            wait_until(SOON, "its end", || done());
+            wait_until(SOON, "its end", done);
             began.elapsed()
         };
         let dead = since(&|| pids_are_gone(&pids));
@@ -144,8 +146,10 @@ async fn an_ended_session_holds_nothing_by_the_time_that_its_end_is_told() {
     // Told last: nothing of it is waited for from here on.
     assert_eq!(sockets(world), 0);
     assert!(pids_are_gone(&pids));
-    assert!(cut.is_finished(), "its stream outlives the word of its end");
-    let (ended, at) = cut.await.unwrap();
+    let done = cut.try_join_next();
+    let (ended, at) = done
+        .expect("its stream to have ended before its end was told")
+        .unwrap();
     assert_eq!(ended.unwrap_err().code(), Code::PermissionDenied);
     println!(
         "from the command's start, which counts: no process after {dead:?}, its stream ended after {:?}, \
