@@ -11,6 +11,7 @@ mod audit;
 mod calls;
 mod config;
 mod daemon;
+mod disks;
 mod limits;
 mod listener;
 mod log;

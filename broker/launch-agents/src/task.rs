@@ -6,6 +6,7 @@
 
 mod handles;
 mod inward;
+mod memory;
 mod shell;
 mod subs;
 mod watch;
@@ -332,6 +333,22 @@ impl Sessions {
     pub fn processes(&self, id: SessionId) -> Option<u32> {
         let handles = self.table().handles.of(id).ok()?;
         handles.processes().ok()
+    }
+
+    /// The memory that the processes of a live session take, its sub-agents' with them: see [`memory::taken`].
+    /// `None` where it cannot be told.
+    pub fn memory(&self, id: SessionId) -> Option<u64> {
+        let (own, subs) = {
+            let table = self.table();
+            let subs = table.subs.iter().filter(|((of, _), _)| *of == id);
+            let subs: Vec<_> = subs.map(|(_, files)| Arc::clone(files)).collect();
+            (table.handles.of(id).ok()?, subs)
+        };
+        let mut pids = own.pids().ok()?;
+        for sub in subs {
+            pids.extend(memory::pids(&sub.processes).ok()?);
+        }
+        memory::taken(&pids)
     }
 
     /// One session as it is now.

@@ -2,6 +2,7 @@
 //!
 //! Either the broker gets a whole session or nothing of it is left.
 
+use std::num::NonZeroU64;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -12,7 +13,7 @@ use rustix::process::{WaitId, WaitIdOptions, waitid};
 use crate::cgroup::{Leaf, Sessions};
 use crate::child::Children;
 use crate::failure::{At, Refusal, Stage};
-use crate::message::{Access, Launch, Launched, Stdio, Unkept};
+use crate::message::{Access, Launch, Launched, Limits, Stdio, Unkept};
 use crate::network::Network;
 use crate::options::Options;
 use crate::sys::{self, Side};
@@ -71,8 +72,11 @@ pub(crate) fn start(
     let limits = launch.limits;
     let host = plan::host(human, own)?;
     let uid = host.uid;
-    let plan = plan::prepare(launch, human, host, options.broker)?;
+    let mut plan = plan::prepare(launch, human, host, options.broker)?;
     let leaf = sessions.make(uid, limits)?;
+    if leaf.unkept.contains(&Unkept::Memory) {
+        spare_memory(&mut plan.launch.limits);
+    }
     match start_in(&plan, &leaf) {
         Ok((pidfd, control, network, terminal)) => {
             let flags = PipeFlags::CLOEXEC | PipeFlags::NONBLOCK;
@@ -104,6 +108,18 @@ pub(crate) fn start(
             sessions.remove(&leaf).at(Stage::Cgroup)?;
             Err(refusal)
         }
+    }
+}
+
+/// The folders in memory take no more than an eighth of it each, where nothing else bounds them.
+fn spare_memory(limits: &mut Limits) {
+    let host = rustix::system::sysinfo();
+    let most = host.totalram.saturating_mul(host.mem_unit.into()) / 8;
+    let Some(most) = NonZeroU64::new(most) else {
+        return;
+    };
+    for bound in [&mut limits.scratch, &mut limits.home] {
+        *bound = Some(bound.map_or(most, |bound| bound.min(most)));
     }
 }
 

@@ -46,6 +46,7 @@ use super::socket::WishError;
 use super::uid::{Decided, NoUid, decide};
 use super::unable::unable;
 use super::widened::{NotWidened, Widened};
+use crate::disks::Watched;
 use crate::limits::limits;
 use crate::warden::Acting;
 
@@ -155,6 +156,8 @@ pub struct Made {
     pub passing: Option<Passing>,
     /// What keeps its program in the store.
     pub holds: Vec<Hold>,
+    /// That what it writes leaves room on its disks.
+    pub disks: Watched,
 }
 
 /// Makes the session that `request` asks for; `human` is the kernel's word on who asks.
@@ -243,6 +246,14 @@ pub async fn make(
         trees: kept,
         gone: passing,
     } = tokio::task::block_in_place(|| ground.homes.open(whose, stay, &trees))?;
+    let written = trees
+        .iter()
+        .chain(&kept)
+        .filter(|tree| tree.access != Access::Read)
+        .map(|tree| tree.source.try_clone())
+        .collect::<Result<_, _>>();
+    let disks = written.and_then(|written| ground.disks.watch(session, written));
+    let disks = disks.map_err(RunError::Host)?;
     let own_trees = kept
         .into_iter()
         .chain(ground.own.trees()?)
@@ -307,6 +318,7 @@ pub async fn make(
         widened,
         published,
         holds: admitted.holds,
+        disks,
     })
 }
 

@@ -16,7 +16,7 @@ use holdfast_launch_agents::peer::Peer;
 use holdfast_launch_agents::task::Ended;
 use holdfast_launch_agents::{PassedSignal, Stopped};
 use holdfast_protocol::audit::What;
-use holdfast_protocol::bounds::Bounds;
+use holdfast_protocol::bounds::{Bound, Bounds};
 use holdfast_protocol::call::HumanUid;
 use holdfast_protocol::frame;
 use holdfast_protocol::id::SessionId;
@@ -42,6 +42,7 @@ use super::subs::Subs;
 use super::vitals::{Pulse, Vitals};
 use super::way_out::WayOut;
 use super::words;
+use crate::disks::Watched;
 use crate::limits::lifetimes;
 
 /// Connections served at once: every live session has one.
@@ -192,9 +193,11 @@ async fn live(
         hosts,
         passing,
         holds,
+        mut disks,
     } = make(ground, request, descriptors, connection, human).await?;
     let session = identity.session;
     let bounds = facts.bounds;
+    let unkept = prepared.unkept();
     tokio::try_join!(
         ground.record.record(What::SessionStarted {
             session,
@@ -207,7 +210,7 @@ async fn live(
         ground.record.record(What::SessionBounded {
             session,
             bounds,
-            unkept: prepared.unkept(),
+            unkept: unkept.clone(),
         }),
     )?;
     if !widened.all().is_empty() {
@@ -262,6 +265,9 @@ async fn live(
         pulse.clone(),
         terminal.map_err(RunError::Host)?,
     );
+    if unkept.contains(&Bound::Memory) {
+        vitals.bound_memory(bounds.memory);
+    }
     let mut socket = JoinSet::new();
     socket.spawn(
         SessionSocket {
@@ -323,7 +329,8 @@ async fn live(
         ended: &mut ended,
         stops: begun.stops,
     };
-    let ended = tend(stream, ground, &mut vitals, session, news, stop).await;
+    let signs = (&mut vitals, &mut disks);
+    let ended = tend(stream, ground, signs, session, news, stop).await;
 
     credentials.revoke();
     drop(place);
@@ -343,7 +350,7 @@ async fn live(
         }
     }
     subs.gone().await;
-    drop((folder, passing, vitals));
+    drop((folder, passing, vitals, disks));
     let how = words::how(&ended, &bounds);
     tracing::info!(%session, how, "a session ended");
     ground
@@ -363,7 +370,7 @@ struct News<'a> {
 async fn tend(
     stream: &UnixStream,
     ground: &Ground,
-    vitals: &mut Vitals,
+    (vitals, disks): (&mut Vitals, &mut Watched),
     session: SessionId,
     news: News<'_>,
     stop: &CancellationToken,
@@ -382,6 +389,7 @@ async fn tend(
                 return ended.await.unwrap_or(unwatched);
             }
             due = vitals.due() => self::due(stream, ground, session, due).await,
+            because = disks.told() => note(stream, words::standing(because)).await,
             () = &mut listening, if listens => {
                 // The command line is gone.
                 listens = false;

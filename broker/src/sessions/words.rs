@@ -1,5 +1,6 @@
 //! Sessions in words: for listings, for the command line that waits, for the record.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use holdfast_launch_agents::Ending;
@@ -115,18 +116,29 @@ pub fn how(ended: &Ended, bounds: &Bounds) -> String {
 
 fn because(ended: &Ended, bounds: &Bounds) -> Option<String> {
     let because = ended.because.filter(|because| match because {
-        Because::LifetimeOver | Because::Idle | Because::LoggedOut | Because::ScreenLocked => true,
+        Because::LifetimeOver
+        | Because::Idle
+        | Because::LoggedOut
+        | Because::ScreenLocked
+        | Because::DiskFull
+        | Because::MemoryOver => true,
         // That let it go on.
-        Because::ScreenUnlocked => false,
+        Because::ScreenUnlocked | Because::DiskRoom => false,
     });
     // One that was frozen for a locked screen may have ended for another reason.
     let because = because.filter(|_| ended.ending == Ending::Killed)?;
+    let seconds = |bound: Option<NonZeroU32>| bound.map(|bound| span(bound.get().into()));
     let bound = match because {
-        Because::LifetimeOver => bounds.lifetime,
-        Because::Idle => bounds.idle,
-        Because::LoggedOut | Because::ScreenLocked | Because::ScreenUnlocked => None,
+        Because::LifetimeOver => seconds(bounds.lifetime),
+        Because::Idle => seconds(bounds.idle),
+        Because::MemoryOver => bounds.memory.map(|bound| size(bound.get())),
+        Because::LoggedOut
+        | Because::ScreenLocked
+        | Because::ScreenUnlocked
+        | Because::DiskFull
+        | Because::DiskRoom => None,
     };
-    let bound = bound.map(|bound| format!(" ({})", span(bound.get().into())));
+    let bound = bound.map(|bound| format!(" ({bound})"));
     Some(format!("{because}{}", bound.unwrap_or_default()))
 }
 
@@ -159,7 +171,22 @@ pub fn warning(because: Because, left: Duration) -> String {
         Because::LifetimeOver
         | Because::ScreenLocked
         | Because::ScreenUnlocked
-        | Because::LoggedOut => format!("this session ends in {left}: {because}"),
+        | Because::LoggedOut
+        | Because::DiskFull
+        | Because::DiskRoom
+        | Because::MemoryOver => format!("this session ends in {left}: {because}"),
+    }
+}
+
+/// That a session stands still, or goes on again.
+pub fn standing(because: Because) -> String {
+    if because == Because::DiskFull {
+        format!(
+            "this session stands still: {because}; free some, and it goes on, or end it with \
+             `holdfast sessions end`"
+        )
+    } else {
+        format!("this session goes on: {because}")
     }
 }
 

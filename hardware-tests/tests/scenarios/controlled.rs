@@ -1,8 +1,11 @@
 //! A session is in its human's hand: it ends when it is to, with all that it held, whatever fails around it.
 
 mod crashed;
+mod filled;
 mod followed;
+mod held;
 mod many;
+mod memory;
 
 use std::fs;
 use std::io::{BufRead, BufReader};

@@ -13,7 +13,7 @@ use holdfast_protocol::Timestamp;
 use holdfast_protocol::clock::{Clock, Floor};
 
 pub use chip::{Chip, in_every_bank, pcr, pcrs};
-pub use handed::{ACCOMPLICE, Handed, secured, session_with_accomplice};
+pub use handed::{ACCOMPLICE, Handed, accomplice_by, secured, session_with_accomplice};
 pub use human::Human;
 pub use node::Node;
 pub use prover::{Draft, Prover, active, join, measure, request, request_by, signed};

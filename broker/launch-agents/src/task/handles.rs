@@ -19,7 +19,7 @@ use holdfast_launcher::socket;
 use holdfast_protocol::id::SessionId;
 use rustix::net::SendFlags;
 
-use super::SessionError;
+use super::{SessionError, memory};
 use crate::state::StateError;
 
 /// How often a freezing cgroup is looked at; freezing takes less than this, mostly.
@@ -81,6 +81,11 @@ impl Handles {
         let lines = pids.get(..read).unwrap_or_default();
         let count = lines.iter().filter(|byte| **byte == b'\n').count();
         Ok(u32::try_from(count).unwrap_or(u32::MAX))
+    }
+
+    /// Its processes' ids.
+    pub(super) fn pids(&self) -> io::Result<Vec<u32>> {
+        memory::pids(&self.cgroup.processes)
     }
 
     pub(super) fn tell(&self, message: &[u8]) -> io::Result<()> {

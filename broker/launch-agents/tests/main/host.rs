@@ -68,6 +68,13 @@ impl Host {
 
     /// With a broker of this uid.
     pub fn of_broker(broker: u32, flags: &[&str]) -> Option<Self> {
+        Self::started(broker, |cgroup, socket| {
+            start_launcher(cgroup, socket, broker, flags)
+        })
+    }
+
+    /// With a launcher that is started so, in this cgroup and for this socket.
+    pub fn started(broker: u32, start: impl FnOnce(&Path, &Path) -> Child) -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
             eprintln!("SKIPPED: needs root: sealed sessions are made by root");
             return None;
@@ -83,7 +90,7 @@ impl Host {
         let socket = at("launcher.sock");
         let everybody_passes = fs::Permissions::from_mode(0o711);
         fs::set_permissions(scratch.path(), everybody_passes).unwrap();
-        let launcher = start_launcher(&cgroup, &socket, broker, flags);
+        let launcher = start(&cgroup, &socket);
         let (sessions, watcher) = act_as(broker, move || dial(&socket));
         let (tell, ended) = mpsc::channel(64);
         let stop = CancellationToken::new();

@@ -21,3 +21,4 @@ mod network;
 mod outside;
 mod refusals;
 mod running;
+mod started;
