@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::build;
 use crate::human::{HUMAN, act_as, connection};
+use crate::skip::skipped;
 
 /// The bridge's port in every session.
 pub const BRIDGE: NonZeroU16 = NonZeroU16::new(3128).unwrap();
@@ -66,7 +67,7 @@ impl Host {
     /// With a broker of this uid.
     pub fn of_broker(broker: u32, flags: &[&str]) -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
-            eprintln!("SKIPPED: needs root: sealed sessions are made by root");
+            skipped("needs root: sealed sessions are made by root");
             return None;
         }
         let scratch = tempfile::tempdir().unwrap();
