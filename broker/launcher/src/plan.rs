@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{FileType, Gid, Uid, fchown, fstat, fstatfs};
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
+use rustix::net::{SocketAddrUnix, getpeername};
 use rustix::termios::isatty;
 
 use crate::failure::{At, Refusal, Stage};
@@ -178,7 +179,7 @@ pub(crate) fn map(trees: &[OwnedFd], any: u32) -> Result<Vec<Idmap>, Refusal> {
     tried.collect()
 }
 
-/// Refuses terminals of the host, and makes anonymous pipes the session's own: a program that opens
+/// Refuses terminals of the host and connections to its servers, and makes anonymous pipes the session's own: a program that opens
 /// `/dev/stderr` asks for its rights again.
 fn give_pipes(stdio: &Stdio, host: Human) -> Result<(), Refusal> {
     const PIPEFS: i64 = 0x5049_5045;
@@ -191,7 +192,7 @@ fn give_pipes(stdio: &Stdio, host: Human) -> Result<(), Refusal> {
         return Ok(());
     };
     for fd in [input, output, errors] {
-        if isatty(fd) {
+        if is_the_hosts(fd) {
             return Err(Refusal::Descriptors);
         }
         if fstatfs(fd).at(Stage::Tree)?.f_type == PIPEFS {
@@ -200,4 +201,25 @@ fn give_pipes(stdio: &Stdio, host: Human) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+/// Whether no session may have this for a standard stream: a terminal of the host, or a connection to a
+/// server on it.
+pub(crate) fn is_the_hosts(fd: &OwnedFd) -> bool {
+    isatty(fd) || calls_a_server(fd)
+}
+
+/// Whether this is a connection to a Unix socket that has a name: the human's agent for keys, their bus,
+/// the broker's own. Whoever writes on it speaks as its human. The pairs that programs are started with
+/// have no names.
+fn calls_a_server(fd: &OwnedFd) -> bool {
+    let Ok(Some(peer)) = getpeername(fd) else {
+        return false;
+    };
+    // Of no name the library makes an abstract one that is empty.
+    SocketAddrUnix::try_from(peer).is_ok_and(|peer| {
+        peer.path_bytes()
+            .or(peer.abstract_name())
+            .is_some_and(|name| !name.is_empty())
+    })
 }

@@ -389,7 +389,7 @@ async fn tend(
                 return ended.await.unwrap_or(unwatched);
             }
             due = vitals.due() => self::due(stream, ground, session, due).await,
-            because = disks.told() => note(stream, words::standing(because)).await,
+            because = disks.told() => note(stream, &RunEvent::Note { text: words::standing(because) }).await,
             () = &mut listening, if listens => {
                 // The command line is gone.
                 listens = false;

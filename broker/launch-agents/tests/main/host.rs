@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::build;
 use crate::human::{HUMAN, act_as, connection};
+use crate::skip::skipped;
 
 /// The bridge's port in every session.
 pub const BRIDGE: NonZeroU16 = NonZeroU16::new(3128).unwrap();
@@ -76,7 +77,7 @@ impl Host {
     /// With a launcher that is started so, in this cgroup and for this socket.
     pub fn started(broker: u32, start: impl FnOnce(&Path, &Path) -> Child) -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
-            eprintln!("SKIPPED: needs root: sealed sessions are made by root");
+            skipped("needs root: sealed sessions are made by root");
             return None;
         }
         let scratch = tempfile::tempdir().unwrap();

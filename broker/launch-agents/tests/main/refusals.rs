@@ -1,7 +1,11 @@
 //! Launches that are refused, and leave nothing.
 
 use std::fs;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::chown;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
 use holdfast_launch_agents::task::SessionError;
@@ -14,6 +18,7 @@ use rustix::fs::{Mode, OFlags, open};
 use crate::host::{Host, place, tree};
 use crate::human::{HUMAN, connection};
 use crate::running::pipes;
+use crate::skip::skipped;
 
 fn refusal<T: std::fmt::Debug>(result: Result<T, SessionError>) -> Refusal {
     match result {
@@ -80,7 +85,7 @@ async fn what_is_not_the_humans_is_not_lent_for_writing() {
 async fn a_terminal_of_the_host_is_not_taken() {
     let Some(host) = Host::new() else { return };
     let Ok(terminal) = open("/dev/ptmx", OFlags::RDWR | OFlags::NOCTTY, Mode::empty()) else {
-        eprintln!("SKIPPED: this host has no terminals");
+        skipped("this host has no terminals");
         return;
     };
     let stdio = Stdio::Pipes {
@@ -90,6 +95,57 @@ async fn a_terminal_of_the_host_is_not_taken() {
     };
     let prepared = host.prepare(Path::new("/bin/sh"), &[], stdio, HUMAN).await;
     assert_eq!(refusal(prepared), Refusal::Descriptors);
+}
+
+#[tokio::test]
+async fn a_connection_to_a_server_of_the_host_is_not_handed_in() {
+    let Some(mut host) = Host::new() else { return };
+    let path = host.scratch.path().join("server.sock");
+    let name = format!("holdfast-server-{}", std::process::id());
+    let name = std::os::unix::net::SocketAddr::from_abstract_name(name).unwrap();
+    let servers = [
+        UnixListener::bind(&path).unwrap(),
+        UnixListener::bind_addr(&name).unwrap(),
+    ];
+    for server in &servers {
+        let called = UnixStream::connect_addr(&server.local_addr().unwrap()).unwrap();
+        for at in 0..3 {
+            let fds: [OwnedFd; 3] = std::array::from_fn(|index| {
+                let (pair, _) = UnixStream::pair().unwrap();
+                if index == at {
+                    called.try_clone().unwrap().into()
+                } else {
+                    pair.into()
+                }
+            });
+            let [input, output, errors] = fds;
+            let stdio = Stdio::Pipes {
+                input,
+                output,
+                errors,
+            };
+            let prepared = host.prepare(Path::new("/bin/sh"), &[], stdio, HUMAN).await;
+            assert_eq!(refusal(prepared), Refusal::Descriptors);
+        }
+    }
+    // A pair, as many programs start others with, is no server's.
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let theirs: OwnedFd = theirs.into();
+    let stdio = Stdio::Pipes {
+        input: theirs.try_clone().unwrap(),
+        output: theirs.try_clone().unwrap(),
+        errors: theirs,
+    };
+    let prepared = host
+        .prepare(Path::new("/bin/echo"), &["hi"], stdio, HUMAN)
+        .await;
+    prepared.unwrap().begin().unwrap();
+    host.next_ended().await;
+    let mut said = [0; 3];
+    ours.set_read_timeout(Some(std::time::Duration::from_secs(10)))
+        .unwrap();
+    (&ours).read_exact(&mut said).unwrap();
+    assert_eq!(&said, b"hi\n");
 }
 
 #[tokio::test]
