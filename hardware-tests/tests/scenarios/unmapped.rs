@@ -67,7 +67,7 @@ fn a_human_works_where_files_cannot_be_mapped_and_is_told_that_it_is_less() {
                       git -c user.name=a -c user.email=a@b commit -qm inside; mkdir -m 700 own";
         let flags = ["--purpose", "less", "--"];
         let ran = human.run(&project, &flags, &["sh", "-c", script], PATH);
-        let core = "Max core file size        0                    0                    bytes";
+        let core = "Max core file size        1                    1                    bytes";
         let said: Vec<&str> = ran.stdout.lines().map(str::trim_end).collect();
         assert_eq!(said, ["1000", core], "{kind:?}: {ran:#?}");
         assert_eq!(ran.code, 0, "{ran:#?}");

@@ -2,7 +2,7 @@
 //! session's environment was told.
 
 use std::fs;
-use std::os::fd::AsRawFd;
+use std::io::{BufRead, BufReader};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -107,18 +107,17 @@ fn no_part_of_the_humans_desktop_is_reached_from_inside() {
         &at("bus"),
     );
     // It says which display it took.
-    let (said, says) = rustix::pipe::pipe().unwrap();
-    let mut server = Command::new("sh");
-    server.args([
-        "-c",
-        &format!("exec Xvfb -displayfd 9 9>&{}", says.as_raw_fd()),
-    ]);
-    rustix::io::fcntl_setfd(&said, rustix::io::FdFlags::CLOEXEC).unwrap();
-    desktop.add(&mut server, Path::new("/"));
-    drop(says);
+    let mut server = Command::new("Xvfb")
+        .args(["-displayfd", "1"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(server.stdout.take().unwrap());
+    desktop.0.push(server);
     let mut display = String::new();
-    let mut said = std::io::BufReader::new(fs::File::from(said));
-    std::io::BufRead::read_line(&mut said, &mut display).unwrap();
+    said.read_line(&mut display).unwrap();
     let display = display.trim().to_owned();
     let _wayland = UnixListener::bind(at("wayland-0")).unwrap();
     let x11 = format!("/tmp/.X11-unix/X{display}");
