@@ -219,7 +219,7 @@ else
     agent=(sh ./agent)
     step "Let an agent work, sealed: it asks before each call; what matters waits for you"
 fi
-(cd "$world/project" && exec holdfast run --purpose "quickstart" -- "${agent[@]}") >"$world/agent.log" 2>&1 &
+(cd "$world/project" && exec holdfast run --purpose "quickstart" -- "${agent[@]}") >"$world/agent.log" 2>"$world/session.log" &
 working=$!
 pids+=("$working")
 waiting() { [ "$(holdfast approvals --json | jq length)" -gt 0 ]; }
@@ -236,6 +236,8 @@ else
     show <"$world/agent.log"
     grep -q 'denied this' "$world/agent.log" || fail "a forbidden call was not denied"
 fi
+# What `holdfast run` itself has to say of the session: what of its work runs by itself, and how to undo it.
+show <"$world/session.log"
 pushed=$(git -C "$world/rehearsal" -c "http.extraHeader=Authorization: Basic $(printf 'agent:%s' "$(cat "$world/rehearsal/git-token")" | openssl base64 -A)" \
     ls-remote "$git_url" refs/heads/main | cut -f 1)
 [ "$pushed" = "$(git -C "$world/project" rev-parse main)" ] || fail "the push did not arrive"

@@ -36,6 +36,7 @@ use crate::audit::{OpenAudit, Recorder};
 use crate::calls::Calls;
 use crate::config::{Config, Install, LauncherConfig};
 use crate::contained;
+use crate::disks::{Disks, DisksTask};
 use crate::listener::listen;
 use crate::management::{self, Answers, Managers};
 use crate::mirror::Mirroring;
@@ -415,6 +416,7 @@ fn sessions(
         upstream: Upstream::new(clock).context("requests cannot leave this host")?,
         own: Own::prepare(&state.join("own")).context("what sessions are shown cannot be made")?,
         limits: config.limits.clone(),
+        disks: Disks::default(),
         sockets,
         clock: clock.clone(),
         grade,
@@ -460,6 +462,14 @@ impl SessionParts {
             stop.clone(),
         ));
         tasks.spawn(authority.follow(stop.clone()));
+        let disks = DisksTask::new(
+            ground.disks.clone(),
+            ground.limits.keep_free(),
+            ground.sessions.clone(),
+            Arc::clone(&ground.record),
+            ground.acting.clone(),
+        );
+        tasks.spawn(disks.run(stop.clone()));
         tasks.spawn(sealed::serve(listener, ground, stop.clone()));
         Ok(())
     }

@@ -41,6 +41,8 @@ pub struct LimitsConfig {
     pub lifetime_seconds: u32,
     /// Without a sign of life, in seconds.
     pub idle_seconds: u32,
+    /// What sessions leave free of each disk that they write to, in MiB.
+    pub keep_free_mib: u32,
     /// Sessions of one human at once.
     pub per_human: usize,
     /// What differs for one kind of agent.
@@ -85,6 +87,11 @@ impl LimitsConfig {
         NonZeroUsize::new(self.per_human)
     }
 
+    /// What sessions leave free of each disk that they write to, in bytes.
+    pub fn keep_free(&self) -> u64 {
+        u64::from(self.keep_free_mib) << 20
+    }
+
     /// What cannot be used, and why; the first of it.
     pub fn flaw(&self) -> Option<(&'static str, &'static str)> {
         let kinds = self.kinds.keys().map(|kind| self.of(kind));
@@ -112,6 +119,7 @@ impl Default for LimitsConfig {
             home_mib: 4_096,
             lifetime_seconds: 604_800,
             idle_seconds: 86_400,
+            keep_free_mib: 1_024,
             per_human: 128,
             kinds: BTreeMap::new(),
         }

@@ -12,6 +12,7 @@ mod calls;
 mod config;
 mod contained;
 mod daemon;
+mod disks;
 mod limits;
 mod listener;
 mod log;

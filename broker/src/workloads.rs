@@ -27,7 +27,7 @@ use holdfast_launch_agents::workload::{Engine, Named, Registration, Selector, en
 use holdfast_policy::Taint;
 use holdfast_protocol::audit::What;
 use holdfast_protocol::call::{Caller, Channel, HumanUid, ToolCall, ToolName};
-use holdfast_protocol::grade::Level;
+use holdfast_protocol::grade::{Level, SessionUid};
 use holdfast_protocol::id::{AgentKind, CallId, SessionId, SpiffeId};
 use holdfast_protocol::words::with_causes;
 use rustix::net::RecvFlags;
@@ -253,6 +253,7 @@ impl Workloads {
                 kind: kind()?,
                 level: Level::L2,
                 human: HumanUid(uid),
+                runs_as: SessionUid::Own,
             },
             channel: Channel::Credential,
             tool: ToolName::try_from("workload-api".to_owned())

@@ -92,6 +92,9 @@ pub enum Command {
     /// no network but what policy, you and these flags let through, no other processes, a home of its own.
     /// The session ends with this command.
     ///
+    /// Ctrl-Z, `fg`, `bg` and `kill %1` are as with any program. One that is stopped is idle: a bound on
+    /// that ends it.
+    ///
     /// Its home and what its tools fetch stay for the next session of the same project. Your instructions
     /// for an agent come for reading. A profile of your own, ~/.config/holdfast/profiles/KIND.toml, adds to
     /// what Holdfast knows of an agent, or defines another kind: `names`, `keep`, `set`, `instructions`,

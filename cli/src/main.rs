@@ -13,6 +13,7 @@ mod discover;
 mod git;
 mod guards;
 mod import;
+mod job;
 mod keyring;
 mod lent;
 #[cfg(test)]

@@ -186,18 +186,19 @@ pub fn sessions(sessions: &[SessionStatus]) -> String {
         return "no sessions".to_owned();
     }
     let head = format!(
-        "{:<28}{:<10}{:<7}{:<10}{:<8}{:<22}{:<26}PURPOSE\n",
-        "SESSION", "KIND", "LEVEL", "STATE", "UID", "STARTED", "PROGRAM"
+        "{:<28}{:<10}{:<7}{:<10}{:<8}{:<9}{:<22}{:<26}PURPOSE\n",
+        "SESSION", "KIND", "LEVEL", "STATE", "UID", "RUNS AS", "STARTED", "PROGRAM"
     );
     sessions.iter().fold(head, |mut text, session| {
         let phase = session::phase(session.phase);
         let _ = writeln!(
             text,
-            "{:<28}{:<10}{:<7}{phase:<10}{:<8}{:<22}{:<26}{}",
+            "{:<28}{:<10}{:<7}{phase:<10}{:<8}{:<9}{:<22}{:<26}{}",
             session.session.to_string(),
             session.kind.as_str(),
             format!("{:?}", session.level),
             session.human,
+            session.runs_as.to_string(),
             time(session.started),
             measured(session),
             printable(session.purpose.as_deref().unwrap_or("-"))
@@ -205,12 +206,13 @@ pub fn sessions(sessions: &[SessionStatus]) -> String {
         for sub in &session.subs {
             let _ = writeln!(
                 text,
-                "  /{:<25}{:<10}{:<7}{:<10}{:<8}{:<22}{:<26}{}",
+                "  /{:<25}{:<10}{:<7}{:<10}{:<8}{:<9}{:<22}{:<26}{}",
                 sub.sub.to_string(),
                 session.kind.as_str(),
                 format!("{:?}", session.level),
                 "running",
                 session.human,
+                session.runs_as.to_string(),
                 time(sub.started),
                 "",
                 sub.name.as_ref().map_or("-", SubName::as_str)

@@ -8,7 +8,7 @@ use holdfast_fuzz::shell_parser_may_panic;
 use holdfast_proof::hash::canonical_digest;
 use holdfast_protocol::Timestamp;
 use holdfast_protocol::call::{Caller, HumanUid};
-use holdfast_protocol::grade::Level;
+use holdfast_protocol::grade::{Level, SessionUid};
 use holdfast_protocol::id::{AgentKind, CallId, HostId, SessionId, SpiffeId, TrustDomain};
 use libfuzzer_sys::fuzz_target;
 
@@ -47,6 +47,7 @@ fn arrival() -> Arrival {
             kind,
             level: Level::L3,
             human: HumanUid(1000),
+            runs_as: SessionUid::Own,
         },
         received: Timestamp::from_secs(1_800_000_000),
     }

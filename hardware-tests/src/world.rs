@@ -89,6 +89,18 @@ impl World {
         Some(world)
     }
 
+    /// As [`World::sealed`], whose sessions have uids that no other world's have, in `uids`.
+    ///
+    /// # Panics
+    /// As [`World::sealed`].
+    pub fn sealed_in(uids: &'static str) -> Option<Self> {
+        let world = Self::sealed_by(Attestor::start, "", |scratch, socket| {
+            Launcher::start_in(scratch, socket, uids)
+        })?;
+        world.enroll().success();
+        Some(world)
+    }
+
     /// As [`World::sealed`], and not enrolled.
     ///
     /// # Panics
@@ -106,6 +118,14 @@ impl World {
     }
 
     fn sealed_saying(attestor: impl FnOnce(&Scratch) -> Attestor, tables: &str) -> Option<Self> {
+        Self::sealed_by(attestor, tables, Launcher::start)
+    }
+
+    fn sealed_by(
+        attestor: impl FnOnce(&Scratch) -> Attestor,
+        tables: &str,
+        launcher: impl FnOnce(&Scratch, &Path) -> Launcher,
+    ) -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
             skipped("sealed sessions are made by root");
             return None;
@@ -113,7 +133,7 @@ impl World {
         Some(Self::assemble(
             rsa,
             |scratch, _, _| attestor(scratch),
-            |scratch, socket| Some(Launcher::start(scratch, socket)),
+            |scratch, socket| Some(launcher(scratch, socket)),
             tables,
         ))
     }

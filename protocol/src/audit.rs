@@ -10,7 +10,7 @@ use crate::approval::{PinRecovery, Surface};
 use crate::bounds::{Because, Bound, Bounds};
 use crate::call::{Effect, HumanUid, ToolCall};
 use crate::decision::Verdict;
-use crate::grade::{Grade, Level};
+use crate::grade::{Grade, Level, SessionUid};
 use crate::id::{AgentKind, CallId, HostId, SessionId, SpiffeId};
 use crate::management::SessionAct;
 use crate::measured::MeasuredPackage;
@@ -130,6 +130,9 @@ pub enum What {
         /// What it interprets, where it is an interpreter.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         package: Option<MeasuredPackage>,
+        /// Under whose uid it runs on the host.
+        #[serde(default, skip_serializing_if = "SessionUid::is_own")]
+        runs_as: SessionUid,
     },
     /// A program was not launched: this host's owner does not list it.
     LaunchRefused {

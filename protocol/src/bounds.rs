@@ -68,6 +68,12 @@ pub enum Because {
     ScreenUnlocked,
     /// Its human logged out.
     LoggedOut,
+    /// A disk that it writes to has too little room left.
+    DiskFull,
+    /// The disks that it writes to have room again.
+    DiskRoom,
+    /// It takes more memory than it may, where no controller of the kernel's keeps that bound.
+    MemoryOver,
 }
 
 impl fmt::Display for Because {
@@ -78,6 +84,9 @@ impl fmt::Display for Because {
             Self::ScreenLocked => "its human's screen was locked",
             Self::ScreenUnlocked => "its human's screen was unlocked",
             Self::LoggedOut => "its human logged out",
+            Self::DiskFull => "too little room is left on a disk that it writes to",
+            Self::DiskRoom => "there is room again on the disks that it writes to",
+            Self::MemoryOver => "it takes more memory than it may",
         })
     }
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
-use crate::grade::Level;
+use crate::grade::{Level, SessionUid};
 use crate::id::{AgentKind, CallId, SessionId, SpiffeId};
 use crate::widening::Widening;
 
@@ -46,6 +46,9 @@ pub struct Caller {
     pub level: Level,
     /// The human who started the session.
     pub human: HumanUid,
+    /// Under whose uid it runs.
+    #[serde(default, skip_serializing_if = "SessionUid::is_own")]
+    pub runs_as: SessionUid,
 }
 
 /// The Unix uid of a human.

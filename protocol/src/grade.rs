@@ -52,6 +52,33 @@ pub enum Tier {
     R3,
 }
 
+/// Under whose uid a session's processes run on the host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SessionUid {
+    /// One that nothing but this session runs under: none of the human's other processes touches it.
+    #[default]
+    Own,
+    /// The human's, which is less: their other processes can signal it, and slow it down.
+    Humans,
+}
+
+impl SessionUid {
+    /// Whether it is the usual one, which is not said.
+    pub fn is_own(&self) -> bool {
+        *self == Self::Own
+    }
+}
+
+impl fmt::Display for SessionUid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Own => "own",
+            Self::Humans => "humans",
+        })
+    }
+}
+
 /// How well we know who is calling (DESIGN §6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Level {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::approval::{HumanAnswer, PinRecovery, Question};
 use crate::bounds::{Because, Bound, Bounds};
 use crate::clock::ClockStatus;
-use crate::grade::{Grade, Level};
+use crate::grade::{Grade, Level, SessionUid};
 use crate::id::{AgentKind, CallId, HostId, SessionId, SpiffeId, TrustDomain};
 use crate::measured::MeasuredPackage;
 use crate::secret::Secret;
@@ -232,6 +232,9 @@ pub struct SessionStatus {
     /// How well Holdfast knows who it is.
     #[serde(default = "launched")]
     pub level: Level,
+    /// Under whose uid it runs on the host.
+    #[serde(default)]
+    pub runs_as: SessionUid,
     /// Its sub-agents that live.
     #[serde(default)]
     pub subs: Vec<SubStatus>,
@@ -261,7 +264,7 @@ pub struct SubStatus {
 pub struct SessionDetails {
     /// How well it is known who is calling.
     pub level: Level,
-    /// The host uid of its own, while it lives; in a contained session its human's.
+    /// The host uid that it runs under, while it lives.
     pub uid: Option<u32>,
     /// The id of its cgroup, while it lives, if it has one of its own.
     pub cgroup: Option<u64>,

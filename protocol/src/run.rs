@@ -232,6 +232,10 @@ pub enum RunControl {
     Terminate,
     /// The terminal is gone.
     Hangup,
+    /// Ctrl-Z, where the session has no terminal of its own that would make one of the key.
+    Stop,
+    /// Go on after a stop, and draw anew.
+    Continue,
 }
 
 /// What becomes of the session.
@@ -251,6 +255,12 @@ pub enum RunEvent {
     Note {
         /// What, in words.
         text: String,
+    },
+    /// Its program has stopped, as a shell's job does at Ctrl-Z; [`RunControl::Continue`] lets it go on. It is told
+    /// once for each of those, whatever the program does.
+    Stopped {
+        /// How many [`RunControl::Continue`] it had heard by then: if there have been more, this is over.
+        continued: u32,
     },
     /// The shell that was asked for runs, and is on record; its terminal's other end comes with this.
     ShellOpened {

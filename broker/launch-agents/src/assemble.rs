@@ -7,8 +7,9 @@ use std::ffi::CString;
 use std::num::NonZeroU16;
 use std::os::fd::OwnedFd;
 
-use holdfast_launcher::message::{Access, Launch, Limits, Stdio, Tree};
+use holdfast_launcher::message::{self, Access, Launch, Limits, Stdio, Tree};
 use holdfast_launcher::{Place, ProgramName, UserName};
+use holdfast_protocol::grade::SessionUid;
 
 use crate::environment::{Environment, InvalidVariable, VariableName};
 use crate::home;
@@ -69,6 +70,8 @@ pub struct Provided {
     pub script: Option<Script>,
     /// The session's folder of sockets.
     pub sockets: OwnedFd,
+    /// Under whose uid it runs.
+    pub runs_as: SessionUid,
     /// The bridge's port.
     pub bridge: NonZeroU16,
     /// Further ports of the session's loopback that lead to the broker.
@@ -129,6 +132,10 @@ pub fn assemble(
         human: wanted.human,
         program: provided.program,
         sockets: provided.sockets,
+        uid: match provided.runs_as {
+            SessionUid::Own => message::SessionUid::Own,
+            SessionUid::Humans => message::SessionUid::Humans,
+        },
         stdio: wanted.stdio,
         name,
         arguments,

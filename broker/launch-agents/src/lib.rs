@@ -27,9 +27,9 @@ pub mod store;
 pub mod task;
 pub mod workload;
 
-pub use holdfast_launcher::control::{Ending, PassedSignal};
+pub use holdfast_launcher::control::{Ending, PassedSignal, Stopped};
 pub use holdfast_launcher::message::{
-    Access, Limits, Names, Reached, Stdio, Told, Tree, Unkept, WindowSize,
+    Access, Idmap, Limits, Names, Reached, Stdio, Told, Tree, Unkept, WindowSize,
 };
 pub use holdfast_launcher::shell::{ShellOrder, TermName};
 pub use holdfast_launcher::{InvalidPlace, Place, ProgramName, UserName};

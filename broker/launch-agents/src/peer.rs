@@ -5,6 +5,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use holdfast_launcher::message::Told;
@@ -17,7 +18,7 @@ use crate::state::{Party, Registry, Stranger};
 /// Evidence of who made a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// Its uid on this host; a session's own, or a human's, or a service's.
+    /// Its uid on this host; a session's own, or a human's, whose sessions may have it too, or a service's.
     pub uid: u32,
     /// What else the kernel tells of it (Linux 6.5).
     pub told: Option<Told>,
@@ -61,6 +62,29 @@ pub enum PeerError {
     /// The caller is no live session's.
     #[error("the caller is no session's")]
     Stranger(#[source] Stranger),
+}
+
+/// Whether this kernel tells which process made a connection, so that a uid need not say it.
+///
+/// # Errors
+/// What the system says.
+pub fn tells_processes() -> io::Result<Tells> {
+    let (here, _there) = UnixStream::pair()?;
+    match Peer::of(&here) {
+        Ok(Peer { told: Some(_), .. }) => Ok(Tells::Process),
+        Ok(_) => Ok(Tells::Uid),
+        Err(PeerError::Kernel(error)) => Err(error),
+        Err(PeerError::Stranger(_)) => Ok(Tells::Uid),
+    }
+}
+
+/// By what this kernel tells callers apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tells {
+    /// By their processes, too.
+    Process,
+    /// By their uids alone.
+    Uid,
 }
 
 impl Peer {
@@ -112,7 +136,7 @@ impl Peer {
         let (received, sender) = peer::receive(socket, bytes, flags)?;
         let told = match self.told {
             Some(_) => sender.process.and_then(|process| self.by.of(&process).ok()),
-            // The kernel has no word for it, and the uid is one session's alone.
+            // The kernel has no word for it; no peer gets in so but by a uid that is one session's alone.
             None => None,
         };
         let same = sender.uid == Some(self.uid) && told == self.told;
@@ -209,8 +233,6 @@ fn is_absent(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
-    use std::os::unix::net::UnixStream;
-
     use super::*;
 
     #[test]

@@ -17,6 +17,8 @@ pub struct Policy {
     pub programs: Vec<Listed>,
     /// What becomes of programs that would change the user on the host.
     pub privileged: Privileged,
+    /// Whether sessions may run under their human's uid where they cannot have one of their own.
+    pub shared_uid: SharedUid,
 }
 
 /// How much may be launched.
@@ -38,6 +40,17 @@ pub enum Privileged {
     Refuse,
     /// They run as any other.
     Run,
+}
+
+/// Whether sessions may run under their human's uid, where a tree that they change cannot be mapped to
+/// one of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SharedUid {
+    /// They may: it is said, and recorded.
+    #[default]
+    Allow,
+    /// There is no session then.
+    Refuse,
 }
 
 /// A program of the list.

@@ -1,7 +1,7 @@
 //! The sessions of this host: which exist, in what phase, and whose a caller's uid and cgroup are.
 //!
 //! Pure: inputs take `now`. It must never answer for a session that has ended, nor let two live
-//! sessions share a uid or a cgroup.
+//! sessions share a cgroup, or a uid that is one's own; nor answer by a uid that is a human's.
 
 mod subs;
 
@@ -12,7 +12,7 @@ use std::time::Duration;
 use holdfast_launcher::control::Ending;
 use holdfast_launcher::message::Told;
 use holdfast_protocol::bounds::{Because, Bound, Bounds};
-use holdfast_protocol::grade::Level;
+use holdfast_protocol::grade::{Level, SessionUid};
 use holdfast_protocol::id::{AgentKind, SessionId};
 use holdfast_protocol::measured::MeasuredPackage;
 use holdfast_protocol::sub::{SubName, SubPath};
@@ -44,12 +44,14 @@ pub struct Facts {
     pub bounds: Bounds,
     /// How well it is known which calls are its.
     pub level: Level,
+    /// Under whose uid it runs.
+    pub runs_as: SessionUid,
 }
 
 /// How the kernel tells a session's processes from all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The session's own host uid; in a contained one its human's, which says nothing.
+    /// The host uid that it runs under; the human's where [`Facts::runs_as`] says so.
     pub uid: u32,
     /// What tells its processes from others of the same uid.
     pub told: Told,
@@ -131,14 +133,14 @@ pub enum StateError {
     #[error("uid {0} has {1} sessions already, and may have no more at once")]
     PerHuman(u32, NonZeroUsize),
     /// The launcher gave out an identity that a live session has.
-    #[error("uid {0} or its cgroup belongs to another live session")]
+    #[error("uid {0} or its cgroup belongs to another live session, or is not whose it was to be")]
     Identity(u32),
 }
 
 /// A caller that is no session's; it gets nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Stranger {
-    /// No live session has this uid.
+    /// No live session has this uid, or this uid and cgroup where the uid is a human's.
     #[error("uid {0} is no session's")]
     Uid(u32),
     /// The uid is a session's, the cgroup is not.
@@ -147,6 +149,9 @@ pub enum Stranger {
     /// The session has sub-agents with the same uid, and the kernel does not tell which cgroup asks.
     #[error("this kernel does not tell the sub-agents of session {0} apart")]
     Untold(SessionId),
+    /// A session runs under this human's uid, and the kernel does not tell which cgroup asks.
+    #[error("this kernel does not tell the processes of uid {0} from its sessions'")]
+    Shared(u32),
     /// The session is frozen; a call of its that was under way waits for nobody.
     #[error("session {0} is frozen")]
     Frozen(SessionId),
@@ -197,16 +202,21 @@ impl Registry {
     /// The launcher made it.
     ///
     /// # Errors
-    /// [`StateError::Identity`] if a live session has that uid or cgroup; the new one must be ended.
+    /// [`StateError::Identity`] if a live session has that uid or cgroup, or if the uid is not whose it was
+    /// to be; the new one must be ended.
     pub fn launched(&mut self, id: SessionId, identity: Identity) -> Result<(), StateError> {
+        let facts = self.sessions.get(&id).map(|session| &session.facts);
+        let own = facts.is_none_or(|facts| facts.runs_as == SessionUid::Own);
         let taken = self.live().any(|(_, session)| match session.phase {
             Phase::Running(other) | Phase::Frozen(other) => {
-                let alone = matches!(identity.told, Told::Cgroup(_));
-                (alone && other.uid == identity.uid) || other.told == identity.told
+                let owned = own || session.facts.runs_as == SessionUid::Own;
+                owned && other.uid == identity.uid || other.told == identity.told
             }
             Phase::Starting | Phase::Ended { .. } => false,
         });
-        if taken {
+        let humans = facts.is_some_and(|facts| facts.human == identity.uid);
+        // A uid of its own is nobody's, least of all the human's.
+        if taken || own == humans {
             return Err(StateError::Identity(identity.uid));
         }
         self.step(id, |phase| match phase {
@@ -285,42 +295,47 @@ impl Registry {
 
     /// Whose call this is: the uid decides which session's, and the cgroup, where the kernel tells it,
     /// agrees and says which of its sub-agents'. Those share the uid: where there are any, the cgroup
-    /// has to be told.
+    /// has to be told. A uid that is a human's says nothing: the cgroup alone decides there.
     ///
     /// # Errors
     /// [`Stranger`].
     pub fn who(&self, uid: u32, told: Option<Told>) -> Result<Party, Stranger> {
-        if let Some(Told::PidNamespace(_)) = told {
-            return self.contained(uid, told);
-        }
         let cgroup = match told {
+            Some(Told::PidNamespace(_)) => return self.contained(uid, told),
             Some(Told::Cgroup(cgroup)) => Some(cgroup),
-            Some(Told::PidNamespace(_)) | None => None,
+            None => None,
         };
-        let mut alone = self.live().filter(|(_, session)| match session.phase {
-            Phase::Running(own) | Phase::Frozen(own) => own.cgroup().is_some(),
-            Phase::Starting | Phase::Ended { .. } => false,
-        });
-        let found = alone.find_map(|(id, session)| match session.phase {
-            Phase::Running(own) if own.uid == uid => Some((id, own, &session.subs, None)),
-            Phase::Frozen(own) if own.uid == uid => {
-                Some((id, own, &session.subs, Some(Stranger::Frozen(id))))
+        for (id, session) in self.live() {
+            let (own, frozen) = match session.phase {
+                Phase::Running(own) => (own, None),
+                Phase::Frozen(own) => (own, Some(Stranger::Frozen(id))),
+                Phase::Starting | Phase::Ended { .. } => continue,
+            };
+            // One without a cgroup is told by its pid namespace alone.
+            if own.uid != uid || own.cgroup().is_none() {
+                continue;
             }
-            Phase::Running(_) | Phase::Frozen(_) | Phase::Starting | Phase::Ended { .. } => None,
-        });
-        let Some((session, own, subs, frozen)) = found else {
-            return Err(Stranger::Uid(uid));
-        };
-        let sub = match cgroup {
-            Some(cgroup) if own.told == Told::Cgroup(cgroup) => None,
-            Some(cgroup) => Some(subs.of(cgroup).ok_or(Stranger::Cgroup(session))?),
-            None if subs.is_empty() => None,
-            None => return Err(Stranger::Untold(session)),
-        };
-        match frozen {
-            Some(frozen) => Err(frozen),
-            None => Ok(Party { session, sub }),
+            let subs = &session.subs;
+            let sub = match (cgroup, session.facts.runs_as) {
+                (Some(cgroup), _) if own.told == Told::Cgroup(cgroup) => None,
+                (Some(cgroup), SessionUid::Own) => {
+                    Some(subs.of(cgroup).ok_or(Stranger::Cgroup(id))?)
+                }
+                // Another session's of the same human, or no session's.
+                (Some(cgroup), SessionUid::Humans) => match subs.of(cgroup) {
+                    Some(sub) => Some(sub),
+                    None => continue,
+                },
+                (None, SessionUid::Own) if subs.is_empty() => None,
+                (None, SessionUid::Own) => return Err(Stranger::Untold(id)),
+                (None, SessionUid::Humans) => return Err(Stranger::Shared(uid)),
+            };
+            return match frozen {
+                Some(frozen) => Err(frozen),
+                None => Ok(Party { session: id, sub }),
+            };
         }
+        Err(Stranger::Uid(uid))
     }
 
     /// As [`Registry::who`], of a session without root: its human's uid is every such session's, so the pid namespace has to

@@ -6,6 +6,7 @@
 
 mod handles;
 mod inward;
+mod memory;
 mod processes;
 mod shell;
 mod subs;
@@ -17,8 +18,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use holdfast_launcher::control::PassedSignal;
-use holdfast_launcher::message::{CgroupFiles, Described, Greeting, Launch, Names, Unkept};
+use holdfast_launcher::control::{PassedSignal, Stopped};
+use holdfast_launcher::message::{CgroupFiles, Described, Greeting, Idmap, Launch, Names, Unkept};
 use holdfast_launcher::shell::ShellOrder;
 use holdfast_launcher::socket::{self, LaunchError};
 use holdfast_protocol::bounds::{Because, Bound};
@@ -26,7 +27,7 @@ use holdfast_protocol::clock::Clock;
 use holdfast_protocol::id::SessionId;
 use holdfast_protocol::sub::SubPath;
 use rustix::net::RecvFlags;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch as watch_channel};
 
 use handles::Handles;
 pub use shell::{Opened, Shell};
@@ -245,6 +246,15 @@ impl Sessions {
             .await
     }
 
+    /// Has the launcher say which of these trees can be shown to a session as another uid's.
+    ///
+    /// # Errors
+    /// [`SessionError::Launch`].
+    pub async fn map(&self, trees: Vec<OwnedFd>) -> Result<Vec<Idmap>, SessionError> {
+        self.ask_launcher(move |launcher| socket::map(launcher, trees))
+            .await
+    }
+
     /// Asks the launcher, where blocking is allowed.
     async fn ask_launcher<T: Send + 'static>(
         &self,
@@ -352,6 +362,22 @@ impl Sessions {
     pub fn processes(&self, id: SessionId) -> Option<u32> {
         let handles = self.table().handles.of(id).ok()?;
         handles.processes().ok()
+    }
+
+    /// The memory that the processes of a live session take, its sub-agents' with them: see [`memory::taken`].
+    /// `None` where it cannot be told.
+    pub fn memory(&self, id: SessionId) -> Option<u64> {
+        let (own, subs) = {
+            let table = self.table();
+            let subs = table.subs.iter().filter(|((of, _), _)| *of == id);
+            let subs: Vec<_> = subs.map(|(_, files)| Arc::clone(files)).collect();
+            (table.handles.of(id).ok()?, subs)
+        };
+        let mut pids = own.pids().ok()?;
+        for sub in subs {
+            pids.extend(memory::pids(&sub.processes).ok()?);
+        }
+        memory::taken(&pids)
     }
 
     /// One session as it is now.
@@ -465,6 +491,8 @@ pub struct Begun {
     pub names: Names,
     /// The other end of the session's terminal.
     pub terminal: Option<OwnedFd>,
+    /// That its program stopped, as a shell's job does: the last time.
+    pub stops: watch_channel::Receiver<Option<Stopped>>,
 }
 
 impl Prepared {
@@ -492,6 +520,7 @@ impl Prepared {
         let id = self.life.id;
         self.handles.begin().map_err(SessionError::Host)?;
         let watched = watch::Watched::new(id, self.control, self.pidfd, self.last_word);
+        let stops = watched.stops();
         self.life
             .sessions
             .0
@@ -505,6 +534,7 @@ impl Prepared {
             doors: self.doors,
             names: self.names,
             terminal: self.terminal,
+            stops,
         })
     }
 }

@@ -72,9 +72,11 @@ pub(crate) fn become_session(identity: &Identity, human: Human) -> Result<(), Er
     )?;
     set_no_new_privs(true)?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    // One byte is less than any core, so the kernel writes no file; and of a limit of just 1 it makes
+    // no core for a program that takes them by a pipe either, which one of 0 would let have it.
     let no_core = Rlimit {
-        current: Some(0),
-        maximum: Some(0),
+        current: Some(1),
+        maximum: Some(1),
     };
     // Hard: a process of the same uid could otherwise raise it and read secrets out of a core.
     setrlimit(Resource::Core, no_core)?;

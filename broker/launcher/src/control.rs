@@ -1,4 +1,4 @@
-//! The control socket of a session: signals go in, the way that the program ended comes out.
+//! The control socket of a session: signals go in; that the program stopped, and how it ended, comes out.
 //!
 //! One end is the session's first process, the other the broker. Nothing runs before the broker
 //! says [`START`], so that the session is on record first; when it closes its end the session ends.
@@ -35,6 +35,10 @@ pub enum PassedSignal {
     Quit,
     /// Please end.
     Terminate,
+    /// Ctrl-Z.
+    Stop,
+    /// Go on, and draw anew.
+    Continue,
 }
 
 impl PassedSignal {
@@ -45,6 +49,9 @@ impl PassedSignal {
             Self::Interrupt => 2,
             Self::Quit => 3,
             Self::Terminate => 4,
+            // 5 is PLACE.
+            Self::Stop => 6,
+            Self::Continue => 7,
         }]
     }
 
@@ -54,6 +61,8 @@ impl PassedSignal {
             [2] => Some(Self::Interrupt),
             [3] => Some(Self::Quit),
             [4] => Some(Self::Terminate),
+            [6] => Some(Self::Stop),
+            [7] => Some(Self::Continue),
             _ => None,
         }
     }
@@ -64,6 +73,51 @@ impl PassedSignal {
             Self::Interrupt => libc::SIGINT,
             Self::Quit => libc::SIGQUIT,
             Self::Terminate => libc::SIGTERM,
+            Self::Stop => libc::SIGTSTP,
+            Self::Continue => libc::SIGCONT,
+        }
+    }
+}
+
+/// That the program has stopped, as a shell's job does at Ctrl-Z. It is told once for each
+/// [`PassedSignal::Continue`], however often the program stops and goes on between two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stopped {
+    /// How often the program had been told to continue by then: who has told it more often meanwhile
+    /// knows that this is over.
+    pub continued: u32,
+}
+
+impl Stopped {
+    pub(crate) fn encode(self) -> [u8; 5] {
+        let [a, b, c, d] = self.continued.to_le_bytes();
+        [b'Z', a, b, c, d]
+    }
+
+    fn decode(message: &[u8]) -> Option<Self> {
+        let [b'Z', a, b, c, d] = *message else {
+            return None;
+        };
+        let continued = u32::from_le_bytes([a, b, c, d]);
+        Some(Self { continued })
+    }
+}
+
+/// What the first process tells of the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum News {
+    /// It has stopped.
+    Stopped(Stopped),
+    /// It has ended.
+    Ended(Ending),
+}
+
+impl News {
+    /// Reads what came; an end of file, and anything foreign, means that the session was killed.
+    pub fn decode(message: &[u8]) -> Self {
+        match Stopped::decode(message) {
+            Some(stopped) => Self::Stopped(stopped),
+            None => Self::Ended(Ending::decode(message)),
         }
     }
 }
@@ -145,14 +199,28 @@ mod tests {
     }
 
     #[test]
+    fn a_stop_is_told_from_an_end() {
+        let stopped = Stopped { continued: 70_000 };
+        assert_eq!(News::decode(&stopped.encode()), News::Stopped(stopped));
+        let ended = Ending::Exited(b'Z');
+        assert_eq!(News::decode(&ended.encode()), News::Ended(ended));
+        for foreign in [&b"Z"[..], b"Z\0\0\0", b"Z\0\0\0\0\0", b""] {
+            assert_eq!(News::decode(foreign), News::Ended(Ending::Killed));
+        }
+    }
+
+    #[test]
     fn signals_survive() {
         for signal in [
             PassedSignal::Hangup,
             PassedSignal::Interrupt,
             PassedSignal::Quit,
             PassedSignal::Terminate,
+            PassedSignal::Stop,
+            PassedSignal::Continue,
         ] {
             assert_eq!(PassedSignal::decode(&signal.encode()), Some(signal));
+            assert_ne!(signal.encode(), PLACE);
         }
         assert_eq!(PassedSignal::decode(&[9]), None);
     }

@@ -13,7 +13,10 @@ pub enum Refusal {
     #[error("the message is not a valid launch")]
     Message,
     /// The number or kind of the descriptors does not fit the message.
-    #[error("the descriptors do not fit the message")]
+    #[error(
+        "the descriptors do not fit the message: a standard stream may be no terminal of the host's and no connection to a \
+         server on it (a Unix socket with a name); use a pipe or a file"
+    )]
     Descriptors,
     /// The connection belongs to no human that may have sessions; the payload is its uid.
     #[error("uid {0} is not a human who may have sessions")]

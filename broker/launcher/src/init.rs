@@ -1,18 +1,20 @@
 //! The session's first process: it builds the world, gives up every right, starts the program, and
 //! then only reaps, forwards signals, opens shells for its human, makes connections to the session's own
-//! loopback for the broker, and tells how the program ended.
+//! loopback for the broker, and tells that the program stopped and how it ended.
 //!
 //! It never executes anything itself, so its memory is not dumpable and, unlike the program's,
 //! belongs to the initial user namespace: nothing in the session can touch it. It must never return.
 
+mod job;
 mod shells;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::RecvFlags;
-use rustix::process::{Pid, WaitOptions, WaitStatus, wait};
+use rustix::process::{Pid, WaitOptions, WaitStatus, ioctl_tiocsctty, wait};
 
+use self::job::Job;
 use self::shells::Shells;
 use crate::control::{Ending, GO_ON, HALT, MAX_CONTROL, PLACE, PassedSignal, START};
 use crate::failure::{At, Refusal, Stage};
@@ -82,10 +84,15 @@ fn prepare(plan: &Plan) -> Result<(Network, Option<Terminal>, OwnedFd), Refusal>
     };
     world.enter()?;
     confine::become_session(&plan.identity, plan.human).at(Stage::Privileges)?;
-    let mut handled = vec![libc::SIGCHLD];
+    // The last is for the program, which moves itself to its terminal's foreground.
+    let mut handled = vec![libc::SIGCHLD, libc::SIGTTOU];
     handled.extend(FORWARDED);
     let signals = sys::signal_descriptor(&handled).at(Stage::Privileges)?;
     seccomp::apply()?;
+    if let Some(terminal) = &terminal {
+        // As a shell has one: its program's group is a job then, and can be stopped.
+        ioctl_tiocsctty(&terminal.inner).at(Stage::Terminal)?;
+    }
     Ok((network, terminal, signals))
 }
 
@@ -125,6 +132,7 @@ fn supervise(
     if !quiet || sys::close_all_but(&kept).is_err() {
         end(control, Ending::Killed);
     }
+    let mut job = Job::new(child);
     let mut shells = Shells::default();
     let mut pace = Pace::Running;
     loop {
@@ -138,12 +146,12 @@ fn supervise(
             end(control, Ending::Killed);
         }
         while let Some(signal) = sys::read_signal(signals.as_fd()) {
-            if signal != libc::SIGCHLD {
-                forward(child, signal);
+            if FORWARDED.contains(&signal) {
+                job.pass(signal);
             }
         }
         drop(waiting);
-        if let Some(ending) = reap(child, &mut shells, pace) {
+        if let Some(ending) = reap(&mut job, &mut shells, control, pace) {
             end(control, ending);
         }
         shells.hear();
@@ -154,7 +162,7 @@ fn supervise(
             Ok(Some((message, _))) if message == GO_ON => pace = go_on(),
             Ok(Some((message, fds))) => {
                 if let Some(signal) = PassedSignal::decode(message) {
-                    forward(child, signal.number());
+                    job.pass(signal.number());
                 } else if let Some(order) = ShellOrder::decode(message) {
                     shells.open(plan, &order, fds);
                 } else {
@@ -208,16 +216,22 @@ fn forward(child: Pid, number: libc::c_int) {
 }
 
 /// Reaps whatever has ended; how the program did, if it was among them.
-fn reap(program: Pid, shells: &mut Shells, pace: Pace) -> Option<Ending> {
+fn reap(job: &mut Job, shells: &mut Shells, control: BorrowedFd<'_>, pace: Pace) -> Option<Ending> {
     while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG | WaitOptions::UNTRACED) {
         if status.stopped() {
-            // An agent that stops itself at Ctrl-Z has no shell here that would let it go on.
-            if pace == Pace::Running {
+            // One that is paused stands still by our own word, and is let go on by it alone.
+            if pace == Pace::Halted {
+                continue;
+            }
+            if job.is(pid) {
+                job.stopped(control);
+            } else {
+                // What has lost its parent has nobody else who would let it go on.
                 forward(pid, libc::SIGCONT);
             }
             continue;
         }
-        if pid == program {
+        if job.is(pid) {
             return Some(ending(status));
         }
         shells.ended(pid, ending(status));

@@ -7,7 +7,8 @@
 //! a session start half sealed: any step that fails ends the attempt.
 //!
 //! A session is a process in namespaces that *the initial user namespace* owns, whose own user
-//! namespace therefore owns nothing; with a host uid of its own; in a root-owned cgroup. See
+//! namespace therefore owns nothing; with a host uid of its own, or the human's where its trees cannot be
+//! mapped; in a root-owned cgroup. See
 //! [`message::Launch`] for what the broker may ask, `DESIGN.md` §9 for what a session sees.
 //!
 //! The same program makes sessions without root for a human who has none, where it is started for that: [`contained`]

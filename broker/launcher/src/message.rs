@@ -52,11 +52,16 @@ pub enum Request {
         /// The process.
         process: OwnedFd,
     },
+    /// Say whether trees can be shown to a session as another uid's.
+    Map {
+        /// They, opened (`O_PATH` suffices); at most [`MAX_TREES`].
+        trees: Vec<OwnedFd>,
+    },
 }
 
 /// Make one sealed session.
 ///
-/// The session gets the human's uid and primary group, no other group.
+/// Inside, the session has the human's uid and primary group, no other group.
 #[derive(Debug)]
 pub struct Launch {
     /// The human's own connection to the broker: its peer credentials say whose session this is.
@@ -65,6 +70,8 @@ pub struct Launch {
     pub program: OwnedFd,
     /// The folder with the session's sockets, mounted at `/run/holdfast`.
     pub sockets: OwnedFd,
+    /// Under whose uid it runs on the host.
+    pub uid: SessionUid,
     /// Where input and output go.
     pub stdio: Stdio,
     /// What the program is called inside.
@@ -87,6 +94,15 @@ pub struct Launch {
     pub doors: Vec<NonZeroU16>,
     /// Bounds, where the host's cgroup controllers can keep them.
     pub limits: Limits,
+}
+
+/// Under whose uid a session runs on the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionUid {
+    /// One that nothing but this session runs under.
+    Own,
+    /// The human's, for trees that it changes and that cannot be mapped to another uid. Never root's.
+    Humans,
 }
 
 /// A folder or file of the host that a session sees.
@@ -206,6 +222,8 @@ pub enum Answer {
     Removed,
     /// To [`Request::Describe`].
     Described(Described),
+    /// To [`Request::Map`], in its order.
+    Mapped(Vec<Idmap>),
     /// It does not exist.
     Refused(Refusal),
 }
@@ -223,6 +241,15 @@ pub struct Child {
     pub bridge: OwnedFd,
 }
 
+/// Whether a tree can be shown as another uid's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Idmap {
+    /// It can.
+    Can,
+    /// Its file system has no idmapped mounts, or it is one already.
+    Cannot,
+}
+
 /// What a process runs.
 #[derive(Debug)]
 pub struct Described {
@@ -235,7 +262,7 @@ pub struct Described {
 /// A session, in the broker's hands.
 #[derive(Debug)]
 pub struct Launched {
-    /// The host uid that nothing but this session runs under; without root its human's.
+    /// The host uid that it runs under, which nothing else does if it is one of its own.
     pub uid: u32,
     /// The human's uid and gid, as the kernel gave them.
     pub human: Human,

@@ -6,11 +6,13 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{FileType, Gid, Uid, fchown, fstat, fstatfs};
+use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
+use rustix::net::{SocketAddrUnix, getpeername};
 use rustix::termios::isatty;
 
 use crate::failure::{At, Refusal, Stage};
-use crate::message::{Access, Human, Launch, Stdio, Tree};
+use crate::message::{Access, Human, Idmap, Launch, SessionUid, Stdio, Tree};
 use crate::options::{Options, RootHuman};
 use crate::place::Place;
 use crate::{sys, tree, userns};
@@ -21,8 +23,8 @@ pub(crate) struct Plan {
     pub(crate) launch: Launch,
     /// Whose session it is.
     pub(crate) human: Human,
-    /// What the session runs as on the host.
-    pub(crate) own: Human,
+    /// What the session runs under on the host.
+    pub(crate) host: Human,
     /// Who owns what the launcher puts into the session's world.
     pub(crate) keeper: Human,
     /// How the first process comes to the session's user namespace.
@@ -69,11 +71,21 @@ pub(crate) fn human(connection: BorrowedFd<'_>, options: &Options) -> Result<Hum
     }
 }
 
+/// What a session of `human` runs under: `own`, if it has a uid of its own, whose gid is the same number.
+pub(crate) fn host(human: Human, own: Option<u32>) -> Result<Human, Refusal> {
+    match own {
+        Some(uid) => Ok(Human { uid, gid: uid }),
+        // Without capabilities uid 0 still owns the kernel's own files.
+        None if human.uid == 0 || human.gid == 0 => Err(Refusal::Human(0)),
+        None => Ok(human),
+    }
+}
+
 /// Detaches everything that the session is lent.
 pub(crate) fn prepare(
     launch: Launch,
     human: Human,
-    uid: u32,
+    host: Human,
     broker: u32,
 ) -> Result<Plan, Refusal> {
     let file = fstat(&launch.program).at(Stage::Tree)?.st_mode;
@@ -81,70 +93,109 @@ pub(crate) fn prepare(
     if !FileType::from_raw_mode(file).is_file() || !FileType::from_raw_mode(folder).is_dir() {
         return Err(Refusal::Descriptors);
     }
-    give_pipes(&launch.stdio, uid)?;
-    let identity = userns::mapping(human, uid)?;
+    give_pipes(&launch.stdio, host)?;
+    let identity = userns::mapping(human, host)?;
     let no_run = tree::SEALED | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    let trees = launch
-        .trees
-        .iter()
-        .map(|wanted| lend(wanted, human, identity.as_fd(), uid, broker))
-        .collect::<Result<_, _>>()?;
+    let lender = Lender {
+        human,
+        host,
+        broker,
+        idmap: match launch.uid {
+            SessionUid::Own => Some(identity.as_fd()),
+            SessionUid::Humans => None,
+        },
+    };
+    let trees = launch.trees.iter().map(|wanted| lender.lend(wanted));
+    let trees = trees.collect::<Result<_, _>>()?;
     Ok(Plan {
         program: tree::lend(launch.program.as_fd(), tree::SEALED).at(Stage::Tree)?,
         sockets: tree::lend(launch.sockets.as_fd(), no_run).at(Stage::Tree)?,
         trees,
         launch,
         human,
-        own: Human { uid, gid: uid },
+        host,
         keeper: ROOT,
         identity: Identity::Made(identity),
     })
 }
 
-fn lend(
-    wanted: &Tree,
+/// Who lends to whom.
+struct Lender<'a> {
     human: Human,
-    identity: BorrowedFd<'_>,
-    uid: u32,
+    host: Human,
     broker: u32,
-) -> Result<Lent, Refusal> {
-    let source = wanted.source.as_fd();
-    tree::refuse_kernel_interfaces(source)?;
-    let tree = match wanted.access {
-        Access::Public => tree::lend(source, tree::SEALED),
-        // Where the file system has no idmaps the session reads with everybody's rights: less.
-        Access::Read => tree::lend_as(source, tree::SEALED, identity)
-            .or_else(|_| tree::lend(source, tree::SEALED)),
-        Access::Write => {
-            // Idmapped, somebody else's tree would be nobody's; refusing says so.
-            if fstat(source).at(Stage::Tree)?.st_uid != human.uid {
-                return Err(Refusal::Descriptors);
-            }
-            tree::lend_as(source, tree::LOCKED, identity)
-        }
-        Access::Keep => {
-            let owner = fstat(source).at(Stage::Tree)?;
-            if owner.st_uid != broker {
-                return Err(Refusal::Descriptors);
-            }
-            let owner = Human {
-                uid: owner.st_uid,
-                gid: owner.st_gid,
-            };
-            let idmap = userns::mapping(owner, uid)?;
-            tree::lend_as(source, tree::LOCKED, idmap.as_fd())
-        }
-    };
-    Ok(Lent {
-        tree: tree.at(Stage::Tree)?,
-        place: wanted.place.clone(),
-        access: wanted.access,
-    })
+    /// Makes the human's trees the session's; `None` where the session runs under the human's uid.
+    idmap: Option<BorrowedFd<'a>>,
 }
 
-/// Refuses terminals of the host, and makes anonymous pipes the session's own: a program that opens
+impl Lender<'_> {
+    fn lend(&self, wanted: &Tree) -> Result<Lent, Refusal> {
+        let source = wanted.source.as_fd();
+        tree::refuse_kernel_interfaces(source)?;
+        let tree = match wanted.access {
+            Access::Public => tree::lend(source, tree::SEALED),
+            // Where the file system has no idmaps the session reads with everybody's rights: less.
+            Access::Read => self
+                .lend_humans(source, tree::SEALED)
+                .or_else(|_| tree::lend(source, tree::SEALED)),
+            Access::Write => {
+                // Idmapped, somebody else's tree would be nobody's; refusing says so.
+                if fstat(source).at(Stage::Tree)?.st_uid != self.human.uid {
+                    return Err(Refusal::Descriptors);
+                }
+                self.lend_humans(source, tree::LOCKED)
+            }
+            Access::Keep => {
+                let owner = fstat(source).at(Stage::Tree)?;
+                if owner.st_uid != self.broker {
+                    return Err(Refusal::Descriptors);
+                }
+                let owner = Human {
+                    uid: owner.st_uid,
+                    gid: owner.st_gid,
+                };
+                let idmap = userns::mapping(owner, self.host)?;
+                tree::lend_as(source, tree::LOCKED, idmap.as_fd())
+            }
+        };
+        Ok(Lent {
+            tree: tree.at(Stage::Tree)?,
+            place: wanted.place.clone(),
+            access: wanted.access,
+        })
+    }
+
+    fn lend_humans(
+        &self,
+        source: BorrowedFd<'_>,
+        attributes: MountAttrFlags,
+    ) -> Result<OwnedFd, Errno> {
+        match self.idmap {
+            Some(idmap) => tree::lend_as(source, attributes, idmap),
+            None => tree::lend(source, attributes),
+        }
+    }
+}
+
+/// Which of `trees` can be mapped; `any` is a uid for trying.
+pub(crate) fn map(trees: &[OwnedFd], any: u32) -> Result<Vec<Idmap>, Refusal> {
+    let any = Human { uid: any, gid: any };
+    let idmap = userns::mapping(any, any)?;
+    let tried = trees.iter().map(|source| {
+        tree::refuse_kernel_interfaces(source.as_fd())?;
+        match tree::lend_as(source.as_fd(), tree::SEALED, idmap.as_fd()) {
+            Ok(_) => Ok(Idmap::Can),
+            // No idmapped mounts of it; or it is one already, as a home of systemd-homed's.
+            Err(Errno::INVAL | Errno::PERM | Errno::OPNOTSUPP) => Ok(Idmap::Cannot),
+            other => other.map(|_| Idmap::Can).at(Stage::Tree),
+        }
+    });
+    tried.collect()
+}
+
+/// Refuses terminals of the host and connections to its servers, and makes anonymous pipes the session's own: a program that opens
 /// `/dev/stderr` asks for its rights again.
-fn give_pipes(stdio: &Stdio, uid: u32) -> Result<(), Refusal> {
+fn give_pipes(stdio: &Stdio, host: Human) -> Result<(), Refusal> {
     const PIPEFS: i64 = 0x5049_5045;
     let Stdio::Pipes {
         input,
@@ -155,13 +206,34 @@ fn give_pipes(stdio: &Stdio, uid: u32) -> Result<(), Refusal> {
         return Ok(());
     };
     for fd in [input, output, errors] {
-        if isatty(fd) {
+        if is_the_hosts(fd) {
             return Err(Refusal::Descriptors);
         }
         if fstatfs(fd).at(Stage::Tree)?.f_type == PIPEFS {
-            let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(uid));
+            let (uid, gid) = (Uid::from_raw(host.uid), Gid::from_raw(host.gid));
             fchown(fd, Some(uid), Some(gid)).at(Stage::Tree)?;
         }
     }
     Ok(())
+}
+
+/// Whether no session may have this for a standard stream: a terminal of the host, or a connection to a
+/// server on it.
+pub(crate) fn is_the_hosts(fd: &OwnedFd) -> bool {
+    isatty(fd) || calls_a_server(fd)
+}
+
+/// Whether this is a connection to a Unix socket that has a name: the human's agent for keys, their bus,
+/// the broker's own. Whoever writes on it speaks as its human. The pairs that programs are started with
+/// have no names.
+fn calls_a_server(fd: &OwnedFd) -> bool {
+    let Ok(Some(peer)) = getpeername(fd) else {
+        return false;
+    };
+    // Of no name the library makes an abstract one that is empty.
+    SocketAddrUnix::try_from(peer).is_ok_and(|peer| {
+        peer.path_bytes()
+            .or(peer.abstract_name())
+            .is_some_and(|name| !name.is_empty())
+    })
 }

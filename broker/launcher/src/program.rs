@@ -8,8 +8,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
-use rustix::process::{chdir, ioctl_tiocsctty, setsid};
+use rustix::process::{chdir, getpid, ioctl_tiocsctty, setpgid, setsid};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
+use rustix::termios::tcsetpgrp;
 
 use crate::confine::{self, Signals};
 use crate::failure::{At, Refusal, Stage};
@@ -39,7 +40,12 @@ fn attempt(
 ) -> Result<std::convert::Infallible, Refusal> {
     let launch = &plan.launch;
     match (&launch.stdio, terminal) {
-        (Stdio::Terminal(_), Some(terminal)) => take_terminal(terminal)?,
+        (Stdio::Terminal(_), Some(terminal)) => {
+            lead_a_job()?;
+            // As any job of the background it would be stopped for this, did its parent not block that signal.
+            tcsetpgrp(terminal, getpid()).at(Stage::Terminal)?;
+            redirect([terminal; 3]).at(Stage::Terminal)?;
+        }
         (
             Stdio::Pipes {
                 input,
@@ -47,7 +53,10 @@ fn attempt(
                 errors,
             },
             _,
-        ) => take_streams([input.as_fd(), output.as_fd(), errors.as_fd()])?,
+        ) => {
+            lead_a_job()?;
+            redirect([input.as_fd(), output.as_fd(), errors.as_fd()]).at(Stage::Execute)?;
+        }
         (Stdio::Terminal(_), None) => return Err(Errno::NOTTY).at(Stage::Terminal),
     }
     chdir(launch.directory.to_string()).at(Stage::Directory)?;
@@ -58,6 +67,12 @@ fn attempt(
     let path = CString::new(format!("{PROGRAMS}/{}", launch.name.as_str()))
         .map_err(|_| Refusal::Message)?;
     Err(sys::execute(&path, &launch.arguments, &launch.environment)).at(Stage::Execute)
+}
+
+/// Leads a group in its parent's session of processes, as a shell's job does: a job that stops at Ctrl-Z
+/// has to have a parent there that could let it go on (setpgid(2), orphaned process groups).
+fn lead_a_job() -> Result<(), Refusal> {
+    setpgid(None, None).at(Stage::Execute)
 }
 
 /// Leads a session of processes, whose terminal this is.

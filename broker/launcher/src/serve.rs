@@ -22,11 +22,11 @@ use crate::cgroup::Sessions;
 use crate::child::Children;
 use crate::claims::Claims;
 use crate::describe::describe;
-use crate::message::{Answer, Greeting, Launch, MAX_MESSAGE, Request};
+use crate::message::{Answer, Greeting, Launch, MAX_MESSAGE, Request, SessionUid};
 use crate::options::{Listen, Options};
 use crate::spawn::{self, Remains, Session};
 use crate::uids::Uids;
-use crate::{Refusal, accounts, socket, sys, wire};
+use crate::{Refusal, accounts, plan, socket, sys, wire};
 
 /// The most connections at once; the broker needs one.
 const MAX_CONNECTIONS: usize = 8;
@@ -189,16 +189,26 @@ impl Launcher {
                 Ok(Answer::Removed)
             }
             Request::Describe { process } => describe(process.as_fd()).map(Answer::Described),
+            Request::Map { trees } => {
+                plan::map(&trees, *self.options.uids.start()).map(Answer::Mapped)
+            }
         }
     }
 
     fn launch(&mut self, owner: ConnectionId, launch: Launch) -> Result<Answer, Refusal> {
-        let uid = self.uids.take(|uid| self.claims.claim(uid));
-        let uid = uid.ok_or(Refusal::Exhausted)?;
-        let (session, launched) = spawn::start(launch, uid, &self.options, &mut self.sessions)
+        let own = match launch.uid {
+            SessionUid::Own => {
+                let free = self.uids.take(|uid| self.claims.claim(uid));
+                Some(free.ok_or(Refusal::Exhausted)?)
+            }
+            SessionUid::Humans => None,
+        };
+        let (session, launched) = spawn::start(launch, own, &self.options, &mut self.sessions)
             .inspect_err(|_| {
-                self.uids.give_back(uid);
-                self.claims.give_up(uid);
+                if let Some(uid) = own {
+                    self.uids.give_back(uid);
+                    self.claims.give_up(uid);
+                }
             })?;
         self.running.push(Running {
             owner,
@@ -242,7 +252,7 @@ impl Launcher {
         }
         session.say_last_word();
         self.ended.push(Remains {
-            uid: session.uid,
+            own: session.own,
             leaf: session.leaf,
             children,
         });
@@ -258,8 +268,10 @@ impl Launcher {
             remains.children.clean(&remains.leaf);
             match sessions.remove(&remains.leaf) {
                 Ok(()) | Err(Errno::NOENT) => {
-                    uids.give_back(remains.uid);
-                    claims.give_up(remains.uid);
+                    if let Some(uid) = remains.own {
+                        uids.give_back(uid);
+                        claims.give_up(uid);
+                    }
                     false
                 }
                 Err(_) => {

@@ -14,7 +14,9 @@ use rustix::net::{
     recvmsg, sendmsg, socket_with,
 };
 
-use crate::message::{Answer, Child, Described, Greeting, Launch, Launched, MAX_MESSAGE, Request};
+use crate::message::{
+    Answer, Child, Described, Greeting, Idmap, Launch, Launched, MAX_MESSAGE, Request,
+};
 use crate::{Refusal, wire};
 
 /// The most descriptors in a message; a launch has six and its trees.
@@ -90,7 +92,9 @@ pub fn launch(socket: impl AsFd, launch: &Launch) -> Result<Launched, LaunchErro
     match wire::decode_answer(bytes, fds).ok_or(LaunchError::Answer)? {
         Answer::Launched(session) => Ok(*session),
         Answer::Refused(refusal) => Err(LaunchError::Refused(refusal)),
-        Answer::Child(_) | Answer::Removed | Answer::Described(_) => Err(LaunchError::Answer),
+        Answer::Child(_) | Answer::Removed | Answer::Described(_) | Answer::Mapped(_) => {
+            Err(LaunchError::Answer)
+        }
     }
 }
 
@@ -133,6 +137,22 @@ pub fn describe(socket: impl AsFd, process: OwnedFd) -> Result<Described, Launch
     }
 }
 
+/// Asks which of these trees can be mapped to another uid; blocks until the launcher answers.
+///
+/// # Errors
+/// [`LaunchError`].
+pub fn map(socket: impl AsFd, trees: Vec<OwnedFd>) -> Result<Vec<Idmap>, LaunchError> {
+    let count = trees.len();
+    let answer = ask(socket, &Request::Map { trees })?;
+    if let Answer::Mapped(said) = answer {
+        (said.len() == count)
+            .then_some(said)
+            .ok_or(LaunchError::Answer)
+    } else {
+        Err(unexpected(answer))
+    }
+}
+
 fn ask(socket: impl AsFd, request: &Request) -> Result<Answer, LaunchError> {
     let (bytes, fds) = wire::encode_question(request).ok_or(LaunchError::TooLarge)?;
     send(&socket, &bytes, &fds).map_err(environment)?;
@@ -147,9 +167,11 @@ fn ask(socket: impl AsFd, request: &Request) -> Result<Answer, LaunchError> {
 fn unexpected(answer: Answer) -> LaunchError {
     match answer {
         Answer::Refused(refusal) => LaunchError::Refused(refusal),
-        Answer::Launched(_) | Answer::Child(_) | Answer::Removed | Answer::Described(_) => {
-            LaunchError::Answer
-        }
+        Answer::Launched(_)
+        | Answer::Child(_)
+        | Answer::Removed
+        | Answer::Described(_)
+        | Answer::Mapped(_) => LaunchError::Answer,
     }
 }
 

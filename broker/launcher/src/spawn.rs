@@ -2,6 +2,7 @@
 //!
 //! Either the broker gets a whole session or nothing of it is left.
 
+use std::num::NonZeroU64;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -12,7 +13,7 @@ use rustix::process::{WaitId, WaitIdOptions, waitid};
 use crate::cgroup::{Leaf, Sessions};
 use crate::child::Children;
 use crate::failure::{At, Refusal, Stage};
-use crate::message::{Access, Launch, Launched, Stdio, Told, Unkept};
+use crate::message::{Access, Launch, Launched, Limits, Stdio, Told, Unkept};
 use crate::network::Network;
 use crate::options::Options;
 use crate::sys::{self, Side};
@@ -22,6 +23,8 @@ use crate::{init, plan, socket, wire};
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) uid: u32,
+    /// The uid that is nothing else's until this session is gone, if it has one.
+    pub(crate) own: Option<u32>,
     pub(crate) pidfd: OwnedFd,
     pub(crate) leaf: Leaf,
     /// Where the broker reads what it ran into.
@@ -39,7 +42,7 @@ impl Session {
 /// What is left of one that has ended.
 #[derive(Debug)]
 pub(crate) struct Remains {
-    pub(crate) uid: u32,
+    pub(crate) own: Option<u32>,
     pub(crate) leaf: Leaf,
     pub(crate) children: Children,
 }
@@ -58,17 +61,22 @@ pub(crate) const NAMESPACES: libc::c_int = libc::CLONE_NEWNS
     | libc::CLONE_NEWIPC
     | libc::CLONE_NEWUTS;
 
-/// Makes a session under `uid`.
+/// Makes a session under `own`, or under its human's uid.
 pub(crate) fn start(
     launch: Launch,
-    uid: u32,
+    own: Option<u32>,
     options: &Options,
     sessions: &mut Sessions,
 ) -> Result<(Session, Launched), Refusal> {
     let human = plan::human(launch.human.as_fd(), options)?;
     let limits = launch.limits;
-    let plan = plan::prepare(launch, human, uid, options.broker)?;
+    let host = plan::host(human, own)?;
+    let uid = host.uid;
+    let mut plan = plan::prepare(launch, human, host, options.broker)?;
     let leaf = sessions.make(uid, limits)?;
+    if leaf.unkept.contains(&Unkept::Memory) {
+        spare_memory(&mut plan.launch.limits);
+    }
     match start_in(&plan, &leaf) {
         Ok(Parts {
             pidfd,
@@ -94,6 +102,7 @@ pub(crate) fn start(
             };
             let session = Session {
                 uid,
+                own,
                 pidfd,
                 leaf,
                 last_word: tell,
@@ -104,6 +113,18 @@ pub(crate) fn start(
             sessions.remove(&leaf).at(Stage::Cgroup)?;
             Err(refusal)
         }
+    }
+}
+
+/// The folders in memory take no more than an eighth of it each, where nothing else bounds them.
+pub(crate) fn spare_memory(limits: &mut Limits) {
+    let host = rustix::system::sysinfo();
+    let most = host.totalram.saturating_mul(host.mem_unit.into()) / 8;
+    let Some(most) = NonZeroU64::new(most) else {
+        return;
+    };
+    for bound in [&mut limits.scratch, &mut limits.home] {
+        *bound = Some(bound.map_or(most, |bound| bound.min(most)));
     }
 }
 

@@ -1,7 +1,7 @@
 //! User namespaces that say which host uid stands for whom.
 //!
 //! One maps the human's number inside to the session's uid outside; it is the session's own user
-//! namespace, and the idmap of what the human owns. It must never map host uid 0.
+//! namespace, and the idmap of what the human owns. It must never map host uid 0: those who call see to it.
 
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
@@ -13,10 +13,10 @@ use crate::failure::{At, Refusal, Stage};
 use crate::message::Human;
 use crate::sys::{self, Side};
 
-/// A user namespace in which `inside` are the numbers of host uid and gid `outside`.
+/// A user namespace in which `inside` are the numbers of the host's `outside`.
 ///
 /// The namespace is owned by root, has that one mapping, and lives as long as something refers to it.
-pub(crate) fn mapping(inside: Human, outside: u32) -> Result<OwnedFd, Refusal> {
+pub(crate) fn mapping(inside: Human, outside: Human) -> Result<OwnedFd, Refusal> {
     let launcher = rustix::process::getpid();
     let (pid, pidfd) = match sys::clone_into(libc::CLONE_NEWUSER, None).at(Stage::Identity)? {
         Side::Child => {
@@ -33,12 +33,12 @@ pub(crate) fn mapping(inside: Human, outside: u32) -> Result<OwnedFd, Refusal> {
     let proc = format!("/proc/{}", pid.as_raw_nonzero());
     let made = fs::write(
         format!("{proc}/uid_map"),
-        format!("{} {outside} 1", inside.uid),
+        format!("{} {} 1", inside.uid, outside.uid),
     )
     .and_then(|()| {
         fs::write(
             format!("{proc}/gid_map"),
-            format!("{} {outside} 1", inside.gid),
+            format!("{} {} 1", inside.gid, outside.gid),
         )
     })
     .and_then(|()| {

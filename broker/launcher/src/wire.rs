@@ -11,14 +11,14 @@ use std::path::PathBuf;
 
 use crate::failure::{Refusal, Stage};
 use crate::message::{
-    Access, Answer, CgroupFiles, Child, Described, Greeting, Human, Launch, Launched, Limits,
-    MAX_DOORS, MAX_MESSAGE, MAX_STRINGS, MAX_TREES, MAX_USUAL, Names, Request, Stdio, Told, Tree,
-    Unkept, WindowSize,
+    Access, Answer, CgroupFiles, Child, Described, Greeting, Human, Idmap, Launch, Launched,
+    Limits, MAX_DOORS, MAX_MESSAGE, MAX_STRINGS, MAX_TREES, MAX_USUAL, Names, Request, SessionUid,
+    Stdio, Told, Tree, Unkept, WindowSize,
 };
 use crate::place::{Place, ProgramName, UserName};
 
 /// Opens every greeting and launch; the last byte is the version.
-const MAGIC: [u8; 4] = *b"HFL\x04";
+const MAGIC: [u8; 4] = *b"HFL\x05";
 
 /// The bytes of a greeting, and its descriptors in order.
 pub(crate) fn encode_greeting(greeting: &Greeting) -> (Vec<u8>, Vec<BorrowedFd<'_>>) {
@@ -85,6 +85,10 @@ pub(crate) fn encode_launch(launch: &Launch) -> Option<(Vec<u8>, Vec<BorrowedFd<
             out.extend(size.columns.to_le_bytes());
         }
     }
+    out.push(match launch.uid {
+        SessionUid::Own => 0,
+        SessionUid::Humans => 1,
+    });
     put_bytes(&mut out, launch.name.as_str().as_bytes())?;
     put_bytes(&mut out, launch.user.as_str().as_bytes())?;
     put_bytes(&mut out, launch.home.to_string().as_bytes())?;
@@ -120,7 +124,7 @@ pub(crate) fn encode_launch(launch: &Launch) -> Option<(Vec<u8>, Vec<BorrowedFd<
 }
 
 /// Opens what is asked of a session that lives, or of a process; the last byte is the version.
-const ASKED: [u8; 4] = *b"HFQ\x01";
+const ASKED: [u8; 4] = *b"HFQ\x02";
 
 /// The bytes of anything but a launch, and its descriptors in order; `None` for a launch.
 pub(crate) fn encode_question(request: &Request) -> Option<(Vec<u8>, Vec<BorrowedFd<'_>>)> {
@@ -134,10 +138,14 @@ pub(crate) fn encode_question(request: &Request) -> Option<(Vec<u8>, Vec<Borrowe
             fds.push(process.as_fd());
             (2, 0)
         }
+        Request::Map { trees } => {
+            fds.extend(trees.iter().map(AsFd::as_fd));
+            (3, u64::try_from(trees.len()).ok()?)
+        }
     };
     out.push(kind);
     out.extend(number.to_le_bytes());
-    Some((out, fds))
+    (fds.len() <= MAX_TREES).then_some((out, fds))
 }
 
 /// Reads what the broker asks.
@@ -161,6 +169,13 @@ pub(crate) fn decode_request(bytes: &[u8], fds: Vec<OwnedFd>) -> Result<Request,
         (2, 0) => Request::Describe {
             process: fds.next().ok_or(Refusal::Descriptors)?,
         },
+        (3, count) => {
+            let trees: Vec<OwnedFd> = fds.by_ref().take(MAX_TREES).collect();
+            if u64::try_from(trees.len()) != Ok(count) {
+                return Err(Refusal::Descriptors);
+            }
+            Request::Map { trees }
+        }
         _ => return Err(Refusal::Message),
     };
     match fds.next() {
@@ -191,6 +206,11 @@ pub(crate) fn decode_launch(bytes: &[u8], fds: Vec<OwnedFd>) -> Result<Launch, R
             rows: u16::from_le_bytes(input.array()?),
             columns: u16::from_le_bytes(input.array()?),
         }),
+        _ => return Err(Refusal::Message),
+    };
+    let uid = match input.array::<1>()? {
+        [0] => SessionUid::Own,
+        [1] => SessionUid::Humans,
         _ => return Err(Refusal::Message),
     };
     let name = ProgramName::parse(input.text()?).map_err(|_| Refusal::Message)?;
@@ -228,6 +248,7 @@ pub(crate) fn decode_launch(bytes: &[u8], fds: Vec<OwnedFd>) -> Result<Launch, R
         human,
         program,
         sockets,
+        uid,
         stdio,
         name,
         arguments,
@@ -298,6 +319,14 @@ pub(crate) fn encode_answer(answer: &Answer) -> (Vec<u8>, Vec<BorrowedFd<'_>>) {
             let mut out = vec![8];
             out.extend_from_slice(path);
             (out, vec![described.executable.as_fd()])
+        }
+        Answer::Mapped(trees) => {
+            let mut out = vec![9];
+            out.extend(trees.iter().map(|tree| match tree {
+                Idmap::Can => 1,
+                Idmap::Cannot => 0,
+            }));
+            (out, Vec::new())
         }
         Answer::Refused(refusal) => {
             let (kind, stage, value) = match refusal {
@@ -403,6 +432,14 @@ pub(crate) fn decode_answer(bytes: &[u8], fds: Vec<OwnedFd>) -> Option<Answer> {
                 executable: fds.next()?,
                 path: path.map(PathBuf::from),
             }));
+        }
+        9 => {
+            let trees = input.0.iter().map(|tree| match tree {
+                1 => Some(Idmap::Can),
+                0 => Some(Idmap::Cannot),
+                _ => None,
+            });
+            return trees.collect::<Option<_>>().map(Answer::Mapped);
         }
         _ => {}
     }

@@ -78,6 +78,10 @@ impl Scene {
                     Value::new_long(asker.caller.human.0.into()),
                 ),
                 ("taint".to_owned(), named("Taint", taint(asker.taint))?),
+                (
+                    "runsAs".to_owned(),
+                    named("SessionUid", &asker.caller.runs_as.to_string())?,
+                ),
             ]),
             HashSet::new(),
         )

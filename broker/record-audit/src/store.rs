@@ -5,6 +5,7 @@
 
 mod guard;
 mod reader;
+mod room;
 mod rows;
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -24,6 +25,7 @@ pub use reader::{CheckpointRow, Reader, RecordRow, Tree};
 
 use crate::state::{Checkpoint, Past, Row, Tip};
 use guard::FileGuard;
+use room::Room;
 
 const DATABASE: &str = "audit.db";
 const LOCK: &str = "audit.lock";
@@ -151,6 +153,7 @@ pub struct Stored {
 pub struct Store {
     connection: SqliteConnection,
     guard: FileGuard,
+    room: Room,
     /// Held for as long as the store is open.
     _lock: File,
 }
@@ -176,15 +179,14 @@ impl Store {
         let last_stop = rows::begin(&mut connection, origin).await?;
         let stored = load(&mut connection, last_stop).await?;
         // The write above has made the WAL, so all three files exist now and stay until the last connection closes.
-        let guard = FileGuard::watch([
-            path.clone(),
-            with_suffix(&path, "-wal"),
-            with_suffix(&path, "-shm"),
-        ])?;
+        let wal = with_suffix(&path, "-wal");
+        let guard = FileGuard::watch([path.clone(), wal.clone(), with_suffix(&path, "-shm")])?;
+        let room = Room::take(&mut connection, folder, &wal).await?;
         sync_folder(folder)?;
         let store = Self {
             connection,
             guard,
+            room,
             _lock: lock,
         };
         Ok((store, stored))
@@ -192,13 +194,15 @@ impl Store {
 
     /// Makes `records` and the tree after them durable.
     pub async fn append(&mut self, records: Vec<Row>, tree: &Frontier) -> Result<(), StoreError> {
+        let bytes = records.iter().map(|record| record.json.len()).sum();
         let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await?;
         rows::insert(&mut transaction, records).await?;
         rows::set_tree(&mut transaction, tree).await?;
         self.guard.check()?;
         transaction.commit().await?;
         // Once more: files that went away during the commit have taken it with them.
-        Ok(self.guard.check()?)
+        self.guard.check()?;
+        self.room.wrote(&mut self.connection, bytes).await
     }
 
     /// Makes it durable that `tip` is to be certified next.

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use holdfast_launch_agents::policy::{Allow, Listed, Policy, Privileged};
+use holdfast_launch_agents::policy::{Allow, Listed, Policy, Privileged, SharedUid};
 use holdfast_launch_agents::profile::Profile;
 use serde::Deserialize;
 
@@ -19,6 +19,8 @@ pub struct LaunchConfig {
     pub programs: Vec<Listed>,
     /// Whether setuid and setgid programs are refused.
     pub refuse_setuid: bool,
+    /// Whether there is no session where it would have to run under its human's uid.
+    pub refuse_shared_uid: bool,
     /// How much the content store keeps, besides what is in use.
     pub store_mebibytes: NonZeroU32,
 }
@@ -29,6 +31,7 @@ impl Default for LaunchConfig {
             allow: Allow::Any,
             programs: Vec::new(),
             refuse_setuid: true,
+            refuse_shared_uid: false,
             store_mebibytes: NonZeroU32::MIN.saturating_add(8191),
         }
     }
@@ -44,6 +47,11 @@ impl LaunchConfig {
                 Privileged::Refuse
             } else {
                 Privileged::Run
+            },
+            shared_uid: if self.refuse_shared_uid {
+                SharedUid::Refuse
+            } else {
+                SharedUid::Allow
             },
         }
     }

@@ -16,6 +16,7 @@ use holdfast_protocol::call::{
     Caller, Channel, Effect, History, HumanUid, Manner, Reach, ToolName,
 };
 use holdfast_protocol::decision::Verdict;
+use holdfast_protocol::grade::SessionUid;
 use holdfast_protocol::id::{SessionId, SpiffeId};
 use holdfast_protocol::run::{
     RunAccess, RunKept, RunNeeds, RunRequest, RunVariable, RunWhy, RunWorld, ShownAccess,
@@ -32,6 +33,7 @@ use super::launch::{self, BRIDGE, CREDENTIAL_HELPER, Descriptors, RunError};
 use super::own;
 use super::program;
 use super::serve::Wish;
+use super::uid::{Decided, decide};
 use super::unable::unable;
 use crate::limits::limits;
 
@@ -63,6 +65,10 @@ pub async fn world(ground: &Ground, wish: Wish) -> Result<RunWorld, RunError> {
     let own = asked_for::own(&ground.profiles, &request)?;
     let admitted = program::admit(ground, program, package).await?;
     let profile = program::kind(ground, &request, own, &admitted)?;
+    let Decided {
+        runs_as,
+        note: lower,
+    } = decide(ground, human, &trees).await?;
     let (_, remotes) = launch::repository(&trees, &Place::parse(&request.project)?).await?;
     let home = Place::parse(&request.home)?;
     let wanted = Wanted {
@@ -84,7 +90,7 @@ pub async fn world(ground: &Ground, wish: Wish) -> Result<RunWorld, RunError> {
         argv.splice(..1, script.before().map_err(AssembleError::Argument)?);
     }
     let (secrets, mut notes) = needed(&ground.vaults, HumanUid(human), &profile.kind, &remotes);
-    notes.extend(ground.notice().map(str::to_owned));
+    notes.splice(..0, lower);
     notes.extend(unable(&request.program).map(str::to_owned));
     let world = World {
         project: PathBuf::from(&request.project),
@@ -95,7 +101,7 @@ pub async fn world(ground: &Ground, wish: Wish) -> Result<RunWorld, RunError> {
         remotes,
         ..World::default()
     };
-    let asked = match asker(ground, &profile, human) {
+    let asked = match asker(ground, &profile, human, runs_as) {
         Ok(asker) => asked(ground, &asker, &world),
         Err(error) => {
             notes.push(format!("no session would begin: {}", with_causes(&error)));
@@ -116,6 +122,7 @@ pub async fn world(ground: &Ground, wish: Wish) -> Result<RunWorld, RunError> {
             .collect(),
         project: request.project,
         directory: request.directory,
+        runs_as,
         network,
         hosts: world.hosts.iter().cloned().collect(),
         processes: limits.processes.map(Into::into),
@@ -210,7 +217,12 @@ fn shown(request: &RunRequest, home: &Place) -> Result<Vec<ShownTree>, RunError>
 }
 
 /// Who would ask: a session's name that is given to nobody.
-fn asker(ground: &Ground, profile: &Profile, human: u32) -> Result<Asker, RunError> {
+fn asker(
+    ground: &Ground,
+    profile: &Profile,
+    human: u32,
+    runs_as: SessionUid,
+) -> Result<Asker, RunError> {
     let footing = launch::attested(ground)?;
     let session = SessionId::from_random([0; 16]);
     let spiffe_id = SpiffeId::session(&footing.trust_domain, footing.host, &profile.kind, session);
@@ -220,6 +232,7 @@ fn asker(ground: &Ground, profile: &Profile, human: u32) -> Result<Asker, RunErr
         kind: profile.kind.clone(),
         level: ground.level(),
         human: HumanUid(human),
+        runs_as,
     };
     Ok(Asker {
         caller,

@@ -99,6 +99,12 @@ impl Homes {
         Ok(Self(folder))
     }
 
+    /// The folder that all of them are in.
+    pub fn root(&self) -> io::Result<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(rustix::fs::open(&self.0, flags, Mode::empty())?)
+    }
+
     /// The home and the caches of `whose`. They have something to mount on for each of `mounted` that
     /// lies in them: who mounts may not make any there.
     pub fn open(&self, whose: Whose<'_>, stay: Stay, mounted: &[Tree]) -> Result<Kept, NoHome> {

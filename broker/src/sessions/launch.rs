@@ -42,8 +42,10 @@ use super::program::{self, ProgramError};
 use super::published::{NotPublished, Published};
 use super::repository::{Repository, pointer};
 use super::socket::WishError;
+use super::uid::{Decided, NoUid, decide};
 use super::unable::unable;
 use super::widened::{NotWidened, Widened};
+use crate::disks::Watched;
 use crate::limits::limits;
 use crate::warden::Acting;
 
@@ -86,6 +88,9 @@ pub enum RunError {
     /// A variable of our own is not one.
     #[error(transparent)]
     Variable(#[from] InvalidVariable),
+    /// It would have no uid to run under.
+    #[error(transparent)]
+    Uid(#[from] NoUid),
     /// The session was not made.
     #[error(transparent)]
     Session(#[from] SessionError),
@@ -150,6 +155,8 @@ pub struct Made {
     pub passing: Option<Passing>,
     /// What keeps its program in the store.
     pub holds: Vec<Hold>,
+    /// That what it writes leaves room on its disks.
+    pub disks: Watched,
 }
 
 /// Makes the session that `request` asks for; `human` is the kernel's word on who asks.
@@ -170,6 +177,10 @@ pub async fn make(
         package,
     } = sort(&request, descriptors)?;
     let named = asked_for::judge(ground, human, &request, &trees)?;
+    let Decided {
+        runs_as,
+        note: lower,
+    } = decide(ground, human, &trees).await?;
     let own = asked_for::own(&ground.profiles, &request)?;
     let admitted = program::admit(ground, program, package).await?;
     let profile = program::kind(ground, &request, own, &admitted)?;
@@ -191,6 +202,7 @@ pub async fn make(
         purpose: request.purpose.clone(),
         bounds: ground.limits.of(&profile.kind),
         level: ground.level(),
+        runs_as,
     };
     let caller = Caller {
         session,
@@ -198,6 +210,7 @@ pub async fn make(
         kind: profile.kind.clone(),
         level: ground.level(),
         human: HumanUid(human),
+        runs_as,
     };
     widened.ask(&ground.authorizer, caller.clone()).await?;
     let mut published = Vec::new();
@@ -208,7 +221,8 @@ pub async fn make(
     let (repository, remotes) = repository(&trees, &Place::parse(&request.project)?).await?;
     let kind = &profile.kind;
     let mut given = give(&ground.vaults, session, HumanUid(human), kind, &remotes).await;
-    given.notes.extend(ground.notice().map(str::to_owned));
+    // First: nothing else that is said matters as much.
+    given.notes.splice(..0, lower);
     given.notes.extend(note);
     given
         .notes
@@ -232,6 +246,14 @@ pub async fn make(
         trees: kept,
         gone: passing,
     } = tokio::task::block_in_place(|| ground.homes.open(whose, stay, &trees))?;
+    let written = trees
+        .iter()
+        .chain(&kept)
+        .filter(|tree| tree.access != Access::Read)
+        .map(|tree| tree.source.try_clone())
+        .collect::<Result<_, _>>();
+    let disks = written.and_then(|written| ground.disks.watch(session, written));
+    let disks = disks.map_err(RunError::Host)?;
     let own_trees = kept
         .into_iter()
         .chain(ground.own.trees()?)
@@ -241,6 +263,7 @@ pub async fn make(
         program: admitted.program,
         script: admitted.script,
         sockets: folder.open().map_err(RunError::Host)?,
+        runs_as,
         bridge: BRIDGE,
         doors: widened.doors().collect(),
         environment,
@@ -295,6 +318,7 @@ pub async fn make(
         widened,
         published,
         holds: admitted.holds,
+        disks,
     })
 }
 

@@ -27,6 +27,7 @@ mod serve;
 mod shell;
 mod socket;
 mod subs;
+mod uid;
 mod unable;
 mod vitals;
 mod way_out;
@@ -52,6 +53,7 @@ use holdfast_protocol::grade::{Grade, Level};
 use holdfast_protocol::record::Record;
 use tokio::sync::watch;
 
+use crate::disks::Disks;
 use crate::limits::LimitsConfig;
 use crate::warden::Acting;
 
@@ -103,6 +105,8 @@ pub struct Ground {
     pub upstream: Upstream,
     /// What sessions may take, and how long they may live.
     pub limits: LimitsConfig,
+    /// The disks that they write to.
+    pub disks: Disks,
     /// What sessions are shown of Holdfast's own: the hook's program, agents' managed settings.
     pub own: Own,
     /// Where the sessions' sockets are.

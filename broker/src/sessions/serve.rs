@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use holdfast_issue_credentials::SessionSocket;
 use holdfast_issue_credentials::bridge::Bridge;
-use holdfast_launch_agents::PassedSignal;
 use holdfast_launch_agents::life::Due;
 use holdfast_launch_agents::peer::Peer;
 use holdfast_launch_agents::task::Ended;
+use holdfast_launch_agents::{PassedSignal, Stopped};
 use holdfast_protocol::audit::What;
-use holdfast_protocol::bounds::Bounds;
+use holdfast_protocol::bounds::{Bound, Bounds};
 use holdfast_protocol::call::HumanUid;
 use holdfast_protocol::frame;
 use holdfast_protocol::id::SessionId;
@@ -26,7 +26,7 @@ use holdfast_protocol::words::with_causes;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -42,6 +42,7 @@ use super::subs::Subs;
 use super::vitals::{Pulse, Vitals};
 use super::way_out::WayOut;
 use super::words;
+use crate::disks::Watched;
 use crate::limits::lifetimes;
 
 /// Connections served at once: every live session has one.
@@ -192,9 +193,11 @@ async fn live(
         hosts,
         passing,
         holds,
+        mut disks,
     } = make(ground, request, descriptors, connection, human).await?;
     let session = identity.session;
     let bounds = facts.bounds;
+    let unkept = prepared.unkept();
     tokio::try_join!(
         ground.record.record(What::SessionStarted {
             session,
@@ -202,11 +205,12 @@ async fn live(
             human: HumanUid(facts.human),
             program: facts.program,
             package: facts.package.clone(),
+            runs_as: facts.runs_as,
         }),
         ground.record.record(What::SessionBounded {
             session,
             bounds,
-            unkept: prepared.unkept(),
+            unkept: unkept.clone(),
         }),
     )?;
     if let Some(notice) = ground.notice() {
@@ -271,6 +275,9 @@ async fn live(
         pulse.clone(),
         terminal.map_err(RunError::Host)?,
     );
+    if unkept.contains(&Bound::Memory) {
+        vitals.bound_memory(bounds.memory);
+    }
     let mut socket = JoinSet::new();
     socket.spawn(
         SessionSocket {
@@ -328,7 +335,12 @@ async fn live(
     {
         end(ground, session);
     }
-    let ended = tend(stream, ground, &mut vitals, session, &mut ended, stop).await;
+    let news = News {
+        ended: &mut ended,
+        stops: begun.stops,
+    };
+    let signs = (&mut vitals, &mut disks);
+    let ended = tend(stream, ground, signs, session, news, stop).await;
 
     credentials.revoke();
     drop(place);
@@ -348,7 +360,7 @@ async fn live(
         }
     }
     subs.gone().await;
-    drop((folder, passing, vitals));
+    drop((folder, passing, vitals, disks));
     let how = words::how(&ended, &bounds);
     tracing::info!(%session, how, "a session ended");
     ground
@@ -358,15 +370,22 @@ async fn live(
     Ok((ended, bounds))
 }
 
+/// What is heard of a session.
+struct News<'a> {
+    ended: &'a mut oneshot::Receiver<Ended>,
+    stops: watch::Receiver<Option<Stopped>>,
+}
+
 /// Waits for the session's end, and does to it what the human or the broker's end asks.
 async fn tend(
     stream: &UnixStream,
     ground: &Ground,
-    vitals: &mut Vitals,
+    (vitals, disks): (&mut Vitals, &mut Watched),
     session: SessionId,
-    ended: &mut oneshot::Receiver<Ended>,
+    news: News<'_>,
     stop: &CancellationToken,
 ) -> Ended {
+    let News { ended, mut stops } = news;
     let unwatched = Ended::unwatched(session);
     let (orders, mut received) = tokio::sync::mpsc::channel(8);
     let listening = listen_to(stream, orders);
@@ -380,12 +399,22 @@ async fn tend(
                 return ended.await.unwrap_or(unwatched);
             }
             due = vitals.due() => self::due(stream, ground, session, due).await,
+            because = disks.told() => note(stream, &RunEvent::Note { text: words::standing(because) }).await,
             () = &mut listening, if listens => {
                 // The command line is gone.
                 listens = false;
                 end(ground, session);
             }
+            Ok(()) = stops.changed() => {
+                let stopped = *stops.borrow_and_update();
+                if let Some(Stopped { continued }) = stopped {
+                    note(stream, &RunEvent::Stopped { continued }).await;
+                }
+            }
             Some(order) = received.recv() => {
+                if order == RunControl::Continue {
+                    vitals.wanted();
+                }
                 if let Err(error) = ground.sessions.signal(session, signal_of(order)) {
                     tracing::debug!(%session, %error, "a signal did not reach a session");
                 }
@@ -399,6 +428,8 @@ pub(super) fn signal_of(order: RunControl) -> PassedSignal {
         RunControl::Interrupt => PassedSignal::Interrupt,
         RunControl::Terminate => PassedSignal::Terminate,
         RunControl::Hangup => PassedSignal::Hangup,
+        RunControl::Stop => PassedSignal::Stop,
+        RunControl::Continue => PassedSignal::Continue,
     }
 }
 
@@ -408,7 +439,7 @@ async fn due(stream: &UnixStream, ground: &Ground, session: SessionId, due: Due)
         Due::Warn(because, left) => {
             let text = words::warning(because, left);
             tracing::info!(%session, text, "a session is warned");
-            note(stream, text).await;
+            note(stream, &RunEvent::Note { text }).await;
         }
         Due::End(because) => {
             let event = What::SessionStopped {
@@ -429,8 +460,8 @@ async fn due(stream: &UnixStream, ground: &Ground, session: SessionId, due: Due)
 
 /// Tells the human something while their session lives, if their command line takes it at once: one
 /// that reads nothing must not hold the session's keeper up.
-async fn note(stream: &UnixStream, text: String) {
-    let Ok(frame) = frame::encode(&RunEvent::Note { text }) else {
+async fn note(stream: &UnixStream, event: &RunEvent) {
+    let Ok(frame) = frame::encode(event) else {
         return;
     };
     let told = async {

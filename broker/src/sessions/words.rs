@@ -1,5 +1,6 @@
 //! Sessions in words: for listings, for the command line that waits, for the record.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use holdfast_launch_agents::Ending;
@@ -18,6 +19,7 @@ use holdfast_protocol::words::with_causes;
 use super::launch::RunError;
 use super::lend::NotLent;
 use super::program::ProgramError;
+use super::uid::NoUid;
 
 /// What is counted of a session that lives.
 #[derive(Clone, Copy, Default)]
@@ -46,6 +48,7 @@ pub fn status(session: SessionId, state: Session, counts: Counts) -> SessionStat
             Phase::Ended { .. } => SessionPhase::Ended,
         },
         level: state.facts.level,
+        runs_as: state.facts.runs_as,
         subs: (state.subs.iter())
             .map(|(sub, each)| SubStatus {
                 sub,
@@ -111,18 +114,29 @@ pub fn how(ended: &Ended, bounds: &Bounds) -> String {
 
 fn because(ended: &Ended, bounds: &Bounds) -> Option<String> {
     let because = ended.because.filter(|because| match because {
-        Because::LifetimeOver | Because::Idle | Because::LoggedOut | Because::ScreenLocked => true,
+        Because::LifetimeOver
+        | Because::Idle
+        | Because::LoggedOut
+        | Because::ScreenLocked
+        | Because::DiskFull
+        | Because::MemoryOver => true,
         // That let it go on.
-        Because::ScreenUnlocked => false,
+        Because::ScreenUnlocked | Because::DiskRoom => false,
     });
     // One that was frozen for a locked screen may have ended for another reason.
     let because = because.filter(|_| ended.ending == Ending::Killed)?;
+    let seconds = |bound: Option<NonZeroU32>| bound.map(|bound| span(bound.get().into()));
     let bound = match because {
-        Because::LifetimeOver => bounds.lifetime,
-        Because::Idle => bounds.idle,
-        Because::LoggedOut | Because::ScreenLocked | Because::ScreenUnlocked => None,
+        Because::LifetimeOver => seconds(bounds.lifetime),
+        Because::Idle => seconds(bounds.idle),
+        Because::MemoryOver => bounds.memory.map(|bound| size(bound.get())),
+        Because::LoggedOut
+        | Because::ScreenLocked
+        | Because::ScreenUnlocked
+        | Because::DiskFull
+        | Because::DiskRoom => None,
     };
-    let bound = bound.map(|bound| format!(" ({})", span(bound.get().into())));
+    let bound = bound.map(|bound| format!(" ({bound})"));
     Some(format!("{because}{}", bound.unwrap_or_default()))
 }
 
@@ -155,7 +169,22 @@ pub fn warning(because: Because, left: Duration) -> String {
         Because::LifetimeOver
         | Because::ScreenLocked
         | Because::ScreenUnlocked
-        | Because::LoggedOut => format!("this session ends in {left}: {because}"),
+        | Because::LoggedOut
+        | Because::DiskFull
+        | Because::DiskRoom
+        | Because::MemoryOver => format!("this session ends in {left}: {because}"),
+    }
+}
+
+/// That a session stands still, or goes on again.
+pub fn standing(because: Because) -> String {
+    if because == Because::DiskFull {
+        format!(
+            "this session stands still: {because}; free some, and it goes on, or end it with \
+             `holdfast sessions end`"
+        )
+    } else {
+        format!("this session goes on: {because}")
     }
 }
 
@@ -204,6 +233,23 @@ pub fn failed(error: &RunError) -> RunEvent {
             refused.kind(),
             "see `holdfast run --help` for --reach, --host and --publish",
         ),
+        RunError::Uid(NoUid::Refused { .. }) => (
+            FailureKind::DeniedByPolicy,
+            "move the project to ext4, XFS, Btrfs or tmpfs, or ask whoever keeps this host's holdfastd.toml: \
+             `[launch] refuse-shared-uid`",
+        ),
+        RunError::Uid(NoUid::Untold { .. }) => (
+            FailureKind::Failed,
+            "move the project to ext4, XFS, Btrfs or tmpfs, or use Linux 6.5 or newer",
+        ),
+        RunError::Uid(NoUid::Root { .. }) => (
+            FailureKind::Usage,
+            "start it as yourself and not as root, or move the project to ext4, XFS, Btrfs or tmpfs",
+        ),
+        RunError::Uid(NoUid::Homes) => (
+            FailureKind::Failed,
+            "name a folder on ext4, XFS, Btrfs or tmpfs as `state` in holdfastd.toml",
+        ),
         RunError::Publish(_) => (
             FailureKind::Failed,
             "name another with `--publish HOSTPORT:PORT`",
@@ -238,6 +284,7 @@ pub fn failed(error: &RunError) -> RunEvent {
             "install Holdfast again: its programs belong in one folder",
         ),
         RunError::Program(_)
+        | RunError::Uid(NoUid::Launcher(_) | NoUid::Host(_))
         | RunError::Variable(_)
         | RunError::Session(_)
         | RunError::NotRecorded(_)

@@ -3,6 +3,7 @@
 //! The session lives as long as this command. Nothing but what is named on the command line or in the
 //! agent's profile, and found on PATH, goes into it.
 
+pub(super) mod keeper;
 mod show;
 mod world;
 
@@ -10,17 +11,14 @@ use std::fs::File;
 use std::io::IsTerminal;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use holdfast_protocol::id::SessionId;
-use holdfast_protocol::run::{
-    MAX_TREES, RunAim, RunControl, RunEvent, RunKept, RunRequest, RunStdio, RunWhy,
-};
+use holdfast_protocol::run::{MAX_TREES, RunAim, RunEvent, RunKept, RunRequest, RunStdio, RunWhy};
 use holdfast_protocol::widening::Widening;
 use rustix::termios::tcgetwinsize;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
 use signal_hook::iterator::Signals;
 
+use self::keeper::{HEARD, Kept, Of};
 use crate::args::{Args, Run};
 use crate::git::{self, Guard, Report};
 use crate::guards::Guards;
@@ -30,7 +28,6 @@ use crate::program::{InProject, Program};
 use crate::recovery::{Recovery, Wanted};
 use crate::render::printable;
 use crate::run_client::RunConnection;
-use crate::screen::Screen;
 use crate::streams::Streams;
 use crate::tools::Ground;
 use crate::triggers::Triggers;
@@ -191,8 +188,7 @@ fn live(
     let socket = args.socket.with_file_name("run.sock");
     let connection = RunConnection::open(&socket).map_err(|error| no_sessions(&socket, &error))?;
     // Signals that arrive while the wish is on its way are for the session, too.
-    let signals =
-        Signals::new([SIGHUP, SIGINT, SIGTERM, SIGWINCH]).map_err(|error| host(&error))?;
+    let signals = Signals::new(HEARD).map_err(|error| host(&error))?;
     if let Some(recovery) = &mut recovery {
         recovery.stop_listening();
     }
@@ -222,7 +218,8 @@ fn live(
         eprintln!("holdfast: session {session} is {spiffe_id}");
     }
     let shown = streams.map(Streams::given);
-    let screen = take_over(&connection, other_end, signals).map_err(|error| host(&error))?;
+    let kept = Kept::take_over(Of::Session, &connection, other_end, signals);
+    let kept = kept.map_err(|error| host(&error))?;
     let event = loop {
         let (event, _) = connection.next().map_err(|_| {
             Problem::failed(
@@ -230,13 +227,19 @@ fn live(
                 "see holdfastd's log",
             )
         })?;
-        let RunEvent::Note { text } = event else {
-            break event;
-        };
-        // On a terminal in raw mode a line does not begin by itself.
-        eprint!("\r\nholdfast: {}\r\n", printable(&text));
+        match event {
+            // On a terminal in raw mode a line does not begin by itself.
+            RunEvent::Note { text } => eprint!("\r\nholdfast: {}\r\n", printable(&text)),
+            RunEvent::Stopped { continued } => kept.stopped(continued),
+            event @ (RunEvent::Started { .. }
+            | RunEvent::ShellOpened { .. }
+            | RunEvent::Ended { .. }
+            | RunEvent::Shown(_)
+            | RunEvent::Needs(_)
+            | RunEvent::Failed(_)) => break event,
+        }
     };
-    drop(screen);
+    drop(kept);
     if let Some(shown) = shown {
         shown.wait();
     }
@@ -267,43 +270,11 @@ pub(super) fn conclude(args: &Args, event: RunEvent) -> Result<(), Problem> {
         RunEvent::Started { .. }
         | RunEvent::ShellOpened { .. }
         | RunEvent::Note { .. }
+        | RunEvent::Stopped { .. }
         | RunEvent::Needs(_) => Err(Problem::failed(
             "the broker said what it was not asked",
             "use a `holdfast` of the same version as holdfastd",
         )),
-    }
-}
-
-/// Shows the session's terminal here, if it has one, and passes signals on from now on.
-pub(super) fn take_over(
-    connection: &RunConnection,
-    other_end: Option<OwnedFd>,
-    signals: Signals,
-) -> std::io::Result<Option<Screen>> {
-    let orders = connection.try_clone()?;
-    let screen = other_end.map(Screen::take).transpose()?;
-    let window = screen.as_ref().map(Screen::other_end).transpose()?;
-    // It only waits for signals, and ends with this process.
-    thread::spawn(move || pass_signals(signals, &orders, window.as_ref()));
-    Ok(screen)
-}
-
-fn pass_signals(mut signals: Signals, orders: &RunConnection, window: Option<&OwnedFd>) {
-    for signal in signals.forever() {
-        let order = match signal {
-            SIGINT => RunControl::Interrupt,
-            SIGTERM => RunControl::Terminate,
-            SIGHUP => RunControl::Hangup,
-            _ => {
-                if let Some(window) = window {
-                    Screen::resize(window);
-                }
-                continue;
-            }
-        };
-        if orders.tell(order).is_err() {
-            return;
-        }
     }
 }
 

@@ -4,10 +4,10 @@
 
 use holdfast_protocol::id::SessionId;
 use holdfast_protocol::run::{RunEvent, RunStdio, ShellRequest};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
 use signal_hook::iterator::Signals;
 
-use super::run::{conclude, host, no_sessions, stdio, take_over};
+use super::run::keeper::{HEARD, Kept, Of};
+use super::run::{conclude, host, no_sessions, stdio};
 use crate::args::Args;
 use crate::outcome::Problem;
 use crate::run_client::RunConnection;
@@ -28,8 +28,7 @@ pub(super) fn run(args: &Args, session: Option<SessionId>) -> Result<(), Problem
     let descriptors: Vec<_> = streams.iter().flat_map(Streams::descriptors).collect();
     let socket = args.socket.with_file_name("run.sock");
     let connection = RunConnection::open(&socket).map_err(|error| no_sessions(&socket, &error))?;
-    let signals =
-        Signals::new([SIGHUP, SIGINT, SIGTERM, SIGWINCH]).map_err(|error| host(&error))?;
+    let signals = Signals::new(HEARD).map_err(|error| host(&error))?;
     connection
         .ask(&request, &descriptors)
         .map_err(|error| host(&error))?;
@@ -39,11 +38,10 @@ pub(super) fn run(args: &Args, session: Option<SessionId>) -> Result<(), Problem
         return conclude(args, event);
     };
     let shown = streams.map(Streams::given);
-    let screen = take_over(&connection, other_end, signals).map_err(|error| host(&error))?;
+    let kept = Kept::take_over(Of::Shell, &connection, other_end, signals);
+    let kept = kept.map_err(|error| host(&error))?;
     let ended = connection.next();
-    if let Some(screen) = screen {
-        screen.leave();
-    }
+    kept.leave();
     let (event, _) = ended.map_err(|_| {
         Problem::failed(
             "the broker went away, and the shell with it",

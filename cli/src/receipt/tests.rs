@@ -13,7 +13,7 @@ use holdfast_proof::hash::canonical_json;
 use holdfast_proof::tpm::EccCurve;
 use holdfast_protocol::Timestamp;
 use holdfast_protocol::call::{Caller, Channel, Effect, HumanUid, ToolCall};
-use holdfast_protocol::grade::Level;
+use holdfast_protocol::grade::{Level, SessionUid};
 use holdfast_protocol::id::{CallId, HostId, SessionId, SpiffeId};
 use holdfast_protocol::receipt::{Consent, ConsentFormat};
 use serde_json::{Value, json};
@@ -32,6 +32,7 @@ fn call() -> ToolCall {
             kind,
             level: Level::L3,
             human: HumanUid(1000),
+            runs_as: SessionUid::Own,
         },
         channel: Channel::Hook,
         tool: "Bash".to_owned().try_into().unwrap(),

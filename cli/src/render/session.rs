@@ -3,9 +3,14 @@
 use std::fmt::Write as _;
 
 use holdfast_protocol::bounds::{Bounds, size, span};
+use holdfast_protocol::grade::SessionUid;
 use holdfast_protocol::management::{SessionDetails, SessionPhase, SessionStatus};
 
 use super::{printable, time};
+
+/// What a session without a uid of its own is.
+const LOWER: &str =
+    "LOWER: it runs under its human's uid, whose other processes can signal it and slow it down";
 
 /// A session, a fact a line.
 pub fn session(session: &SessionStatus) -> String {
@@ -20,7 +25,7 @@ pub fn session(session: &SessionStatus) -> String {
     }
     line(&mut text, "program", &format!("sha256:{}", session.program));
     if let Some(details) = &session.details {
-        known(&mut text, details);
+        known(&mut text, session.runs_as, details);
     }
     text
 }
@@ -35,7 +40,7 @@ pub fn phase(phase: SessionPhase) -> &'static str {
     }
 }
 
-fn known(text: &mut String, details: &SessionDetails) {
+fn known(text: &mut String, runs_as: SessionUid, details: &SessionDetails) {
     line(text, "level", &format!("{:?}", details.level));
     if let (Some(uid), Some(cgroup)) = (details.uid, details.cgroup) {
         line(text, "runs as", &format!("host uid {uid}, cgroup {cgroup}"));
@@ -44,6 +49,10 @@ fn known(text: &mut String, details: &SessionDetails) {
         let own =
             format!("host uid {uid}, its human's own: contained, and open to their other programs");
         line(text, "runs as", &own);
+    }
+    // Without a cgroup it is contained, which says it already.
+    if !runs_as.is_own() && details.cgroup.is_some() {
+        line(text, "grade", LOWER);
     }
     if let Some(processes) = details.processes {
         line(text, "processes", &processes.to_string());

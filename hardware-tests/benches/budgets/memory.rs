@@ -42,12 +42,24 @@ pub fn measure() -> Vec<Row> {
         .collect();
     sleep(SETTLE);
     let full = Memory::of(broker);
+    let pids = world.launcher.as_ref().unwrap().pids();
+    let own = Memory::each(&pids, SESSIONS);
+    assert!(pids.len() >= SESSIONS, "{} processes", pids.len());
+    let waits = Agent(Command::new("sleep").arg("600").spawn().unwrap());
+    let bare = Memory::of(waits.0.id());
+    drop(waits);
     drop(sessions);
 
     let to_swtpm = ("swtpm", swtpm);
     [
         ("holdfastd, idle", idle, to_swtpm, "<= 30 MB"),
         ("holdfastd, 100 sessions", full, to_swtpm, "<= 80 MB"),
+        (
+            "a session of `sleep`, all its own",
+            own,
+            ("sleep", bare),
+            "-",
+        ),
         ("holdfast-attestor, idle", attestor, to_swtpm, "<= 40 MB"),
         (
             "holdfast-launcher, idle",
@@ -74,6 +86,16 @@ pub fn measure() -> Vec<Row> {
 }
 
 impl Memory {
+    /// What so many sessions take each, that have these processes together.
+    fn each(pids: &[u32], sessions: usize) -> Self {
+        let all: Vec<Self> = pids.iter().map(|pid| Self::of(*pid)).collect();
+        let sessions = u64::try_from(sessions).unwrap();
+        Self {
+            resident: all.iter().map(|one| one.resident).sum::<u64>() / sessions,
+            proportional: all.iter().map(|one| one.proportional).sum::<u64>() / sessions,
+        }
+    }
+
     fn of(pid: u32) -> Self {
         let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
         let kib = |name: &str| {

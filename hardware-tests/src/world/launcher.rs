@@ -17,15 +17,22 @@ pub struct Launcher {
     daemon: Option<Daemon>,
     cgroup: PathBuf,
     socket: PathBuf,
+    uids: &'static str,
 }
 
 impl Launcher {
     /// Starts one for the broker of this process's uid; needs root.
     pub fn start(scratch: &Scratch, socket: &Path) -> Self {
+        Self::start_in(scratch, socket, "70000-70999")
+    }
+
+    /// As [`Launcher::start`], with uids of its own for sessions.
+    pub fn start_in(scratch: &Scratch, socket: &Path, uids: &'static str) -> Self {
         let mut launcher = Self {
             daemon: None,
             cgroup: own_cgroup(),
             socket: socket.to_owned(),
+            uids,
         };
         launcher.resume(scratch);
         launcher
@@ -38,7 +45,7 @@ impl Launcher {
             .args(["-c", "echo $$ >\"$0/cgroup.procs\" && exec \"$@\""])
             .arg(&self.cgroup)
             .arg(bin("holdfast-launcher"))
-            .args(["--broker-uid", "0", "--uid-range", "70000-70999"])
+            .args(["--broker-uid", "0", "--uid-range", self.uids])
             .args(["--allow-root-human", "--bind"])
             .arg(&self.socket);
         // One that was killed left its socket behind.

@@ -1,11 +1,16 @@
 //! A session is in its human's hand: it ends when it is to, with all that it held, whatever fails around it.
 
 mod crashed;
+mod filled;
 mod followed;
+mod held;
 mod many;
+mod memory;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -188,18 +193,27 @@ fn the_humans_other_programs_do_not_reach_a_sessions_socket() {
     let Some(world) = World::sealed() else { return };
     let project = world.scratch.folder("project");
     let mut session = started(&world, &project, "echo up; sleep 60");
+    // The way there is open, as it is on a host: only the broker's own folder is in it.
+    let socket_dir = world.scratch.socket_dir();
+    for (folder, mode) in [(world.scratch.path(), 0o711), (&socket_dir, 0o755)] {
+        fs::set_permissions(folder, fs::Permissions::from_mode(mode)).unwrap();
+    }
     let sockets = world.broker.socket().with_file_name("sessions");
+    let mode = fs::metadata(&sockets).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
     let folder = fs::read_dir(sockets).unwrap().next().unwrap().unwrap();
-    let socket = folder.path().join("session.sock");
-    let script = format!(
-        "use Socket; socket(my $s, AF_UNIX, SOCK_STREAM, 0) or die; \
-         print connect($s, sockaddr_un('{}')) ? 'REACHED' : $!+0",
-        socket.display()
-    );
-    let mut outside = Command::new("/usr/bin/perl");
-    std::os::unix::process::CommandExt::uid(&mut outside, HUMAN);
-    let output = outside.args(["-e", &script]).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "13");
+    let connect = |socket: &Path| {
+        let script = format!(
+            "use Socket; socket(my $s, AF_UNIX, SOCK_STREAM, 0) or die; \
+             print connect($s, sockaddr_un('{}')) ? 'REACHED' : $!+0",
+            socket.display()
+        );
+        let mut outside = Command::new("/usr/bin/perl");
+        outside.uid(HUMAN).gid(HUMAN).args(["-e", &script]);
+        String::from_utf8(outside.output().unwrap().stdout).unwrap()
+    };
+    assert_eq!(connect(world.broker.socket()), "REACHED");
+    assert_eq!(connect(&folder.path().join("session.sock")), "13");
     session.kill().unwrap();
     session.wait().unwrap();
     nothing_left(&world);

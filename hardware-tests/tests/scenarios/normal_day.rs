@@ -1,7 +1,6 @@
 //! A normal day inside: the human's tools, caches and words are there, their secrets are not, and what
 //! a session leaves is found by the next one of the same project alone.
 
-mod human;
 mod lent;
 mod profiles;
 mod shown;
@@ -13,7 +12,7 @@ use std::process::Command;
 use holdfast_hardware_tests::harness::skipped;
 use holdfast_hardware_tests::world::World;
 
-use self::human::Human;
+use crate::support::Human;
 
 /// The toolchain that this suite was built with, where rustup keeps it.
 fn toolchain() -> Option<(String, String)> {

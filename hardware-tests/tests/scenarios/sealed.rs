@@ -1,5 +1,7 @@
 //! Promise 5: an agent that Holdfast launched reaches what it was given, and is who it was made.
 
+mod apart;
+mod desktop;
 mod handed_on;
 
 use std::fs;
@@ -77,11 +79,12 @@ fn a_session_sees_its_project_and_nothing_else_of_the_host() {
     let script = format!(
         "cat {secret} && echo READ-SECRET; cat /etc/shadow && echo READ-SHADOW; \
          ls /proc | grep -c '^[0-9]'; ls /root/.ssh && echo READ-SSH; \
-         ls /dev/tpm* && echo TPM; echo written > file; cat {state}/tpm.json && echo STATE; \
+         ls /dev/tpm* && echo TPM; (exec 3<>/dev/tcp/127.0.0.1/{tpm}) && echo SWTPM; echo written > file; cat {state}/tpm.json && echo STATE; \
          (exec 3<>/dev/tcp/127.0.0.1/{port}) && echo NETWORK; unshare -U true && echo USERNS; \
          mount -t tmpfs none /mnt && echo MOUNT; true",
         secret = secret.display(),
         state = world.broker.state().display(),
+        tpm = world.tpm.ports().command().port(),
         port = world.attestor.url().rsplit(':').next().unwrap(),
     );
     let ran = world.broker.run(&project, &["bash", "-c", &script]);
@@ -91,6 +94,7 @@ fn a_session_sees_its_project_and_nothing_else_of_the_host() {
         "READ-SHADOW",
         "READ-SSH",
         "TPM",
+        "SWTPM",
         "STATE",
         "NETWORK",
         "USERNS",

@@ -91,7 +91,7 @@ fn a_shell_is_in_the_session_and_on_record_and_is_the_humans_alone() {
     let first = Waiting::start(&world, "first");
     let lines = "readlink /proc/self/ns/pid; cat /tmp/own; pwd; echo $HOLDFAST_SESSION; ls /root/.ssh /dev/tpm0; \
         grep NoNewPrivs /proc/self/status; grep Seccomp: /proc/self/status; cat /proc/self/cgroup; \
-        kill -0 $(cat pid) && echo SIGNALLED; exit 7\n";
+        ls /proc/self/fd | tr '\\n' ' '; echo; kill -0 $(cat pid) && echo SIGNALLED; exit 7\n";
     let (code, out, err) = shell(&world, &[], lines);
     assert_eq!(code, 7, "{out}{err}");
     let said: Vec<&str> = out.lines().collect();
@@ -99,7 +99,14 @@ fn a_shell_is_in_the_session_and_on_record_and_is_the_humans_alone() {
     assert_eq!(said[1], "secret");
     assert_eq!(said[2], first.project.display().to_string());
     assert_eq!(said[3], first.session());
-    for wall in ["NoNewPrivs:\t1", "Seccomp:\t2", "0::/", "SIGNALLED"] {
+    // It has its three descriptors, and `ls` the folder that it reads.
+    for wall in [
+        "NoNewPrivs:\t1",
+        "Seccomp:\t2",
+        "0::/",
+        "0 1 2 3 ",
+        "SIGNALLED",
+    ] {
         assert!(said.contains(&wall), "{wall} is missing:\n{out}{err}");
     }
     // Its end is not the session's.

@@ -27,7 +27,7 @@ use tonic::transport::{Channel, Endpoint};
 
 /// In the session: opens a connection for whoever comes to the project's socket, hands it on, and
 /// writes on it what that one asks it to.
-const ACCOMPLICE: &str = "
+pub const ACCOMPLICE: &str = "
 import os, socket, threading
 endpoint = os.environ['SPIFFE_ENDPOINT_SOCKET'].removeprefix('unix://')
 door = socket.socket(socket.AF_UNIX)
@@ -175,6 +175,11 @@ pub fn secured<T>(message: T) -> Request<T> {
 
 /// A session that hands connections out, ready to.
 pub fn session_with_accomplice(world: &World, project: &Path) -> Child {
+    accomplice_by(world, project, &["/usr/bin/python3", "-S", "accomplice.py"])
+}
+
+/// As [`session_with_accomplice`], of a program that runs its script.
+pub fn accomplice_by(world: &World, project: &Path, program: &[&str]) -> Child {
     fs::write(project.join("accomplice.py"), ACCOMPLICE).unwrap();
     let mut session = world
         .broker
@@ -182,7 +187,8 @@ pub fn session_with_accomplice(world: &World, project: &Path) -> Child {
         .arg("run")
         .arg("--project")
         .arg(project)
-        .args(["--", "/usr/bin/python3", "-S", "accomplice.py"])
+        .arg("--")
+        .args(program)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()

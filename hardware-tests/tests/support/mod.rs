@@ -2,20 +2,24 @@
 
 mod chip;
 mod handed;
+mod human;
 mod node;
 mod prover;
 mod spiffe;
 mod straight;
+mod unmapped;
 
 use holdfast_protocol::Timestamp;
 use holdfast_protocol::clock::{Clock, Floor};
 
 pub use chip::{Chip, in_every_bank, pcr, pcrs};
-pub use handed::{Handed, secured, session_with_accomplice};
+pub use handed::{ACCOMPLICE, Handed, accomplice_by, secured, session_with_accomplice};
+pub use human::Human;
 pub use node::Node;
 pub use prover::{Draft, Prover, active, join, measure, request, request_by, signed};
 pub use spiffe::install_spiffe;
 pub use straight::{Conditions, Stolen, Straight, pin_auth};
+pub use unmapped::{Kind, Unmapped};
 
 /// This machine's clock, believed whatever it says.
 pub fn clock() -> Clock {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Sha256Digest;
+use crate::grade::SessionUid;
 use crate::id::AgentKind;
 
 /// What a session of some kind wants of the human's, beyond what PATH says.
@@ -35,6 +36,8 @@ pub struct RunWorld {
     pub project: String,
     /// Where it would start.
     pub directory: String,
+    /// Under whose uid it would run on the host.
+    pub runs_as: SessionUid,
     /// Everything that it would see besides the system, outermost first.
     pub trees: Vec<ShownTree>,
     /// What the network is.

@@ -4,7 +4,7 @@
     clippy::wildcard_enum_match_arm,
     reason = "tests"
 )]
-use holdfast_protocol::grade::Level;
+use holdfast_protocol::grade::{Level, SessionUid};
 use holdfast_protocol::{Sha256Digest, Timestamp};
 use ksni::Tray as _;
 
@@ -21,6 +21,7 @@ fn session(number: u8, phase: SessionPhase) -> SessionStatus {
         started: Timestamp::from_secs(1),
         phase,
         level: Level::L3,
+        runs_as: SessionUid::Own,
         subs: vec![],
         details: None,
     }

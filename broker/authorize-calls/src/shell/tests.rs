@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use holdfast_policy::{Asker, Engine, Taint, default_policy};
 use holdfast_protocol::call::{Caller, Channel, History, HumanUid, Manner, Reach};
 use holdfast_protocol::decision::Verdict;
-use holdfast_protocol::grade::{Grade, Level};
+use holdfast_protocol::grade::{Grade, Level, SessionUid};
 use holdfast_protocol::id::{HostId, SessionId, SpiffeId};
 use proptest::prelude::*;
 
@@ -52,6 +52,7 @@ fn asker() -> Asker {
             kind,
             level: Level::L3,
             human: HumanUid(1000),
+            runs_as: SessionUid::Own,
         },
         taint: Taint::Clean,
         channel: Channel::Hook,

@@ -14,7 +14,7 @@ use data_encoding::HEXLOWER;
 use holdfast_proof::hash::canonical_json;
 use holdfast_proof::tpm::PublicKey;
 use holdfast_protocol::call::{Caller, Channel, History, HumanUid};
-use holdfast_protocol::grade::Level;
+use holdfast_protocol::grade::{Level, SessionUid};
 use holdfast_protocol::id::{HostId, SpiffeId};
 use holdfast_protocol::receipt::{Consent, ConsentProof};
 
@@ -47,6 +47,7 @@ fn call(id: u8, session: u8, channel: Channel, effects: Vec<Effect>) -> ToolCall
             kind,
             level: Level::L3,
             human: HumanUid(1000),
+            runs_as: SessionUid::Own,
         },
         channel,
         tool: "Bash".to_owned().try_into().unwrap(),

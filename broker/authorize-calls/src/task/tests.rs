@@ -7,7 +7,7 @@ use std::time::UNIX_EPOCH;
 use holdfast_policy::default_policy;
 use holdfast_protocol::call::{Caller, Channel};
 use holdfast_protocol::clock::{Floor, Reading};
-use holdfast_protocol::grade::{Grade, Level, Tier};
+use holdfast_protocol::grade::{Grade, Level, SessionUid, Tier};
 use holdfast_protocol::id::{HostId, SpiffeId};
 
 use super::*;
@@ -123,6 +123,7 @@ fn call(id: u8, effects: Vec<Effect>) -> ToolCall {
             kind,
             level: Level::L3,
             human: HumanUid(1000),
+            runs_as: SessionUid::Own,
         },
         channel: Channel::Hook,
         tool: "Bash".to_owned().try_into().unwrap(),

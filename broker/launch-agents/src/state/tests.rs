@@ -43,6 +43,7 @@ fn facts() -> Facts {
         purpose: None,
         bounds: Bounds::default(),
         level: Level::L3,
+        runs_as: SessionUid::Own,
     }
 }
 
@@ -220,7 +221,7 @@ fn what_ended_a_session_is_not_talked_over_afterwards() {
 fn contained_sessions_of_one_human_are_told_by_their_pid_namespaces() {
     let mut registry = Registry::default();
     for (n, number) in [(1, 10), (2, 20)] {
-        registry.start(at(0), id(n), facts()).unwrap();
+        registry.start(at(0), id(n), humans(1000)).unwrap();
         let own = Identity {
             uid: 1000,
             told: Told::PidNamespace(number),
@@ -240,7 +241,7 @@ fn contained_sessions_of_one_human_are_told_by_their_pid_namespaces() {
     let sub = registry.start_sub(at(0), id(1), None, None);
     assert_eq!(sub, Err(StateError::Sub(id(1), SubError::NoCgroup)));
     // A namespace is one session's.
-    registry.start(at(0), id(3), facts()).unwrap();
+    registry.start(at(0), id(3), humans(1000)).unwrap();
     let again = Identity {
         uid: 1000,
         told: Told::PidNamespace(10),
@@ -249,4 +250,73 @@ fn contained_sessions_of_one_human_are_told_by_their_pid_namespaces() {
         registry.launched(id(3), again),
         Err(StateError::Identity(1000))
     );
+}
+
+fn by(uid: u32, cgroup: u64) -> Identity {
+    let told = Told::Cgroup(cgroup);
+    Identity { uid, told }
+}
+
+fn humans(human: u32) -> Facts {
+    Facts {
+        human,
+        runs_as: SessionUid::Humans,
+        ..facts()
+    }
+}
+
+#[test]
+fn under_a_humans_uid_the_cgroup_alone_says_which_session_asks() {
+    let mut registry = Registry::default();
+    for (n, cgroup) in [(1, 71), (2, 72)] {
+        registry.start(at(0), id(n), humans(1000)).unwrap();
+        let uid = 1000;
+        registry.launched(id(n), by(uid, cgroup)).unwrap();
+    }
+    let session = |cgroup: Option<u64>| {
+        registry
+            .who(1000, cgroup.map(Told::Cgroup))
+            .map(|party| party.session)
+    };
+    assert_eq!(session(Some(71)), Ok(id(1)));
+    assert_eq!(session(Some(72)), Ok(id(2)));
+    // The human's own process, elsewhere on the host; and where the kernel does not tell.
+    assert_eq!(session(Some(1)), Err(Stranger::Uid(1000)));
+    assert_eq!(session(None), Err(Stranger::Shared(1000)));
+    // Another human in that cgroup is nobody, either.
+    assert_eq!(
+        registry.who(1001, Some(Told::Cgroup(71))),
+        Err(Stranger::Uid(1001))
+    );
+    let (sub, above) = registry.start_sub(at(1), id(2), None, None).unwrap();
+    assert_eq!(above, 72);
+    registry.sub_made(id(2), sub, 73).unwrap();
+    registry.frozen(id(1)).unwrap();
+    assert_eq!(
+        registry.who(1000, Some(Told::Cgroup(71))),
+        Err(Stranger::Frozen(id(1)))
+    );
+    let party = registry.who(1000, Some(Told::Cgroup(73))).unwrap();
+    assert_eq!((party.session, party.sub), (id(2), Some(sub)));
+    registry.ended(at(2), id(1), Ending::Killed).unwrap();
+    assert_eq!(
+        registry.who(1000, Some(Told::Cgroup(71))),
+        Err(Stranger::Uid(1000))
+    );
+}
+
+#[test]
+fn a_uid_is_whose_it_was_to_be() {
+    let mut registry = Registry::default();
+    let mut launched = |n, facts: Facts, uid, cgroup| {
+        registry.start(at(0), id(n), facts).unwrap();
+        registry.launched(id(n), by(uid, cgroup))
+    };
+    let refused = |uid| Err(StateError::Identity(uid));
+    assert_eq!(launched(1, facts(), 1000, 1), refused(1000));
+    assert_eq!(launched(2, humans(1000), 70_000, 2), refused(70_000));
+    assert_eq!(launched(3, humans(1000), 1000, 3), Ok(()));
+    assert_eq!(launched(4, facts(), 70_000, 4), Ok(()));
+    assert_eq!(launched(5, facts(), 70_000, 5), refused(70_000));
+    assert_eq!(launched(6, humans(1000), 1000, 3), refused(1000));
 }

@@ -23,7 +23,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Signal, pidfd_send_signal};
 use tokio::io::Interest;
 
-use super::{SessionError, processes};
+use super::{SessionError, memory, processes};
 use crate::state::StateError;
 
 /// How often a freezing cgroup is looked at; freezing takes less than this, mostly.
@@ -141,6 +141,14 @@ impl Handles {
         let lines = pids.get(..read).unwrap_or_default();
         let count = lines.iter().filter(|byte| **byte == b'\n').count();
         Ok(u32::try_from(count).unwrap_or(u32::MAX))
+    }
+
+    /// Its processes' ids.
+    pub(super) fn pids(&self) -> io::Result<Vec<u32>> {
+        match &self.life {
+            Life::Cgroup(cgroup) => memory::pids(&cgroup.processes),
+            Life::FirstProcess(first) => processes::below(first),
+        }
     }
 
     pub(super) fn tell(&self, message: &[u8]) -> io::Result<()> {

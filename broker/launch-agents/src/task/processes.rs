@@ -46,7 +46,7 @@ fn ticks(stat: &str) -> Option<u32> {
 }
 
 /// The first process and its descendants.
-fn below(first: &OwnedFd) -> io::Result<Vec<u32>> {
+pub(super) fn below(first: &OwnedFd) -> io::Result<Vec<u32>> {
     let first = peer::pid(first)?.ok_or(io::ErrorKind::NotFound)?;
     let mut all = vec![first];
     let mut next = 0;

@@ -7,14 +7,14 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use holdfast_launcher::control::{Ending, MAX_CONTROL};
+use holdfast_launcher::control::{Ending, MAX_CONTROL, News, Stopped};
 use holdfast_launcher::message::Reached;
 use holdfast_protocol::bounds::Because;
 use holdfast_protocol::id::SessionId;
 use rustix::net::RecvFlags;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -65,6 +65,7 @@ pub(super) struct Watched {
     control: OwnedFd,
     pidfd: OwnedFd,
     last_word: OwnedFd,
+    stops: watch::Sender<Option<Stopped>>,
 }
 
 impl Watched {
@@ -74,7 +75,13 @@ impl Watched {
             control,
             pidfd,
             last_word,
+            stops: watch::Sender::new(None),
         }
+    }
+
+    /// Where it is heard that the program stopped: the last time.
+    pub(super) fn stops(&self) -> watch::Receiver<Option<Stopped>> {
+        self.stops.subscribe()
     }
 
     async fn wait(self) -> Ended {
@@ -83,8 +90,9 @@ impl Watched {
             control,
             pidfd,
             last_word,
+            stops,
         } = self;
-        let ending = match ending(control).await {
+        let ending = match ending(control, &stops).await {
             Ok(ending) => ending,
             Err(error) => {
                 tracing::warn!(%error, session = %id, "cannot learn how a session ended");
@@ -147,18 +155,27 @@ impl Watcher {
     }
 }
 
-async fn ending(control: OwnedFd) -> io::Result<Ending> {
+/// Waits for the program's end, and tells `stops` when it stops before.
+async fn ending(control: OwnedFd, stops: &watch::Sender<Option<Stopped>>) -> io::Result<Ending> {
     let control = readable(control)?;
-    let mut message = [0; MAX_CONTROL];
-    let receive = |fd: &OwnedFd| {
-        let (read, _) = rustix::net::recv(fd, &mut message[..], RecvFlags::DONTWAIT)?;
-        Ok(read)
-    };
-    match control.async_io(Interest::READABLE, receive).await {
-        Ok(read) => Ok(Ending::decode(message.get(..read).unwrap_or_default())),
-        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(Ending::Killed),
-        Err(error) => Err(error),
+    loop {
+        match control.async_io(Interest::READABLE, news).await {
+            Ok(News::Stopped(stopped)) => {
+                stops.send_replace(Some(stopped));
+            }
+            Ok(News::Ended(ending)) => return Ok(ending),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                return Ok(Ending::Killed);
+            }
+            Err(error) => return Err(error),
+        }
     }
+}
+
+fn news(control: &OwnedFd) -> io::Result<News> {
+    let mut message = [0; MAX_CONTROL];
+    let (read, _) = rustix::net::recv(control, &mut message[..], RecvFlags::DONTWAIT)?;
+    Ok(News::decode(message.get(..read).unwrap_or_default()))
 }
 
 /// Returns once the session's first process, and with it everything in its pid namespace, is gone.

@@ -18,7 +18,7 @@ use holdfast_launch_agents::{Access, Limits, Place, ProgramName, Stdio, Tree, Us
 use holdfast_protocol::Timestamp;
 use holdfast_protocol::bounds::Bounds;
 use holdfast_protocol::clock::{Clock, Floor, Reading};
-use holdfast_protocol::grade::Level;
+use holdfast_protocol::grade::{Level, SessionUid};
 use holdfast_protocol::id::SessionId;
 use rustix::fs::{Mode, OFlags, open};
 use tokio::sync::mpsc;
@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::build;
 use crate::human::{HUMAN, act_as, connection};
+use crate::skip::skipped;
 
 /// The bridge's port in every session.
 pub const BRIDGE: NonZeroU16 = NonZeroU16::new(3128).unwrap();
@@ -50,6 +51,8 @@ pub struct Host {
     pub scratch: tempfile::TempDir,
     /// What the sessions that are made from now on may take.
     pub limits: Limits,
+    /// And under whose uid they run.
+    pub runs_as: SessionUid,
     store: Store,
 }
 
@@ -66,8 +69,15 @@ impl Host {
 
     /// With a broker of this uid.
     pub fn of_broker(broker: u32, flags: &[&str]) -> Option<Self> {
+        Self::started(broker, |cgroup, socket| {
+            start_launcher(cgroup, socket, broker, flags)
+        })
+    }
+
+    /// With a launcher that is started so, in this cgroup and for this socket.
+    pub fn started(broker: u32, start: impl FnOnce(&Path, &Path) -> Child) -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
-            eprintln!("SKIPPED: needs root: sealed sessions are made by root");
+            skipped("needs root: sealed sessions are made by root");
             return None;
         }
         let scratch = tempfile::tempdir().unwrap();
@@ -81,7 +91,7 @@ impl Host {
         let socket = at("launcher.sock");
         let everybody_passes = fs::Permissions::from_mode(0o711);
         fs::set_permissions(scratch.path(), everybody_passes).unwrap();
-        let launcher = start_launcher(&cgroup, &socket, broker, flags);
+        let launcher = start(&cgroup, &socket);
         let (sessions, watcher) = act_as(broker, move || dial(&socket));
         let (tell, ended) = mpsc::channel(64);
         let stop = CancellationToken::new();
@@ -95,6 +105,7 @@ impl Host {
             launcher,
             cgroup,
             limits: Limits::default(),
+            runs_as: SessionUid::Own,
             store: Store::open(&at("store")).unwrap(),
             scratch,
         })
@@ -155,6 +166,7 @@ impl Host {
             program: stored.program,
             script: None,
             sockets: path_fd(&self.scratch.path().join("sockets")),
+            runs_as: self.runs_as,
             bridge: BRIDGE,
             doors: vec![],
             environment: vec![],
@@ -169,6 +181,7 @@ impl Host {
             purpose: None,
             bounds: Bounds::default(),
             level: Level::L3,
+            runs_as: self.runs_as,
         };
         let launch = assemble(profile, wanted, provided).unwrap();
         self.sessions.prepare(fresh_id(), facts, launch).await

@@ -12,6 +12,7 @@ use holdfast_launch_agents::{Access, Ending, Place, Told, Tree};
 use crate::host::{Host, tree};
 use crate::human::{HUMAN, connection};
 use crate::running::{Running, pipes};
+use crate::skip::skipped;
 
 #[tokio::test]
 async fn a_command_runs_as_the_human_and_as_nobody_else() {
@@ -81,130 +82,6 @@ async fn nothing_that_is_the_systems_can_be_written() {
     let output = host.run(script).await;
     assert_eq!(output.stdout, "done\n", "{}", output.stderr);
     assert!(!Path::new("/usr/x").exists());
-}
-
-#[tokio::test]
-async fn it_has_no_rights_and_can_get_none() {
-    let Some(mut host) = Host::new() else { return };
-    let script = "grep -E '^(Cap|NoNewPrivs|Seccomp:)' /proc/self/status; ulimit -Hc; \
-                  su -c id 2>/dev/null; cat /proc/self/uid_map";
-    let output = host.run(script).await;
-    let none = "0000000000000000";
-    let expected = [
-        format!("CapInh:\t{none}"),
-        format!("CapPrm:\t{none}"),
-        format!("CapEff:\t{none}"),
-        format!("CapBnd:\t{none}"),
-        format!("CapAmb:\t{none}"),
-        "NoNewPrivs:\t1".to_owned(),
-        "Seccomp:\t2".to_owned(),
-        "0".to_owned(),
-    ];
-    let lines: Vec<&str> = output.stdout.lines().collect();
-    assert_eq!(lines[..8], expected);
-    let map: Vec<&str> = lines[8].split_whitespace().collect();
-    assert_eq!((map[0], map[2]), (HUMAN.to_string().as_str(), "1"));
-}
-
-#[tokio::test]
-async fn root_as_the_human_has_no_rights_either() {
-    let Some(mut host) = Host::with(&["--allow-root-human"]) else {
-        return;
-    };
-    std::os::unix::fs::chown(host.project(), Some(0), Some(0)).unwrap();
-    let script = "id -u; grep -E '^Cap(Prm|Eff|Bnd)' /proc/self/status | cut -f2 | sort -u; \
-                  ls /root; cat /etc/shadow; echo x >mine";
-    let running = host
-        .start_program(Path::new("/bin/sh"), &["-c", script], 0)
-        .await
-        .unwrap();
-    let output = host.finish(running, "").await;
-    assert_eq!(output.stdout, "0\n0000000000000000\n", "{}", output.stderr);
-    assert_eq!(fs::metadata(host.project().join("mine")).unwrap().uid(), 0);
-}
-
-/// Number on x86-64, number on arm64, arguments, expected error.
-const CALLS: &[(&str, u32, u32, &str, u32)] = &[
-    ("ptrace", 101, 117, "0,0,0,0", 1),
-    ("process_vm_readv", 310, 270, "1,0,0,0,0,0", 1),
-    ("pidfd_getfd", 438, 438, "0,0,0", 1),
-    ("keyctl", 250, 219, "0,-3,1", 1),
-    ("add_key", 248, 217, "0,0,0,0,0", 1),
-    ("io_uring_setup", 425, 425, "1,0", 1),
-    ("unshare(user)", 272, 97, "0x10000000", 1),
-    ("unshare(nothing)", 272, 97, "0", 1),
-    ("setns", 308, 268, "0,0", 1),
-    ("clone(user)", 56, 220, "0x10000011,0,0,0,0", 1),
-    ("clone3", 435, 435, "0,0", 38),
-    ("mount", 165, 40, "0,0,0,0,0", 1),
-    ("open_tree", 428, 428, "-100,0,0", 1),
-    ("fsopen", 430, 430, "0,0", 1),
-    ("chroot", 161, 51, "0", 1),
-    ("bpf", 321, 280, "0,0,0", 1),
-    ("perf_event_open", 298, 241, "0,0,0,0,0", 1),
-    ("userfaultfd", 323, 282, "1", 1),
-    ("syslog", 103, 116, "10,0,0", 1),
-    ("ioctl(TIOCSTI)", 16, 29, "0,0x5412,0", 1),
-    ("openat2", 437, 437, "-100,0,0,0", 38),
-    ("fchmod(setuid)", 91, 52, "0,04755", 1),
-    ("fchmodat(setgid)", 268, 53, "-100,0,02755", 1),
-    ("fchmodat2(setuid)", 452, 452, "-100,0,04755,0", 1),
-    ("openat(create, setuid)", 257, 56, "-100,0,0101,04755", 1),
-    ("mknodat(setuid)", 259, 33, "-100,0,0104755,0", 1),
-    ("socket(vsock)", 41, 198, "40,1,0", 97),
-    ("socket(packet)", 41, 198, "17,3,0", 97),
-    ("socket(alg)", 41, 198, "38,5,0", 97),
-    ("socket(netfilter)", 41, 198, "16,3,12", 97),
-    ("socketpair(tipc)", 53, 199, "30,1,0,0", 97),
-];
-
-#[tokio::test]
-async fn the_kernels_back_doors_are_shut() {
-    let Some(mut host) = Host::new() else { return };
-    let perl = Path::new("/usr/bin/perl");
-    if !perl.exists() {
-        eprintln!("SKIPPED: needs /usr/bin/perl to make system calls");
-        return;
-    }
-    let mut script = String::new();
-    let mut expected = String::new();
-    for (name, x86, arm, arguments, errno) in CALLS {
-        let number = if cfg!(target_arch = "aarch64") {
-            arm
-        } else {
-            x86
-        };
-        script.push_str(&format!(
-            "$!=0; syscall({number},{arguments}); printf \"%s %d\\n\", '{name}', $!;"
-        ));
-        expected.push_str(&format!("{name} {errno}\n"));
-    }
-    // Not everything is refused: what agents need works.
-    script.push_str(
-        "open(my $f, '>', 'x') or die 1; chmod(0755, 'x') or die 2; mkdir('d', 0755) or die 3;",
-    );
-    let running = host
-        .start_program(perl, &["-e", &script], HUMAN)
-        .await
-        .unwrap();
-    let output = host.finish(running, "").await;
-    assert_eq!(output.stdout, expected, "{}", output.stderr);
-}
-
-#[tokio::test]
-async fn x32_calls_are_no_way_around() {
-    let Some(mut host) = Host::new() else { return };
-    if !cfg!(target_arch = "x86_64") {
-        return;
-    }
-    // getpid under its x32 number: without our filter a kernel with x32 would answer it.
-    let script = "$!=0; $r = syscall(0x40000000 + 39); print $r, ' ', $!+0";
-    let perl = Path::new("/usr/bin/perl");
-    let running = host
-        .start_program(perl, &["-e", script], HUMAN)
-        .await
-        .unwrap();
-    assert_eq!(host.finish(running, "").await.stdout, "-1 38");
 }
 
 #[tokio::test]
@@ -372,7 +249,7 @@ async fn the_runtimes_that_agents_are_written_in_work() {
     ] {
         let program = Path::new(program);
         if !program.exists() {
-            eprintln!("SKIPPED: this host has no {}", program.display());
+            skipped(&format!("this host has no {}", program.display()));
             continue;
         }
         let running = host

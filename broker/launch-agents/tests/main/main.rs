@@ -11,6 +11,7 @@
 
 mod attacks;
 mod build;
+mod calls;
 mod crashes;
 mod host;
 mod human;
@@ -20,4 +21,7 @@ mod limits;
 mod network;
 mod outside;
 mod refusals;
+mod rights;
 mod running;
+mod skip;
+mod started;

@@ -9,11 +9,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 use rustix::io::Errno;
 use rustix::mount::{MountAttrFlags, OpenTreeFlags, open_tree};
-use rustix::termios::isatty;
 
 use crate::failure::{At, Refusal, Stage};
-use crate::message::{Access, Human, Launch, Stdio};
-use crate::plan::{Identity, Lent, Plan};
+use crate::message::{Access, Human, Launch, SessionUid, Stdio};
+use crate::plan::{Identity, Lent, Plan, is_the_hosts};
 use crate::tree;
 
 /// Takes over what the session is lent; to be said in its own namespaces.
@@ -25,7 +24,11 @@ pub(super) fn prepare(launch: Launch, human: Human) -> Result<Plan, Refusal> {
     if !kind(launch.program.as_fd())?.is_file() || !kind(launch.sockets.as_fd())?.is_dir() {
         return Err(Refusal::Descriptors);
     }
-    refuse_terminals(&launch.stdio)?;
+    // There is no other uid to be had.
+    if launch.uid != SessionUid::Humans {
+        return Err(Refusal::Unprivileged);
+    }
+    refuse_the_hosts(&launch.stdio)?;
     let mut trees = Vec::with_capacity(launch.trees.len());
     for wanted in &launch.trees {
         let source = wanted.source.as_fd();
@@ -51,7 +54,7 @@ pub(super) fn prepare(launch: Launch, human: Human) -> Result<Plan, Refusal> {
         trees,
         launch,
         human,
-        own: human,
+        host: human,
         keeper: human,
         identity: Identity::Unmade,
     })
@@ -88,14 +91,14 @@ fn again(source: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     }
 }
 
-/// A terminal of the host could be typed into from inside.
-fn refuse_terminals(stdio: &Stdio) -> Result<(), Refusal> {
+/// A terminal of the host could be typed into from inside, and whoever writes to a server of the host's speaks as its human.
+fn refuse_the_hosts(stdio: &Stdio) -> Result<(), Refusal> {
     match stdio {
         Stdio::Pipes {
             input,
             output,
             errors,
-        } if [input, output, errors].into_iter().any(isatty) => Err(Refusal::Descriptors),
+        } if [input, output, errors].into_iter().any(is_the_hosts) => Err(Refusal::Descriptors),
         Stdio::Pipes { .. } | Stdio::Terminal(_) => Ok(()),
     }
 }

@@ -113,10 +113,11 @@ impl Launcher {
                 self.running.push(session);
                 Ok(Answer::Launched(Box::new(launched)))
             }
-            // Both take cgroups that root made, and the last one root's eyes.
-            Request::Child { .. } | Request::Remove { .. } | Request::Describe { .. } => {
-                Err(Refusal::Unprivileged)
-            }
+            // They take cgroups that root made, root's eyes, and root's own mounts.
+            Request::Child { .. }
+            | Request::Remove { .. }
+            | Request::Describe { .. }
+            | Request::Map { .. } => Err(Refusal::Unprivileged),
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::confine;
 use crate::failure::{At, Refusal, Stage};
 use crate::init;
 use crate::message::{Access, Human, Launch, Launched, Limits, Told, Unkept};
-use crate::spawn::{Expected, NAMESPACES, Parts, Ready, first_process, reap};
+use crate::spawn::{Expected, NAMESPACES, Parts, Ready, first_process, reap, spare_memory};
 use crate::sys;
 
 /// A session as this launcher keeps it.
@@ -38,11 +38,12 @@ impl Session {
 }
 
 /// Makes a session of `human`, who has to be who asks.
-pub(super) fn start(launch: Launch, human: Human) -> Result<(Session, Launched), Refusal> {
+pub(super) fn start(mut launch: Launch, human: Human) -> Result<(Session, Launched), Refusal> {
     let (uid, _) = sys::peer_credentials(launch.human.as_fd()).at(Stage::Credentials)?;
     if uid != human.uid {
         return Err(Refusal::Human(uid));
     }
+    spare_memory(&mut launch.limits);
     let (expected, unkept) = (Expected::of(&launch), unkept(&launch));
     let namespaces = NAMESPACES | libc::CLONE_NEWUSER;
     let made = first_process(expected, namespaces, None, |tell, control| {

@@ -11,13 +11,13 @@ use rustix::io::Errno;
 use rustix::net::RecvFlags;
 use rustix::process::{Pid, Signal, kill_process_group};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
-use rustix::termios::{Winsize, isatty, tcsetwinsize};
+use rustix::termios::{Winsize, tcsetwinsize};
 
 use crate::confine::{self, Signals};
 use crate::control::{Ending, MAX_CONTROL, PassedSignal};
 use crate::failure::{At, Refusal, Stage};
 use crate::message::WindowSize;
-use crate::plan::Plan;
+use crate::plan::{self, Plan};
 use crate::shell::{OPENED, ShellOrder};
 use crate::{program, socket, sys};
 
@@ -82,8 +82,8 @@ impl Shells {
                 (Streams::Terminal { inner, term }, Some(master))
             }
             ShellOrder::Streams => {
-                // A terminal of the host's could be typed into from here.
-                if streams.iter().any(isatty) {
+                // A terminal of the host could be typed into from here.
+                if streams.iter().any(plan::is_the_hosts) {
                     return Err(Refusal::Descriptors);
                 }
                 let streams = streams.try_into().map_err(|_| Refusal::Descriptors)?;

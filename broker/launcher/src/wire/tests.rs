@@ -27,6 +27,10 @@ fn launch(arguments: Vec<CString>, environment: Vec<CString>, terminal: Option<u
         human: null(),
         program: null(),
         sockets: null(),
+        uid: match terminal {
+            Some(_) => SessionUid::Humans,
+            None => SessionUid::Own,
+        },
         stdio: match terminal {
             Some(rows) => Stdio::Terminal(WindowSize { rows, columns: 80 }),
             None => Stdio::Pipes {
@@ -77,6 +81,7 @@ proptest! {
         prop_assert_eq!(&got.arguments, &arguments);
         prop_assert_eq!(&got.environment, &environment);
         prop_assert_eq!(got.limits, sent.limits);
+        prop_assert_eq!(got.uid, sent.uid);
         prop_assert_eq!(got.trees.len(), 1);
         let (again, _) = encode_launch(&got).unwrap();
         prop_assert_eq!(again, bytes);
@@ -196,6 +201,7 @@ proptest! {
             Request::Child { parent: number },
             Request::Remove { cgroup: number },
             Request::Describe { process: null() },
+            Request::Map { trees: nulls(3) },
         ] {
             let (bytes, fds) = encode_question(&request).unwrap();
             let again = decode_request(&bytes, nulls(fds.len())).unwrap();
@@ -205,6 +211,9 @@ proptest! {
                     prop_assert_eq!(a, b);
                 }
                 (Request::Describe { .. }, Request::Describe { .. }) => {}
+                (Request::Map { trees: a }, Request::Map { trees: b }) => {
+                    prop_assert_eq!(a.len(), b.len());
+                }
                 (_, _) => prop_assert!(false, "{request:?} became {again:?}"),
             }
             // Nothing left over, and no descriptor too many or too few.
@@ -246,4 +255,19 @@ fn what_a_process_runs_and_a_child_survive() {
     let (bytes, fds) = encode_answer(&child);
     let again = decode_answer(&bytes, nulls(fds.len()));
     assert!(matches!(again, Some(Answer::Child(child)) if child.cgroup_id == 7));
+}
+
+#[test]
+fn whether_trees_can_be_mapped_survives() {
+    let said = vec![Idmap::Can, Idmap::Cannot, Idmap::Can];
+    let answer = Answer::Mapped(said.clone());
+    let (bytes, fds) = encode_answer(&answer);
+    assert!(fds.is_empty());
+    let again = decode_answer(&bytes, vec![]);
+    assert!(matches!(again, Some(Answer::Mapped(again)) if again == said));
+    assert!(decode_answer(&[9, 2], vec![]).is_none());
+    let many = Request::Map {
+        trees: nulls(MAX_TREES + 1),
+    };
+    assert!(encode_question(&many).is_none());
 }

@@ -50,8 +50,8 @@ pub(super) fn make(root: &Root, plan: &Plan, scratch: Option<NonZeroU64>) -> Res
     let fs = fsopen("devpts", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(&fs, "ptmxmode", "666")?;
     fsconfig_set_string(&fs, "mode", "620")?;
-    fsconfig_set_string(&fs, "uid", plan.own.uid.to_string())?;
-    fsconfig_set_string(&fs, "gid", plan.own.gid.to_string())?;
+    fsconfig_set_string(&fs, "uid", plan.host.uid.to_string())?;
+    fsconfig_set_string(&fs, "gid", plan.host.gid.to_string())?;
     fsconfig_create(&fs)?;
     let terminals = root.folder(&["dev", "pts"])?;
     tree::attach(mount(&fs, quiet)?.as_fd(), terminals.as_fd())?;
@@ -62,13 +62,13 @@ pub(super) fn make(root: &Root, plan: &Plan, scratch: Option<NonZeroU64>) -> Res
 }
 
 /// Opens a terminal in the session's own devpts: `/dev/pts/0`.
-pub(super) fn terminal(root: &Root, own: Human, size: WindowSize) -> Result<Terminal, Errno> {
+pub(super) fn terminal(root: &Root, host: Human, size: WindowSize) -> Result<Terminal, Errno> {
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
     let master = openat(root.as_fd(), "dev/pts/ptmx", flags, Mode::empty())?;
     unlockpt(&master)?;
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let inner = ioctl_tiocgptpeer(&master, flags)?;
-    let owner = rustix::fs::Uid::from_raw(own.uid);
+    let owner = rustix::fs::Uid::from_raw(host.uid);
     rustix::fs::fchown(&inner, Some(owner), None)?;
     let size = Winsize {
         ws_row: size.rows,

@@ -31,7 +31,7 @@ pub(crate) const PROGRAMS: &str = "/opt/holdfast/bin";
 /// A root that stands, and is not yet entered.
 pub(crate) struct World {
     root: Root,
-    own: Human,
+    host: Human,
 }
 
 impl World {
@@ -45,13 +45,13 @@ impl World {
         tree::set(root.as_fd(), tree::SEALED, None, 0).at(Stage::Root)?;
         Ok(Self {
             root,
-            own: plan.own,
+            host: plan.host,
         })
     }
 
     /// A terminal of the session's own.
     pub(crate) fn terminal(&self, size: WindowSize) -> Result<Terminal, Refusal> {
-        devices::terminal(&self.root, self.own, size).at(Stage::Terminal)
+        devices::terminal(&self.root, self.host, size).at(Stage::Terminal)
     }
 
     /// Makes it this process's root, and forgets the host's.
@@ -88,7 +88,7 @@ fn base(plan: &Plan) -> Result<Root, Errno> {
     root.folder(&["var"])?;
     root.link("/tmp", "var/tmp")?;
     root.link("/run", "var/run")?;
-    let private = root::tmpfs(0o700, plan.own, home)?;
+    let private = root::tmpfs(0o700, plan.host, home)?;
     let home: Vec<&str> = plan.launch.home.components().collect();
     tree::attach(private.as_fd(), root.folder(&home)?.as_fd())?;
     Ok(root)

@@ -2,7 +2,7 @@
 use std::fmt::Write;
 
 use holdfast_protocol::call::{Caller, Channel, History, HumanUid, Manner, Reach};
-use holdfast_protocol::grade::Level;
+use holdfast_protocol::grade::{Level, SessionUid};
 use holdfast_protocol::id::{HostId, SessionId, SpiffeId};
 use holdfast_protocol::widening::Widening;
 use proptest::prelude::*;
@@ -34,6 +34,7 @@ fn asker(level: Level, taint: Taint) -> Asker {
             kind,
             level,
             human: HumanUid(1000),
+            runs_as: SessionUid::Own,
         },
         taint,
         channel: Channel::Hook,
@@ -343,6 +344,23 @@ fn a_rule_can_be_about_who_was_not_launched_here() {
     let launched = asker(Level::L3, Taint::Clean);
     let verdict = line(&engine.judge(&launched, &[]));
     assert_eq!(verdict, "allow  default/nothing-outward");
+}
+
+#[test]
+fn a_rule_can_be_about_whose_uid_a_session_has() {
+    let engine = narrowed(
+        r#"@id("shared") @reason("it has no uid of its own") @tier("R2")
+           forbid (principal, action == Holdfast::Action::"call", resource is Holdfast::Reaches)
+           when { principal.runsAs == Holdfast::SessionUid::"humans" };"#,
+    )
+    .unwrap();
+    let fetch = [reaches(Acquaintance::Known, Manner::Fetch)];
+    let own = asker(Level::L3, Taint::Clean);
+    let mut shared = own.clone();
+    shared.caller.runs_as = SessionUid::Humans;
+    assert!(line(&engine.judge(&own, &fetch)).starts_with("allow"));
+    let judged = line(&engine.judge(&shared, &fetch));
+    assert_eq!(judged, "R2     host/shared");
 }
 
 #[test]

@@ -135,9 +135,10 @@ impl Record {
                 human,
                 program,
                 package,
+                runs_as,
             } => {
                 let measured = (program, package.as_ref());
-                Self::session_started(origin, *session, spiffe_id, *human, measured)
+                Self::session_started(origin, *session, spiffe_id, (*human, *runs_as), measured)
             }
             What::LaunchRefused {
                 human,

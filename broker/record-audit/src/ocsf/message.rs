@@ -6,6 +6,7 @@
 use holdfast_protocol::approval::{PinRecovery, Surface};
 use holdfast_protocol::audit::{HeldOutcome, What};
 use holdfast_protocol::decision::{DeniedBy, Verdict};
+use holdfast_protocol::grade::SessionUid;
 use holdfast_protocol::id::SpiffeId;
 use holdfast_protocol::management::SessionAct;
 use holdfast_protocol::run::RunAccess;
@@ -70,7 +71,12 @@ pub(super) fn message(what: &What) -> String {
             human,
             program: _,
             package: None,
-        } => format!("session {session} started by uid {}", human.0),
+            runs_as,
+        } => format!(
+            "session {session} started by uid {}{}",
+            human.0,
+            under(*runs_as)
+        ),
         What::SessionWidened { session, human, by } => {
             let by: Vec<String> = by.iter().map(ToString::to_string).collect();
             let by = cut(&by.join(" ")).to_string();
@@ -102,12 +108,17 @@ pub(super) fn message(what: &What) -> String {
             human,
             program: _,
             package: Some(package),
+            runs_as,
         } => {
             let name = package
                 .name
                 .as_ref()
                 .map_or(&*package.script, |name| name.as_str());
-            format!("session {session} started by uid {}, with {name}", human.0)
+            let under = under(*runs_as);
+            format!(
+                "session {session} started by uid {}, with {name}{under}",
+                human.0
+            )
         }
         What::LaunchRefused {
             human,
@@ -259,6 +270,14 @@ pub(super) fn message(what: &What) -> String {
 }
 
 /// A name without its host's.
+/// What is said of a session's uid where it is not its own.
+fn under(runs_as: SessionUid) -> &'static str {
+    match runs_as {
+        SessionUid::Own => "",
+        SessionUid::Humans => ", under that uid (a lower grade)",
+    }
+}
+
 fn agent(id: &SpiffeId) -> &str {
     id.path()
         .split_once("/agent/")

@@ -14,7 +14,7 @@ use holdfast_protocol::audit::{HeldBecause, HeldOutcome, What};
 use holdfast_protocol::bounds::{Because, Bound, Bounds};
 use holdfast_protocol::call::{Caller, Channel, Effect, HumanUid, Manner, ToolCall};
 use holdfast_protocol::decision::{DeniedBy, Reason, Verdict};
-use holdfast_protocol::grade::{Grade, Level, Tier};
+use holdfast_protocol::grade::{Grade, Level, SessionUid, Tier};
 use holdfast_protocol::id::{CallId, HostId, SessionId, SpiffeId, TrustDomain};
 use holdfast_protocol::management::SessionAct;
 use holdfast_protocol::measured::MeasuredPackage;
@@ -69,6 +69,7 @@ fn call(arguments: Value) -> ToolCall {
             kind: "claude".parse().unwrap(),
             level: Level::L3,
             human: HumanUid(1000),
+            runs_as: SessionUid::Own,
         },
         channel: Channel::Hook,
         tool: "Bash".to_owned().try_into().unwrap(),
@@ -192,6 +193,18 @@ snapshot!(
         human: HumanUid(1000),
         program: digest(),
         package: None,
+        runs_as: SessionUid::Own,
+    }
+);
+snapshot!(
+    session_started_under_its_humans_uid,
+    What::SessionStarted {
+        session: session(),
+        spiffe_id: spiffe_id(),
+        human: HumanUid(1000),
+        program: digest(),
+        package: None,
+        runs_as: SessionUid::Humans,
     }
 );
 snapshot!(
@@ -206,6 +219,7 @@ snapshot!(
             script: "@openai/codex/bin/codex.js".into(),
             name: "@openai/codex".parse().ok(),
         }),
+        runs_as: SessionUid::Own,
     }
 );
 snapshot!(

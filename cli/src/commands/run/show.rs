@@ -4,6 +4,7 @@
 
 use std::fmt::Write;
 
+use holdfast_protocol::grade::SessionUid;
 use holdfast_protocol::run::{RunWorld, ShownAccess, ShownTree, ShownWhy};
 
 use crate::render::printable;
@@ -20,6 +21,7 @@ pub fn text(world: &RunWorld) -> String {
     line(&mut text, "program", &format!("sha256:{}", world.program));
     line(&mut text, "kind", &kind);
     line(&mut text, "starts in", &world.directory);
+    line(&mut text, "runs as", runs_as(world));
     line(&mut text, "network", &world.network);
     list(&mut text, "hosts", &world.hosts, "none without a question");
     list(&mut text, "secrets", &world.secrets, "none");
@@ -48,6 +50,13 @@ pub fn text(world: &RunWorld) -> String {
     }
     text.truncate(text.trim_end().len());
     text
+}
+
+fn runs_as(world: &RunWorld) -> &'static str {
+    match world.runs_as {
+        SessionUid::Own => "a uid of its own",
+        SessionUid::Humans => "your own uid (LOWER GRADE)",
+    }
 }
 
 fn line(text: &mut String, name: &str, value: &str) {
@@ -129,6 +138,7 @@ mod tests {
             ],
             project: "/home/ann/app".to_owned(),
             directory: "/home/ann/app/src".to_owned(),
+            runs_as: SessionUid::Humans,
             trees: vec![
                 tree("/home/ann", ShownAccess::Keep, ShownWhy::Home),
                 tree("/home/ann/.cargo", ShownAccess::Keep, ShownWhy::Cache),

@@ -99,6 +99,7 @@ fn ask(socket: &Path, request: &RunRequest) -> Result<RunNeeds, Problem> {
         RunEvent::Started { .. }
         | RunEvent::ShellOpened { .. }
         | RunEvent::Note { .. }
+        | RunEvent::Stopped { .. }
         | RunEvent::Ended { .. }
         | RunEvent::Shown(_) => Err(Problem::failed(
             "the broker said what it was not asked",

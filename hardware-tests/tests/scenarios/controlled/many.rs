@@ -58,6 +58,23 @@ impl Held {
     }
 }
 
+/// The uids of the sessions that are made one after another; no other test's sessions have them.
+const UIDS: std::ops::Range<u32> = 72_000..73_000;
+
+/// The processes of these uids, wherever they are.
+fn alive() -> Vec<String> {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let statuses =
+        processes.filter_map(|entry| fs::read_to_string(entry.path().join("status")).ok());
+    statuses
+        .filter(|status| {
+            let uids = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+            let mut uids = uids.unwrap_or_default().split_whitespace();
+            uids.any(|uid| uid.parse().is_ok_and(|uid: u32| UIDS.contains(&uid)))
+        })
+        .collect()
+}
+
 /// Files below `folder` that a session's uid owns.
 fn owned(folder: &Path, found: &mut Vec<String>) {
     let Ok(entries) = fs::read_dir(folder) else {
@@ -67,7 +84,7 @@ fn owned(folder: &Path, found: &mut Vec<String>) {
         let Ok(facts) = fs::symlink_metadata(entry.path()) else {
             continue;
         };
-        if (70_000..71_000).contains(&facts.uid()) {
+        if UIDS.contains(&facts.uid()) {
             found.push(entry.path().display().to_string());
         }
         if facts.is_dir() {
@@ -110,7 +127,9 @@ fn many_sessions_live_at_once() {
 
 #[test]
 fn nothing_is_left_of_sessions_that_ended() {
-    let Some(world) = World::sealed() else { return };
+    let Some(world) = World::sealed_in("72000-72999") else {
+        return;
+    };
     let project = world.scratch.folder("project");
     let broker = world.broker.pid().unwrap();
     let launcher = world.launcher.as_ref().unwrap();
@@ -120,6 +139,11 @@ fn nothing_is_left_of_sessions_that_ended() {
         let ran = world.broker.run(&project, &["sh", "-c", script]);
         assert_eq!(ran.code, 0, "{ran:#?}");
     };
+    // They are told by their uid while they live.
+    let mut lives = started(&world, &project, "echo up; exec sleep 100");
+    assert!(!alive().is_empty());
+    lives.kill().unwrap();
+    lives.wait().unwrap();
     // What is opened once and kept is opened by now.
     for _ in 0..3 {
         once();
@@ -132,6 +156,9 @@ fn nothing_is_left_of_sessions_that_ended() {
     }
     nothing_left(&world);
     assert_eq!(launcher.processes(), 0);
+    wait_until(SOON, "no process under a session's uid", || {
+        alive().is_empty()
+    });
     wait_until(SOON, "the launcher holds what it held before", || {
         Held::by(launcher.pid()) == launchers
     });

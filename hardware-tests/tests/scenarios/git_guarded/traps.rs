@@ -2,14 +2,16 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use holdfast_hardware_tests::harness::{git, plain_git};
+use holdfast_hardware_tests::harness::{Scratch, git, plain_git};
 
 use super::{Stage, fails};
 
 /// What a human does next, in the project and in every folder of it.
-fn goes_on(stage: &Stage) {
-    let mut folders = vec![stage.project.clone()];
+fn goes_on(project: &Path) {
+    let mut folders = vec![project.to_owned()];
     let mut next = 0;
     while let Some(folder) = folders.get(next).cloned() {
         next += 1;
@@ -37,21 +39,57 @@ fn goes_on(stage: &Stage) {
     }
 }
 
+/// A program that says in `tripped` that it ran.
+fn trap(project: &Path, tripped: &Path) -> PathBuf {
+    let trap = project.join("trap");
+    let program = format!("#!/bin/sh\ntouch {}\ncat\n", tripped.display());
+    fs::write(&trap, program).unwrap();
+    fs::set_permissions(&trap, fs::Permissions::from_mode(0o755)).unwrap();
+    trap
+}
+
 /// Lets an agent plant `script`, whose program says so in `tripped`, and the human go on; what the report said.
 fn planted(script: &str) -> Option<(Stage, String)> {
     let stage = Stage::set()?;
     let tripped = stage.world.scratch.join("tripped");
-    let trap = format!("#!/bin/sh\ntouch {}\ncat\n", tripped.display());
-    fs::write(stage.project.join("trap"), trap).unwrap();
-    let trap = stage.project.join("trap");
-    fs::set_permissions(&trap, fs::Permissions::from_mode(0o755)).unwrap();
+    let trap = trap(&stage.project, &tripped);
     stage.git(&["add", "trap"]);
     stage.git(&["commit", "-qm", "A program"]);
     let ran = stage.session(&format!("TRAP={}\n{script}", trap.display()));
     assert_eq!(ran.code, 0, "{ran:#?}");
-    goes_on(&stage);
+    goes_on(&stage.project);
     assert!(!tripped.exists(), "it ran: {ran:#?}");
     Some((stage, ran.stderr))
+}
+
+#[test]
+fn where_nothing_guards_them_the_traps_spring() {
+    // So that the tests below can fail: each of these is set where the human's own git reads it.
+    for set in [
+        "git config core.fsmonitor $TRAP",
+        "git config alias.st \"!$TRAP\"",
+        "git config diff.external $TRAP; echo more >> trap",
+        "cp $TRAP .git/hooks/post-checkout",
+        "mkdir hooks; cp $TRAP hooks/post-commit; git config core.hooksPath $PWD/hooks",
+        "git config filter.x.clean $TRAP; echo '* filter=x' > .git/info/attributes; echo x > new",
+        "printf '[core]\\n\\tfsmonitor = %s\\n' $TRAP > more; git config include.path $PWD/more",
+    ] {
+        let scratch = Scratch::new();
+        let project = scratch.folder("project");
+        super::begin(&project);
+        let tripped = scratch.join("tripped");
+        let trap = trap(&project, &tripped);
+        git(&project, &["add", "trap"]);
+        git(&project, &["commit", "-qm", "A program"]);
+        let mut plant = Command::new("sh");
+        plant.args(["-ec", set]).env("TRAP", trap);
+        assert!(
+            plant.current_dir(&project).status().unwrap().success(),
+            "{set}"
+        );
+        goes_on(&project);
+        assert!(tripped.exists(), "{set}");
+    }
 }
 
 #[test]

@@ -1,10 +1,33 @@
 //! Programs that would run anything if they were told to: they are told by the broker alone.
 
 use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
 
 use holdfast_hardware_tests::harness::claude;
 
 use super::stage::Stage;
+
+/// A library that leaves `EVIL` where it is loaded in a session, and `LOADED` where it is loaded outside: shown once.
+fn preload(stage: &Stage) -> PathBuf {
+    let library = stage.project().join("evil.so");
+    let source = library.with_extension("c");
+    let constructor = "#include <fcntl.h>\n#include <unistd.h>\n\
+                       __attribute__((constructor)) static void evil(void) {\n\
+                       int sealed = access(\"/run/holdfast/session.sock\", F_OK) == 0;\n\
+                       open(sealed ? \"EVIL\" : \"LOADED\", O_CREAT | O_WRONLY, 0600); }\n";
+    fs::write(&source, constructor).unwrap();
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-o"]).arg(&library);
+    assert!(compiler.arg(&source).status().unwrap().success());
+    let mut outside = Command::new("true");
+    outside
+        .current_dir(stage.project())
+        .env("LD_PRELOAD", &library);
+    assert!(outside.status().unwrap().success());
+    assert!(stage.project().join("LOADED").exists());
+    library
+}
 
 #[test]
 fn node_is_told_nothing_before_its_script() {
@@ -30,13 +53,14 @@ fn node_is_told_nothing_before_its_script() {
         assert!(output.contains("exec - -\n"), "{output}");
         assert!(!stage.project().join("EVIL").exists(), "{switch:?}");
     }
+    let preload = preload(&stage);
     let ran = std::process::Command::output(
         stage
             .holdfast(&[], &[&stage.command("codex")])
             .env("NODE_OPTIONS", format!("--require {evil}"))
             .env("NODE_PATH", stage.project())
             .env("NODE_REPL_EXTERNAL_MODULE", evil)
-            .env("LD_PRELOAD", evil),
+            .env("LD_PRELOAD", &preload),
     );
     let output = String::from_utf8(ran.unwrap().stdout).unwrap();
     assert!(output.contains("exec - -\n"), "{output}");
@@ -83,10 +107,12 @@ fn claude_is_no_bun_inside() {
     );
     assert!(outside.starts_with("RAN\n"), "{outside}");
     fs::remove_file(stage.project().join("EVIL")).unwrap();
+    let library = self::preload(&stage);
     let evil = evil.to_str().unwrap();
     for words in [[claude, "--version"], [claude, evil]] {
         let mut inside = stage.holdfast(&[], &words);
         inside.env("BUN_BE_BUN", "1").env("BUN_OPTIONS", &preload);
+        inside.env("LD_PRELOAD", &library);
         inside.stdin(std::process::Stdio::null());
         let output = version(&mut inside);
         assert!(!output.contains("RAN"), "{output}");

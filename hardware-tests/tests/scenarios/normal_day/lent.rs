@@ -8,7 +8,7 @@ use holdfast_hardware_tests::harness::wait_until;
 use holdfast_hardware_tests::world::World;
 use serde_json::{Value, json};
 
-use super::human::Human;
+use crate::support::Human;
 
 const PATH: &str = "/usr/bin:/bin";
 

@@ -3,7 +3,7 @@
 
 use holdfast_hardware_tests::world::World;
 
-use super::human::Human;
+use crate::support::Human;
 
 const PATH: &str = "/usr/bin:/bin";
 

@@ -4,7 +4,7 @@ use std::fs;
 
 use holdfast_hardware_tests::world::World;
 
-use super::human::Human;
+use crate::support::Human;
 
 const PATH: &str = "/usr/bin:/bin";
 

@@ -3,7 +3,7 @@ use std::fmt::Write;
 
 use holdfast_protocol::Timestamp;
 use holdfast_protocol::call::{Caller, HumanUid};
-use holdfast_protocol::grade::Level;
+use holdfast_protocol::grade::{Level, SessionUid};
 use holdfast_protocol::id::{CallId, HostId, SessionId, SpiffeId};
 use serde_json::json;
 
@@ -21,6 +21,7 @@ fn arrival() -> Arrival {
             kind,
             level: Level::L3,
             human: HumanUid(1000),
+            runs_as: SessionUid::Own,
         },
         received: Timestamp::from_secs(1),
     }

@@ -2,6 +2,7 @@
 
 use holdfast_protocol::Sha256Digest;
 use holdfast_protocol::call::HumanUid;
+use holdfast_protocol::grade::SessionUid;
 use holdfast_protocol::id::{AgentKind, SessionId, SpiffeId};
 use holdfast_protocol::measured::MeasuredPackage;
 use serde_json::{Value, json};
@@ -17,10 +18,13 @@ impl Record {
         origin: &str,
         session: SessionId,
         spiffe_id: &SpiffeId,
-        human: HumanUid,
+        (human, runs_as): (HumanUid, SessionUid),
         (program, package): Measured<'_>,
     ) -> Self {
         let mut unmapped = json!({ "spiffe_id": spiffe_id });
+        if !runs_as.is_own() {
+            add(&mut unmapped, "runs_as", json!(runs_as));
+        }
         add_package(&mut unmapped, package);
         Self::new(
             Class::ProcessActivity,
@@ -68,7 +72,13 @@ fn file(program: &Sha256Digest) -> Value {
 }
 
 fn add_package(unmapped: &mut Value, package: Option<&MeasuredPackage>) {
-    if let (Some(unmapped), Some(package)) = (unmapped.as_object_mut(), package) {
-        unmapped.insert("package".to_owned(), json!(package));
+    if let Some(package) = package {
+        add(unmapped, "package", json!(package));
+    }
+}
+
+fn add(unmapped: &mut Value, name: &str, value: Value) {
+    if let Some(unmapped) = unmapped.as_object_mut() {
+        unmapped.insert(name.to_owned(), value);
     }
 }

@@ -88,11 +88,8 @@ impl<'w> Human<'w> {
         path: &str,
     ) -> Ran {
         let holdfast = self.world.broker.holdfast_command();
-        let uid = UID.to_string();
-        let mut command = Command::new("setpriv");
+        let mut command = self.command(holdfast.get_program(), home, path);
         command
-            .args(["--reuid", &uid, "--regid", &uid, "--clear-groups", "--"])
-            .arg(holdfast.get_program())
             .args(holdfast.get_args())
             .args([
                 OsStr::new("run"),
@@ -101,11 +98,26 @@ impl<'w> Human<'w> {
             ])
             .args(flags)
             .args(program)
-            .current_dir(project)
+            .current_dir(project);
+        Ran::of(&mut command)
+    }
+
+    /// `program`, as this human runs it.
+    pub fn command(&self, program: &OsStr, home: &Path, path: &str) -> Command {
+        let uid = UID.to_string();
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--reuid", &uid, "--regid", &uid, "--clear-groups", "--"])
+            .arg(program)
             .env_clear()
             .env("HOME", home)
             .env("USER", "ann")
             .env("PATH", path);
-        Ran::of(&mut command)
+        command
+    }
+
+    /// What uid they are.
+    pub fn uid(&self) -> u32 {
+        UID
     }
 }
