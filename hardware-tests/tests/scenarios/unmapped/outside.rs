@@ -36,7 +36,7 @@ const DENIED: &[(&str, u32, u32, &str)] = &[
 /// What SECURITY.md says is not stopped.
 const NOT_STOPPED: &[(&str, u32, u32, &str)] = &[
     ("signal", 62, 129, "$pid,18"),
-    ("slow down", 141, 140, "0,$pid,5"),
+    ("slow down", 141, 140, "0,$pid,19"),
     // Of message queues, which the program has none of.
     ("lower a limit", 302, 261, "$pid,12,$none,0"),
 ];
