@@ -45,6 +45,7 @@ use crate::sessions::{
     self as sealed, Endings, Ground, Homes, Lending, Live, NodeAuthority, Own, RecordSvids,
 };
 use crate::state_folder::{self, StateFolder};
+use crate::stops::Stops;
 use crate::time;
 use crate::tpm::OpenTpm;
 use crate::vault;
@@ -205,9 +206,8 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
     let (presence, present) = launcher
         .as_ref()
         .map(|launcher| {
-            let sessions = launcher.sessions.clone();
-            let record = Arc::clone(&record);
-            PresenceTask::new(config.presence.clone(), sessions, record, acting.clone())
+            let stops = Stops::new(launcher.sessions.clone(), Arc::clone(&record));
+            PresenceTask::new(config.presence.clone(), stops, acting.clone())
         })
         .unzip();
     let ground = launcher
@@ -465,8 +465,7 @@ impl SessionParts {
         let disks = DisksTask::new(
             ground.disks.clone(),
             ground.limits.keep_free(),
-            ground.sessions.clone(),
-            Arc::clone(&ground.record),
+            Stops::new(ground.sessions.clone(), Arc::clone(&ground.record)),
             ground.acting.clone(),
         );
         tasks.spawn(disks.run(stop.clone()));

@@ -22,6 +22,7 @@ mod presence;
 mod sessions;
 mod simulator;
 mod state_folder;
+mod stops;
 mod time;
 mod tpm;
 mod vault;

@@ -11,6 +11,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::harness::{
     CountingProxy, DelayProfile, EkAuthority, EkKind, Scratch, Swtpm, skipped, wait_until,
 };
@@ -107,6 +109,15 @@ impl World {
     /// As [`World::sealed`].
     pub fn sealed_stranger() -> Option<Self> {
         Self::sealed_under(Attestor::start)
+    }
+
+    /// This host's sessions, as `holdfast sessions` lists them.
+    ///
+    /// # Panics
+    /// When they cannot be listed.
+    pub fn sessions(&self) -> Vec<Value> {
+        let listed = self.broker.holdfast(&["sessions", "--json"]).success();
+        serde_json::from_str(&listed).expect("a list of sessions")
     }
 
     /// As [`World::sealed_stranger`], with an attestor of one's own.

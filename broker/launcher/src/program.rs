@@ -39,9 +39,9 @@ fn attempt(
     control: BorrowedFd<'_>,
 ) -> Result<std::convert::Infallible, Refusal> {
     let launch = &plan.launch;
+    lead_a_job()?;
     match (&launch.stdio, terminal) {
         (Stdio::Terminal(_), Some(terminal)) => {
-            lead_a_job()?;
             // As any job of the background it would be stopped for this, did its parent not block that signal.
             tcsetpgrp(terminal, getpid()).at(Stage::Terminal)?;
             redirect([terminal; 3]).at(Stage::Terminal)?;
@@ -53,10 +53,7 @@ fn attempt(
                 errors,
             },
             _,
-        ) => {
-            lead_a_job()?;
-            redirect([input.as_fd(), output.as_fd(), errors.as_fd()]).at(Stage::Execute)?;
-        }
+        ) => redirect([input.as_fd(), output.as_fd(), errors.as_fd()]).at(Stage::Execute)?,
         (Stdio::Terminal(_), None) => return Err(Errno::NOTTY).at(Stage::Terminal),
     }
     chdir(launch.directory.to_string()).at(Stage::Directory)?;

@@ -14,19 +14,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use holdfast_launch_agents::state::Phase;
-use holdfast_launch_agents::task::{SessionError, Sessions};
-use holdfast_protocol::audit::What;
+use holdfast_launch_agents::task::Sessions;
 use holdfast_protocol::bounds::Because;
 use holdfast_protocol::id::SessionId;
-use holdfast_protocol::management::SessionAct;
-use holdfast_protocol::record::Record;
-use holdfast_protocol::words::with_causes;
 use rustix::fs::{fstat, fstatvfs};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::state::{Disk, Room, Verdict};
+use crate::stops::Stops;
 use crate::warden::Acting;
 
 /// The time between two looks.
@@ -113,8 +110,7 @@ impl Disks {
 pub struct DisksTask {
     disks: Disks,
     keep: u64,
-    sessions: Sessions,
-    record: Arc<dyn Record>,
+    stops: Stops,
     acting: watch::Receiver<Acting>,
     known: BTreeMap<u64, Disk>,
     held: BTreeSet<SessionId>,
@@ -122,18 +118,11 @@ pub struct DisksTask {
 
 impl DisksTask {
     /// So many bytes of each are to stay free; 0 for none.
-    pub fn new(
-        disks: Disks,
-        keep: u64,
-        sessions: Sessions,
-        record: Arc<dyn Record>,
-        acting: watch::Receiver<Acting>,
-    ) -> Self {
+    pub fn new(disks: Disks, keep: u64, stops: Stops, acting: watch::Receiver<Acting>) -> Self {
         Self {
             disks,
             keep,
-            sessions,
-            record,
+            stops,
             acting,
             known: BTreeMap::new(),
             held: BTreeSet::new(),
@@ -187,7 +176,7 @@ impl DisksTask {
             let running: BTreeMap<SessionId, Writer> = writers
                 .iter()
                 .filter(|(id, writer)| {
-                    writer.trees.contains_key(&number) && is_running(&self.sessions, **id)
+                    writer.trees.contains_key(&number) && is_running(self.stops.sessions(), **id)
                 })
                 .map(|(id, writer)| (*id, writer.clone()))
                 .collect();
@@ -196,38 +185,26 @@ impl DisksTask {
             }
             let written = measure(number, &running).await;
             match disk.judge(free, &written) {
-                Verdict::End(session) => self.end(session).await,
+                // What it would write meanwhile may be what is left for the record.
+                Verdict::End(session) => self.stops.end_first(session, Because::DiskFull).await,
                 Verdict::Hold => self.hold(&running).await,
             }
         }
         self.free(&writers, &full).await;
     }
 
-    /// Ends one; it has stopped before its record is durable, which may take what is left of the disk.
-    async fn end(&self, session: SessionId) {
-        report(
-            session,
-            self.sessions.end_because(session, Because::DiskFull),
-        );
-        self.record(session, SessionAct::End, Because::DiskFull)
-            .await;
-    }
-
     async fn hold(&mut self, running: &BTreeMap<SessionId, Writer>) {
         for (session, writer) in running {
-            let held = self.sessions.freeze_because(*session, Because::DiskFull);
-            report(*session, held.await);
+            self.stops.pause(*session, Because::DiskFull).await;
             self.held.insert(*session);
             // One who listens to nothing is not waited for.
             writer.tell.try_send(Because::DiskFull).ok();
-            self.record(*session, SessionAct::Pause, Because::DiskFull)
-                .await;
         }
     }
 
     /// Lets those go on that it stopped and that have room again on all their disks, if this host may act.
     async fn free(&mut self, writers: &BTreeMap<SessionId, Writer>, full: &BTreeSet<u64>) {
-        let sessions = &self.sessions;
+        let sessions = self.stops.sessions();
         self.held.retain(|session| {
             sessions.session(*session).is_some_and(|state| {
                 let by_disk = state.because == Some(Because::DiskFull);
@@ -242,23 +219,9 @@ impl DisksTask {
                 continue;
             };
             if !writer.trees.keys().any(|disk| full.contains(disk)) {
-                self.record(session, SessionAct::Resume, Because::DiskRoom)
-                    .await;
-                report(session, self.sessions.resume(session));
+                self.stops.resume(session, Because::DiskRoom).await;
                 writer.tell.try_send(Because::DiskRoom).ok();
             }
-        }
-    }
-
-    async fn record(&self, session: SessionId, act: SessionAct, because: Because) {
-        let event = What::SessionStopped {
-            session,
-            act,
-            because,
-        };
-        // It is done all the same: what fills the disk would leave none for the record.
-        if let Err(error) = self.record.record(event).await {
-            tracing::error!(%session, %error, "what a full disk did to a session is missing from the audit log");
         }
     }
 }
@@ -285,11 +248,4 @@ async fn measure(disk: u64, writers: &BTreeMap<SessionId, Writer>) -> Vec<(Sessi
             .collect()
     };
     tokio::task::spawn_blocking(walk).await.unwrap_or_default()
-}
-
-fn report(session: SessionId, done: Result<(), SessionError>) {
-    if let Err(error) = done {
-        // Most likely it ended meanwhile.
-        tracing::warn!(%session, error = with_causes(&error), "a session was not stopped for its disk");
-    }
 }

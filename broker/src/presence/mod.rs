@@ -6,22 +6,19 @@
 mod logind;
 mod state;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_launch_agents::state::{Phase, Session};
-use holdfast_launch_agents::task::Sessions;
-use holdfast_protocol::audit::What;
 use holdfast_protocol::bounds::Because;
 use holdfast_protocol::id::SessionId;
-use holdfast_protocol::management::{Presence, SessionAct};
-use holdfast_protocol::record::Record;
+use holdfast_protocol::management::Presence;
 use holdfast_protocol::words::with_causes;
 use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::state::{Act, Desks, Seen};
+use crate::stops::Stops;
 use crate::warden::Acting;
 
 /// How long logind is left alone after it could not be followed.
@@ -72,8 +69,7 @@ impl PresenceConfig {
 
 /// The task that follows humans.
 pub struct PresenceTask {
-    sessions: Sessions,
-    record: Arc<dyn Record>,
+    stops: Stops,
     acting: watch::Receiver<Acting>,
     desks: Desks,
     wanted: Wanted,
@@ -90,8 +86,7 @@ impl PresenceTask {
     /// Follows nobody yet; says from then on whether it can.
     pub fn new(
         config: PresenceConfig,
-        sessions: Sessions,
-        record: Arc<dyn Record>,
+        stops: Stops,
         acting: watch::Receiver<Acting>,
     ) -> (Self, watch::Receiver<Presence>) {
         let wanted = if config.wants_nothing() {
@@ -107,8 +102,7 @@ impl PresenceTask {
         };
         let (tell, seen) = watch::channel(first);
         let task = Self {
-            sessions,
-            record,
+            stops,
             acting,
             desks: Desks::new(config),
             wanted,
@@ -188,10 +182,7 @@ impl PresenceTask {
             Act::Pause(human) => {
                 for (session, state) in self.of(human) {
                     if let Phase::Running(_) = state.phase {
-                        let frozen = self.sessions.freeze_because(session, Because::ScreenLocked);
-                        report(session, frozen.await);
-                        let event = stopped(session, SessionAct::Pause, Because::ScreenLocked);
-                        self.record(event).await;
+                        self.stops.pause(session, Because::ScreenLocked).await;
                     }
                 }
             }
@@ -202,18 +193,14 @@ impl PresenceTask {
                 for (session, state) in self.of(human) {
                     let by_lock = state.because == Some(Because::ScreenLocked);
                     if let (Phase::Frozen(_), true) = (state.phase, by_lock) {
-                        let event = stopped(session, SessionAct::Resume, Because::ScreenUnlocked);
-                        self.record(event).await;
-                        report(session, self.sessions.resume(session));
+                        self.stops.resume(session, Because::ScreenUnlocked).await;
                     }
                 }
             }
             Act::End(human, because) => {
                 for (session, state) in self.of(human) {
                     if let Phase::Running(_) | Phase::Frozen(_) = state.phase {
-                        self.record(stopped(session, SessionAct::End, because))
-                            .await;
-                        report(session, self.sessions.end_because(session, because));
+                        self.stops.end(session, because).await;
                     }
                 }
             }
@@ -221,29 +208,7 @@ impl PresenceTask {
     }
 
     fn of(&self, human: u32) -> impl Iterator<Item = (SessionId, Session)> + use<> {
-        let sessions = self.sessions.list().into_iter();
+        let sessions = self.stops.sessions().list().into_iter();
         sessions.filter(move |(_, session)| session.facts.human == human)
-    }
-
-    async fn record(&self, what: What) {
-        // It is done all the same: a session of somebody who has left is worse than a gap in the record.
-        if let Err(error) = self.record.record(what).await {
-            tracing::error!(%error, "what stopped a session is missing from the audit log");
-        }
-    }
-}
-
-fn stopped(session: SessionId, act: SessionAct, because: Because) -> What {
-    What::SessionStopped {
-        session,
-        act,
-        because,
-    }
-}
-
-fn report(session: SessionId, done: Result<(), holdfast_launch_agents::task::SessionError>) {
-    if let Err(error) = done {
-        // Most likely it ended meanwhile.
-        tracing::warn!(%session, error = with_causes(&error), "a session did not follow its human");
     }
 }

@@ -249,7 +249,7 @@ pub async fn make(
     let written = trees
         .iter()
         .chain(&kept)
-        .filter(|tree| tree.access != Access::Read)
+        .filter(|tree| matches!(tree.access, Access::Write | Access::Keep))
         .map(|tree| tree.source.try_clone())
         .collect::<Result<_, _>>();
     let disks = written.and_then(|written| ground.disks.watch(session, written));

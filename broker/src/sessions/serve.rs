@@ -20,7 +20,6 @@ use holdfast_protocol::bounds::{Bound, Bounds};
 use holdfast_protocol::call::HumanUid;
 use holdfast_protocol::frame;
 use holdfast_protocol::id::SessionId;
-use holdfast_protocol::management::SessionAct;
 use holdfast_protocol::run::{RunAim, RunControl, RunEvent};
 use holdfast_protocol::words::with_causes;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
@@ -44,6 +43,7 @@ use super::way_out::WayOut;
 use super::words;
 use crate::disks::Watched;
 use crate::limits::lifetimes;
+use crate::stops::Stops;
 
 /// Connections served at once: every live session has one.
 const CONNECTIONS: usize = holdfast_launch_agents::state::MAX_LIVE;
@@ -399,7 +399,10 @@ async fn tend(
                 return ended.await.unwrap_or(unwatched);
             }
             due = vitals.due() => self::due(stream, ground, session, due).await,
-            because = disks.told() => note(stream, &RunEvent::Note { text: words::standing(because) }).await,
+            because = disks.told() => {
+                let text = words::standing(because);
+                note(stream, &RunEvent::Note { text }).await;
+            }
             () = &mut listening, if listens => {
                 // The command line is gone.
                 listens = false;
@@ -442,18 +445,8 @@ async fn due(stream: &UnixStream, ground: &Ground, session: SessionId, due: Due)
             note(stream, &RunEvent::Note { text }).await;
         }
         Due::End(because) => {
-            let event = What::SessionStopped {
-                session,
-                act: SessionAct::End,
-                because,
-            };
-            // It ends all the same: what lives on past its bound is worse than a gap in the record.
-            if let Err(error) = ground.record.record(event).await {
-                tracing::error!(%session, %error, "a session's end is missing from the audit log");
-            }
-            if let Err(error) = ground.sessions.end_because(session, because) {
-                tracing::debug!(%session, %error, "a session was not there to be ended");
-            }
+            let stops = Stops::new(ground.sessions.clone(), Arc::clone(&ground.record));
+            stops.end(session, because).await;
         }
     }
 }

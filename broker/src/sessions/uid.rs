@@ -96,11 +96,8 @@ pub async fn decide(ground: &Ground, human: u32, trees: &[Tree]) -> Result<Decid
     if *homes == Idmap::Cannot {
         return Err(NoUid::Homes);
     }
-    let unmapped = changed.iter().zip(mapped);
-    let Some((tree, _)) = unmapped
-        .into_iter()
-        .find(|(_, idmap)| **idmap == Idmap::Cannot)
-    else {
+    let mut changed = changed.iter().zip(mapped);
+    let Some((tree, _)) = changed.find(|(_, idmap)| **idmap == Idmap::Cannot) else {
         return Ok(Decided {
             runs_as: SessionUid::Own,
             note: None,

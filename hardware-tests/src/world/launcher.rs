@@ -1,6 +1,7 @@
 //! A launcher that runs, in a cgroup of its own.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -140,8 +141,16 @@ fn own_cgroup() -> PathBuf {
         .find(|line| line.split(' ').nth(2) == Some("cgroup2"))
         .and_then(|line| line.split(' ').nth(1))
         .expect("a cgroup v2 hierarchy");
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let cgroup = Path::new(root).join(format!("holdfast-world-{}-{number}", std::process::id()));
-    fs::create_dir(&cgroup).expect("a cgroup");
-    cgroup
+    loop {
+        let (pid, number) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let cgroup = Path::new(root).join(format!("holdfast-world-{pid}-{number}"));
+        match fs::create_dir(&cgroup) {
+            // Of a process that was killed before it could tidy up, whose pid this one has now.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            made => {
+                made.expect("a cgroup");
+                return cgroup;
+            }
+        }
+    }
 }

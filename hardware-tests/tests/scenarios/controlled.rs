@@ -43,11 +43,6 @@ fn session(world: &World, project: &Path, script: &str) -> Command {
     command
 }
 
-fn listed(world: &World) -> Vec<Value> {
-    let listed = world.broker.holdfast(&["sessions", "--json"]).success();
-    serde_json::from_str(&listed).unwrap()
-}
-
 /// The folders of the sessions' sockets.
 fn sockets(world: &World) -> usize {
     fs::read_dir(world.broker.socket().with_file_name("sessions")).map_or(0, Iterator::count)
@@ -119,7 +114,7 @@ fn sessions_are_shown_whole_and_stopped_one_by_one_or_all_at_once() {
         "{one_more:#?}"
     );
 
-    let first = listed(&world)[0].clone();
+    let first = world.sessions()[0].clone();
     let id = first["session"].as_str().unwrap().to_owned();
     let details = &first["details"];
     assert_eq!(details["level"], "L3");
@@ -151,7 +146,7 @@ fn sessions_are_shown_whole_and_stopped_one_by_one_or_all_at_once() {
         .holdfast(&["sessions", "pause", "--all"])
         .success();
     let phases = |world: &World| -> Vec<String> {
-        let listed = listed(world).into_iter();
+        let listed = world.sessions().into_iter();
         listed
             .map(|session| session["phase"].as_str().unwrap().to_owned())
             .collect()

@@ -28,8 +28,7 @@ fn project(world: &World) -> Option<PathBuf> {
 }
 
 fn listed(world: &World) -> serde_json::Value {
-    let listed = world.broker.holdfast(&["sessions", "--json"]).success();
-    serde_json::from_str::<serde_json::Value>(&listed).unwrap()[0].clone()
+    world.sessions()[0].clone()
 }
 
 /// A session that runs `script` in the background, until it is ended.

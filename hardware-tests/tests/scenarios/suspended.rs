@@ -38,6 +38,12 @@ fn is_as_before(terminal: &Tmux) {
     terminal.shows("as before\n");
 }
 
+/// Ctrl-Z, which the shell says has stopped its job.
+fn suspend(terminal: &Tmux) {
+    terminal.key("C-z");
+    terminal.shows("Stopped");
+}
+
 /// The process id of this world's `holdfast run`.
 fn command_line(world: &World) -> String {
     let socket = world.broker.socket().display().to_string();
@@ -53,8 +59,8 @@ fn command_line(world: &World) -> String {
 
 fn no_session_is_left(world: &World) {
     wait_until(PATIENCE, "the session's end", || {
-        let listed = world.broker.holdfast(&["sessions", "--json"]).success();
-        !listed.contains("\"running\"")
+        let listed = world.sessions();
+        listed.iter().all(|session| session["phase"] != "running")
     });
 }
 
@@ -67,8 +73,7 @@ fn ctrl_z_stops_it_for_its_shell_and_fg_brings_it_back() {
         .line("run sh -c 'echo re\"\"ady; read -r word; echo \"heard $word\"; stty size; exit 7'");
     terminal.shows("ready\n");
     for _ in 0..2 {
-        terminal.key("C-z");
-        terminal.shows("Stopped");
+        suspend(&terminal);
         is_as_before(&terminal);
         terminal.resize(90, 30);
         terminal.line("clear; fg");
@@ -91,8 +96,7 @@ fn a_full_screen_program_that_was_stopped_is_drawn_anew() {
     let terminal = shell(&world, &project);
     terminal.line("run less long");
     terminal.shows("a line of rock");
-    terminal.key("C-z");
-    terminal.shows("Stopped");
+    suspend(&terminal);
     is_as_before(&terminal);
     // In the background it would draw over the shell: it stops again instead.
     terminal.line("clear; bg");
@@ -118,8 +122,7 @@ fn a_job_goes_on_in_the_background_and_comes_back() {
     let terminal = shell(&world, &project);
     terminal.line("run sh -c 'echo re\"\"ady; until [ -e on ]; do sleep 0.1; done; echo we\"\"nt on; read -r word; exit 5'");
     terminal.shows("ready\n");
-    terminal.key("C-z");
-    terminal.shows("Stopped");
+    suspend(&terminal);
     terminal.line("clear; bg; touch on");
     terminal.shows("went on");
     is_as_before(&terminal);
@@ -141,8 +144,7 @@ fn a_stopped_session_is_ended_by_its_shells_kill_and_by_the_broker() {
     for end in ["kill %1", "kill -HUP %1"] {
         terminal.line("clear; run sh -c 'echo re\"\"ady; sleep 1000'");
         terminal.shows("ready\n");
-        terminal.key("C-z");
-        terminal.shows("Stopped");
+        suspend(&terminal);
         terminal.line(&format!("clear; {end}; wait; echo ov\"\"er"));
         terminal.shows("over\n");
         no_session_is_left(&world);
@@ -150,8 +152,7 @@ fn a_stopped_session_is_ended_by_its_shells_kill_and_by_the_broker() {
     }
     terminal.line("clear; run sh -c 'echo re\"\"ady; sleep 1000'");
     terminal.shows("ready\n");
-    terminal.key("C-z");
-    terminal.shows("Stopped");
+    suspend(&terminal);
     for act in ["pause", "resume", "end"] {
         world.broker.holdfast(&["sessions", act, "--all"]).success();
     }
@@ -196,8 +197,7 @@ fn one_with_pipes_stops_with_the_rest_of_its_job() {
     let terminal = shell(&world, &project);
     terminal.line("run sh -c 'echo re\"\"ady; until [ -e on ]; do sleep 0.1; done; echo we\"\"nt on; exit 3' | cat");
     terminal.shows("ready\n");
-    terminal.key("C-z");
-    terminal.shows("Stopped");
+    suspend(&terminal);
     terminal.line("clear; touch on; sleep 1; echo sle\"\"pt");
     terminal.shows("slept");
     assert!(

@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
 use holdfast_hardware_tests::world::World;
-use serde_json::Value;
 
 use crate::support::{Human, Kind, Unmapped, install_spiffe};
 
@@ -102,10 +101,9 @@ fn that_it_is_less_is_shown_before_and_while_it_lives() {
     assert!(shown.contains("overlayfs"), "{shown}");
 
     let mut session = start(&world, &human, &project, &["sh", "-c", "echo up; sleep 60"]);
-    let listed = world.broker.holdfast(&["sessions", "list", "--json"]);
-    let listed: Value = serde_json::from_str(&listed.success()).unwrap();
-    assert_eq!(listed[0]["runs_as"], "humans", "{listed}");
-    assert_eq!(listed[0]["details"]["uid"], 1000, "{listed}");
+    let listed = world.sessions();
+    assert_eq!(listed[0]["runs_as"], "humans", "{listed:?}");
+    assert_eq!(listed[0]["details"]["uid"], 1000, "{listed:?}");
     let listed_text = world.broker.holdfast(&["sessions"]).success();
     assert!(listed_text.contains(" humans "), "{listed_text}");
     let id = listed[0]["session"].as_str().unwrap();
@@ -118,10 +116,11 @@ fn that_it_is_less_is_shown_before_and_while_it_lives() {
     let mapped = human.project("mapped");
     let ran = human.run(&mapped, &["--"], &["sh", "-c", "id -u"], PATH);
     assert!(!ran.stderr.contains("LOWER"), "{ran:#?}");
-    let listed = world.broker.holdfast(&["sessions", "list", "--json"]);
-    let listed: Value = serde_json::from_str(&listed.success()).unwrap();
-    let grades = listed.as_array().unwrap().iter();
-    let grades: Vec<_> = grades.map(|one| one["runs_as"].as_str().unwrap()).collect();
+    let listed = world.sessions();
+    let grades: Vec<_> = listed
+        .iter()
+        .map(|one| one["runs_as"].as_str().unwrap())
+        .collect();
     assert!(grades.contains(&"own"), "{grades:?}");
 }
 
@@ -238,10 +237,8 @@ fn names_are_told_apart(world: &World) {
     let lines: Vec<&str> = ran.stdout.lines().collect();
     assert_eq!(lines.len(), 2, "{ran:#?}\n{}", world.broker.log());
     assert_eq!(lines[1], format!("{}/sub/1", lines[0]));
-    let listed = world.broker.holdfast(&["sessions", "list", "--json"]);
-    let listed: Value = serde_json::from_str(&listed.success()).unwrap();
-    let living = listed.as_array().unwrap().iter();
-    let mut living = living.filter(|one| one["phase"] == "running");
+    let listed = world.sessions();
+    let mut living = listed.iter().filter(|one| one["phase"] == "running");
     let living = living.next().unwrap()["session"].as_str().unwrap();
     assert!(!lines[0].ends_with(living), "{lines:?} {living}");
     other.kill().unwrap();

@@ -34,7 +34,7 @@ const OUTSIDE: &[(&str, u32, u32, &str)] = &[
     ("setns(user)", 308, 268, "$fd,0x10000000"),
     ("prlimit(core)", 302, 261, "$pid,4,$limits,0"),
     ("prlimit(read)", 302, 261, "$pid,4,0,$limits"),
-    ("setpriority", 141, 140, "0,$pid,5"),
+    ("setpriority", 141, 140, "0,$pid,19"),
     ("sched_setaffinity", 203, 122, "$pid,8,$mask"),
     ("sched_setscheduler(idle)", 144, 119, "$pid,5,$zero"),
     ("ioprio_set", 251, 30, "1,$pid,0x6000"),

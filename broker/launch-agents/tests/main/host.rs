@@ -1,6 +1,7 @@
 //! A launcher of the test's own, in a cgroup of its own, and a project to work in.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::num::NonZeroU16;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -286,10 +287,18 @@ pub fn own_cgroup() -> PathBuf {
         .split(' ')
         .nth(1)
         .unwrap();
-    let (pid, number) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    let cgroup = Path::new(root).join(format!("holdfast-test-{pid}-{number}"));
-    fs::create_dir(&cgroup).unwrap();
-    cgroup
+    loop {
+        let (pid, number) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let cgroup = Path::new(root).join(format!("holdfast-test-{pid}-{number}"));
+        match fs::create_dir(&cgroup) {
+            // Of a process that was killed before it could tidy up, whose pid this one has now.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            made => {
+                made.unwrap();
+                return cgroup;
+            }
+        }
+    }
 }
 
 /// A launcher in this cgroup and at this socket; it may refuse to run.

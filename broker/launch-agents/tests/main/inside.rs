@@ -10,8 +10,7 @@ use holdfast_launch_agents::peer::{Peer, PeerError};
 use holdfast_launch_agents::{Access, Ending, Place, Told, Tree};
 
 use crate::host::{Host, tree};
-use crate::human::{HUMAN, connection};
-use crate::running::{Running, pipes};
+use crate::human::HUMAN;
 use crate::skip::skipped;
 
 #[tokio::test]
@@ -175,20 +174,7 @@ async fn trees_give_what_they_say_and_no_more() {
          stat -c %u ~/new",
         host.scratch.path().display()
     );
-    let (stdio, input, output, errors) = pipes();
-    let shell = Path::new("/bin/sh");
-    let human = connection(HUMAN);
-    let prepared = host
-        .prepare_with(shell, &["-c", &script], stdio, human, HUMAN, trees)
-        .await
-        .unwrap();
-    let running = Running {
-        begun: prepared.begin().unwrap(),
-        input: Some(input),
-        output,
-        errors,
-    };
-    let output = host.finish(running, "").await;
+    let output = host.run_with(&script, trees).await;
     assert_eq!(
         output.stdout,
         format!("toolskept{HUMAN}\n"),

@@ -7,11 +7,10 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use holdfast_launch_agents::{Access, Ending, Tree};
+use holdfast_launch_agents::{Access, Ending};
 
 use crate::host::{Host, tree};
-use crate::human::{HUMAN, connection};
-use crate::running::{Output, Running, pipes};
+use crate::human::HUMAN;
 use crate::skip::skipped;
 
 #[tokio::test]
@@ -52,25 +51,6 @@ async fn root_as_the_human_has_no_rights_either() {
     let output = host.finish(running, "").await;
     assert_eq!(output.stdout, "0\n0000000000000000\n", "{}", output.stderr);
     assert_eq!(fs::metadata(host.project().join("mine")).unwrap().uid(), 0);
-}
-
-impl Host {
-    /// Runs a shell with this script and these trees to its end.
-    async fn run_with(&mut self, script: &str, trees: Vec<Tree>) -> Output {
-        let (stdio, input, output, errors) = pipes();
-        let (shell, human) = (Path::new("/bin/sh"), connection(HUMAN));
-        let prepared = self
-            .prepare_with(shell, &["-c", script], stdio, human, HUMAN, trees)
-            .await
-            .unwrap();
-        let running = Running {
-            begun: prepared.begin().unwrap(),
-            input: Some(input),
-            output,
-            errors,
-        };
-        self.finish(running, "").await
-    }
 }
 
 /// Its output, as the human and outside.

@@ -7,11 +7,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use holdfast_launch_agents::task::{Begun, SessionError};
-use holdfast_launch_agents::{Ending, Stdio};
+use holdfast_launch_agents::{Ending, Stdio, Tree};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::host::Host;
-use crate::human::HUMAN;
+use crate::human::{HUMAN, connection};
 
 pub struct Running {
     pub begun: Begun,
@@ -53,6 +53,23 @@ impl Host {
     /// Runs a shell with this script to its end.
     pub async fn run(&mut self, script: &str) -> Output {
         let running = self.start(script).await;
+        self.finish(running, "").await
+    }
+
+    /// Runs a shell with this script and these trees to its end.
+    pub async fn run_with(&mut self, script: &str, trees: Vec<Tree>) -> Output {
+        let (stdio, input, output, errors) = pipes();
+        let (shell, human) = (Path::new("/bin/sh"), connection(HUMAN));
+        let prepared = self
+            .prepare_with(shell, &["-c", script], stdio, human, HUMAN, trees)
+            .await
+            .unwrap();
+        let running = Running {
+            begun: prepared.begin().unwrap(),
+            input: Some(input),
+            output,
+            errors,
+        };
         self.finish(running, "").await
     }
 

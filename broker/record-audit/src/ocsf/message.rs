@@ -70,13 +70,17 @@ pub(super) fn message(what: &What) -> String {
             spiffe_id: _,
             human,
             program: _,
-            package: None,
+            package,
             runs_as,
-        } => format!(
-            "session {session} started by uid {}{}",
-            human.0,
-            under(*runs_as)
-        ),
+        } => {
+            let with = package.as_ref().map_or(String::new(), |package| {
+                let name = package.name.as_ref();
+                let name = name.map_or(&*package.script, |name| name.as_str());
+                format!(", with {name}")
+            });
+            let under = under(*runs_as);
+            format!("session {session} started by uid {}{with}{under}", human.0)
+        }
         What::SessionWidened { session, human, by } => {
             let by: Vec<String> = by.iter().map(ToString::to_string).collect();
             let by = cut(&by.join(" ")).to_string();
@@ -100,24 +104,6 @@ pub(super) fn message(what: &What) -> String {
                 "session {session} of uid {} is lent {}",
                 human.0,
                 cut(&lent.join(", "))
-            )
-        }
-        What::SessionStarted {
-            session,
-            spiffe_id: _,
-            human,
-            program: _,
-            package: Some(package),
-            runs_as,
-        } => {
-            let name = package
-                .name
-                .as_ref()
-                .map_or(&*package.script, |name| name.as_str());
-            let under = under(*runs_as);
-            format!(
-                "session {session} started by uid {}, with {name}{under}",
-                human.0
             )
         }
         What::LaunchRefused {
@@ -269,7 +255,6 @@ pub(super) fn message(what: &What) -> String {
     }
 }
 
-/// A name without its host's.
 /// What is said of a session's uid where it is not its own.
 fn under(runs_as: SessionUid) -> &'static str {
     match runs_as {
@@ -278,6 +263,7 @@ fn under(runs_as: SessionUid) -> &'static str {
     }
 }
 
+/// A name without its host's.
 fn agent(id: &SpiffeId) -> &str {
     id.path()
         .split_once("/agent/")

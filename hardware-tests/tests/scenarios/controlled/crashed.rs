@@ -7,7 +7,7 @@ use std::time::Duration;
 use holdfast_hardware_tests::harness::wait_until;
 use holdfast_hardware_tests::world::World;
 
-use super::{SOON, listed, nothing_left, session};
+use super::{SOON, nothing_left, session};
 
 /// How long a launch takes, command line and all, on a machine that has nothing else to do.
 const LAUNCH: Duration = Duration::from_millis(60);
@@ -47,7 +47,7 @@ fn a_command_line_that_is_killed_takes_its_session_with_it() {
         running.wait().unwrap();
     }
     nothing_left(&world);
-    let alive = listed(&world).into_iter();
+    let alive = world.sessions().into_iter();
     let alive = alive.filter(|session| session["phase"] != "ended");
     assert_eq!(alive.count(), 0);
     is_ready(&world, &project);
@@ -71,7 +71,7 @@ fn a_broker_that_is_killed_takes_every_session_with_it() {
         // The next one finds nothing of them, and begins anew.
         world.broker.resume(&world.scratch);
         nothing_left(&world);
-        assert_eq!(listed(&world).len(), 0);
+        assert_eq!(world.sessions().len(), 0);
         world.attested();
         is_ready(&world, &project);
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 use holdfast_hardware_tests::harness::{SmallDisk, wait_until};
 use holdfast_hardware_tests::world::World;
 
-use super::{SOON, listed, nothing_left, started};
+use super::{SOON, nothing_left, started};
 
 /// Asks the hook for one command once it may, as Claude Code would, and prints its answer.
 const ASK: &str = "echo up; while ! test -e go; do sleep 0.05; done; \
@@ -87,7 +87,8 @@ fn one_session_that_fills_a_disk_is_ended_and_no_other() {
     });
     assert!(answer.contains("exit 0"), "{answer}");
     assert_eq!(
-        listed(&world)
+        world
+            .sessions()
             .iter()
             .filter(|s| s["phase"] == "running")
             .count(),
@@ -114,11 +115,11 @@ fn what_somebody_else_fills_pauses_sessions_until_there_is_room() {
         &project,
         "echo up; while ! test -e go; do sleep 0.05; done; exit 7",
     );
-    let phase = || listed(&world)[0]["phase"].as_str().unwrap().to_owned();
+    let phase = || world.sessions()[0]["phase"].as_str().unwrap().to_owned();
     disk.fill();
     wait_until(SOON, "it stands still", || phase() == "frozen");
     // Its human's word does not give it room.
-    let id = listed(&world)[0]["session"].as_str().unwrap().to_owned();
+    let id = world.sessions()[0]["session"].as_str().unwrap().to_owned();
     world
         .broker
         .holdfast(&["sessions", "resume", &id])

@@ -6,10 +6,10 @@ use std::time::Duration;
 use holdfast_hardware_tests::harness::{Logind, wait_until};
 use holdfast_hardware_tests::world::World;
 
-use super::{SOON, listed, nothing_left, started};
+use super::{SOON, nothing_left, started};
 
 fn phase(world: &World) -> String {
-    let listed = listed(world);
+    let listed = world.sessions();
     listed[0]["phase"].as_str().unwrap().to_owned()
 }
 
@@ -50,7 +50,7 @@ fn a_locked_screen_pauses_and_a_logout_ends_what_a_human_left_running() {
     becomes(&world, "running");
 
     // What the human paused themselves is theirs to let go on.
-    let id = listed(&world)[0]["session"].as_str().unwrap().to_owned();
+    let id = world.sessions()[0]["session"].as_str().unwrap().to_owned();
     world.broker.holdfast(&["sessions", "pause", &id]).success();
     logind.lock();
     logind.unlock();

@@ -11,7 +11,7 @@ use holdfast_issue_credentials::workload::api::{X509svidRequest, X509svidRespons
 use tokio::task::JoinSet;
 use tonic::{Code, Status, Streaming};
 
-use super::{SOON, listed, nothing_left, sockets};
+use super::{SOON, nothing_left, sockets};
 use crate::support::{Handed, accomplice_by, secured};
 
 const KEY: &str = "sk-ant-api03-not-a-real-one";
@@ -127,7 +127,7 @@ async fn an_ended_session_holds_nothing_by_the_time_that_its_end_is_told() {
     let Some(stage) = Stage::set() else { return };
     let world = &stage.world;
     let mut held = stage.session().await;
-    let id = listed(world)[0]["session"].as_str().unwrap().to_owned();
+    let id = world.sessions()[0]["session"].as_str().unwrap().to_owned();
     let pids = world.launcher.as_ref().unwrap().pids();
     assert!(!pids.is_empty() && sockets(world) == 1);
     let mut stream = held.stream;
@@ -184,7 +184,7 @@ async fn a_killed_broker_leaves_nothing_of_a_session_that_lived() {
     stage.world.broker.resume(&stage.world.scratch);
     stage.world.attested();
     assert_eq!(sockets(&stage.world), 0);
-    assert_eq!(listed(&stage.world).len(), 0);
+    assert_eq!(stage.world.sessions().len(), 0);
     stage.is_refused(&held.placeholder);
     let record = stage.world.broker.holdfast(&["audit", "verify"]);
     record.success();

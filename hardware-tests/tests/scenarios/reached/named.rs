@@ -153,7 +153,9 @@ fn one_sessions_names_are_not_anothers() {
         web.port()
     );
     let ran = run_with(&world, &["--reach", &reach], &script);
-    assert_eq!(ran.stdout, "refused 56\n", "{ran:#?}");
+    // The bridge closes it: before curl has seen the connection stand (7), or asked (56), or while it waits (52).
+    let refused = ["refused 7\n", "refused 52\n", "refused 56\n"];
+    assert!(refused.contains(&ran.stdout.as_str()), "{ran:#?}");
     first.kill().unwrap();
     first.wait().unwrap();
 }
