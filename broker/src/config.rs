@@ -58,6 +58,8 @@ pub struct Config {
     pub management: ManagementConfig,
     /// How humans approve.
     pub approvals: ApprovalsConfig,
+    /// Its own rules.
+    pub policy: PolicyConfig,
     /// Its audit log.
     pub audit: AuditConfig,
     /// Its own log.
@@ -163,6 +165,14 @@ pub struct SessionsConfig {
     pub spare_kinds: BTreeSet<AgentKind>,
     /// What humans may lend their sessions beside the project.
     pub lend: LendConfig,
+}
+
+/// The host's own rules.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct PolicyConfig {
+    /// Cedar files that narrow the default policy.
+    pub files: Vec<PathBuf>,
 }
 
 /// What humans may lend their sessions beside the project.
@@ -383,6 +393,9 @@ impl Config {
         {
             return Err(value("sessions.lend.never", "has to hold absolute paths"));
         }
+        if !config.policy.files.iter().all(|path| path.is_absolute()) {
+            return Err(value("policy.files", "has to hold absolute paths"));
+        }
         if let Some((key, problem)) = config.limits.flaw() {
             return Err(value(key, problem));
         }
@@ -422,6 +435,7 @@ impl Default for Config {
             workload: Vec::new(),
             management: ManagementConfig::default(),
             approvals: ApprovalsConfig::default(),
+            policy: PolicyConfig::default(),
             audit: AuditConfig::default(),
             log: LogConfig::default(),
             install: Install::System,

@@ -42,7 +42,7 @@ use crate::management::{self, Answers, Managers};
 use crate::mirror::Mirroring;
 use crate::presence::PresenceTask;
 use crate::sessions::{
-    self as sealed, Endings, Ground, Homes, Lending, Live, NodeAuthority, Own, RecordSvids,
+    self as sealed, Endings, Ground, Guarded, Homes, Lending, Live, NodeAuthority, Own, RecordSvids,
 };
 use crate::state_folder::{self, StateFolder};
 use crate::stops::Stops;
@@ -182,7 +182,7 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
     )?;
     let leave = Arc::new(NodeLeave(attest_host.node(), clock.clone()));
     let calls = Calls::new(
-        tpm.grade,
+        (tpm.grade, &config.policy.files),
         Arc::clone(&record),
         approvers.clone(),
         leave,
@@ -411,6 +411,7 @@ fn sessions(
             [config.state.clone(), config.run.clone()],
             config.sessions.lend.clone(),
         ),
+        guarded: Guarded::built_in().context("the table of files that run by themselves")?,
         authorizer,
         vaults,
         upstream: Upstream::new(clock).context("requests cannot leave this host")?,

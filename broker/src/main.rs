@@ -34,6 +34,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use holdfast_protocol::contained::Places;
+use holdfast_protocol::grade::Grade;
 
 use crate::config::{Config, TpmDevice};
 
@@ -89,6 +90,10 @@ fn main() -> ExitCode {
         }
     };
     if args.check {
+        if let Err(error) = calls::engine(Grade::Hardware, &config.policy.files) {
+            eprintln!("holdfastd: {error:#}");
+            return ExitCode::from(2);
+        }
         println!("{} is a valid configuration", checked(&args));
         return ExitCode::SUCCESS;
     }

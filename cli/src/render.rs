@@ -329,7 +329,7 @@ pub fn examined(items: &[Examined]) -> String {
 }
 
 /// Local time, to the second.
-fn time(at: Timestamp) -> String {
+pub(crate) fn time(at: Timestamp) -> String {
     i64::try_from(at.as_millis())
         .ok()
         .and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok())

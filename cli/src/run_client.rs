@@ -5,7 +5,7 @@
 
 use std::io::{ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -96,6 +96,12 @@ impl RunConnection {
     /// A second handle on the same connection.
     pub fn try_clone(&self) -> std::io::Result<Self> {
         self.stream.try_clone().map(|stream| Self { stream })
+    }
+}
+
+impl AsFd for RunConnection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
     }
 }
 

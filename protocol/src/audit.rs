@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::approval::{PinRecovery, Surface};
+use crate::beyond::Beyond;
 use crate::bounds::{Because, Bound, Bounds};
 use crate::call::{Effect, HumanUid, ToolCall};
 use crate::decision::Verdict;
@@ -15,10 +16,8 @@ use crate::id::{AgentKind, CallId, HostId, SessionId, SpiffeId};
 use crate::management::SessionAct;
 use crate::measured::MeasuredPackage;
 use crate::receipt::Receipt;
-use crate::run::RunTree;
 use crate::sub::{SubPath, SubRequest};
 use crate::vault::{SecretName, SecretUse, Sharing};
-use crate::widening::Widening;
 use crate::{Sha256Digest, Timestamp};
 
 /// An event with the time and the unique name that its record will bear.
@@ -133,6 +132,9 @@ pub enum What {
         /// Under whose uid it runs on the host.
         #[serde(default, skip_serializing_if = "SessionUid::is_own")]
         runs_as: SessionUid,
+        /// What it was given beyond its profile's usual world.
+        #[serde(default, skip_serializing_if = "Beyond::is_nothing")]
+        beyond: Box<Beyond>,
     },
     /// A program was not launched: this host's owner does not list it.
     LaunchRefused {
@@ -145,26 +147,6 @@ pub enum What {
         /// What it would have interpreted, where it is an interpreter.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         package: Option<MeasuredPackage>,
-    },
-    /// A session begins with more of a network than others have; its human said so, and the policy allowed it.
-    SessionWidened {
-        /// The session.
-        session: SessionId,
-        /// Who widened it.
-        human: HumanUid,
-        /// By what.
-        by: Vec<Widening>,
-    },
-    /// A session is about to be lent more of the human's than every session has.
-    SessionLent {
-        /// The session.
-        session: SessionId,
-        /// Whose it is.
-        human: HumanUid,
-        /// Folders and files that the human named.
-        trees: Vec<RunTree>,
-        /// Hosts that the human's own profile names.
-        hosts: Vec<String>,
     },
     /// A human is about to freeze a session, let it go on, or end it.
     SessionControlled {

@@ -8,6 +8,7 @@
 
 pub mod approval;
 pub mod audit;
+pub mod beyond;
 pub mod bounds;
 pub mod bundles;
 pub mod call;
@@ -33,6 +34,7 @@ pub mod session;
 pub mod sub;
 pub mod time;
 pub mod token;
+pub mod triggers;
 pub mod url;
 pub mod vault;
 pub mod widening;

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::approval::{HumanAnswer, PinRecovery, Question};
+use crate::beyond::Beyond;
 use crate::bounds::{Because, Bound, Bounds};
 use crate::clock::ClockStatus;
 use crate::grade::{Grade, Level, SessionUid};
@@ -262,9 +263,10 @@ pub struct SubStatus {
 /// What is known of a session besides what a listing shows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionDetails {
-    /// How well it is known who is calling.
-    pub level: Level,
-    /// The host uid that it runs under, while it lives.
+    /// What it was given beyond its profile's usual world.
+    #[serde(default, skip_serializing_if = "Beyond::is_nothing")]
+    pub beyond: Beyond,
+    /// The host uid of its own, while it lives.
     pub uid: Option<u32>,
     /// The id of its cgroup, while it lives, if it has one of its own.
     pub cgroup: Option<u64>,

@@ -6,10 +6,12 @@
 
 mod shown;
 pub mod toolchains;
+mod waiting;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::shown::{RunNeeds, RunVariable, RunWorld, ShownAccess, ShownTree, ShownWhy};
+pub use self::waiting::RunWaiting;
 
 use crate::id::{AgentKind, SessionId, SpiffeId};
 use crate::management::Failure;
@@ -56,7 +58,8 @@ pub struct RunRequest {
     pub path: Vec<String>,
     /// Input and output.
     pub stdio: RunStdio,
-    /// What its human adds to its network: at most [`MAX_WIDENINGS`](crate::widening::MAX_WIDENINGS).
+    /// What its human adds to its network, at most [`MAX_WIDENINGS`](crate::widening::MAX_WIDENINGS), and which guards
+    /// of the project they lift. What they lend is among the trees.
     pub widenings: Vec<Widening>,
     /// What is asked.
     #[serde(default)]
@@ -155,7 +158,7 @@ pub enum RunWhy {
     Git,
     /// It is of the project, over itself: what decides what runs outside is not the session's to change.
     Guard,
-    /// The human named it: a widening, which is recorded.
+    /// The human named it: a widening, which policy judges and the record has.
     Named,
 }
 
@@ -242,6 +245,9 @@ pub enum RunControl {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum RunEvent {
+    /// It waits for its human: nothing is made, and nothing runs. Whatever the command line says now takes the question
+    /// back.
+    Waiting(RunWaiting),
     /// It runs, and is on record.
     Started {
         /// The session.

@@ -1,7 +1,10 @@
-//! What a human adds to a session's world on the command line: hosts it may reach, ports it shows.
+//! What a human adds to a session's world on the command line: hosts it may reach, ports it shows, folders it is lent,
+//! guards that are lifted.
 //!
-//! Parsed once, where it is typed and again where it arrives. No field is a path; nothing here is a
-//! decision: the policy judges each widening, and the record has it before the session begins.
+//! Parsed once, where it is typed and again where it arrives. A path here is a name that nobody opens; nothing here is
+//! a decision: the policy judges each widening, and the record has it before the session begins.
+
+mod named;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
@@ -10,7 +13,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The most widenings of one session.
+pub use self::named::NamedPath;
+
+/// The most widenings of one session's network.
 pub const MAX_WIDENINGS: usize = 32;
 
 /// One addition to a session's world.
@@ -23,6 +28,12 @@ pub enum Widening {
     Host(HostName),
     /// Its own server is reachable from the host.
     Publish(Publish),
+    /// It is lent this folder or file, outside its project, for reading.
+    Read(NamedPath),
+    /// It is lent this folder or file, outside its project, to be changed.
+    Write(NamedPath),
+    /// It may change this of its project, which decides what runs outside of the session.
+    Unguard(NamedPath),
 }
 
 impl fmt::Display for Widening {
@@ -32,7 +43,29 @@ impl fmt::Display for Widening {
             Self::Reach(reach) => write!(f, "--reach {reach}"),
             Self::Host(host) => write!(f, "--host {host}"),
             Self::Publish(publish) => write!(f, "--publish {publish}"),
+            Self::Read(path) => write!(f, "--ro {path}"),
+            Self::Write(path) => write!(f, "--rw {path}"),
+            Self::Unguard(path) => write!(f, "--unguard {path}"),
         }
+    }
+}
+
+impl FromStr for Widening {
+    type Err = InvalidWidening;
+
+    /// As it is typed: the flag, a space, its value.
+    fn from_str(text: &str) -> Result<Self, InvalidWidening> {
+        let flag = || InvalidWidening::Flag(text.chars().take(64).collect());
+        let (name, value) = text.split_once(' ').ok_or_else(flag)?;
+        Ok(match name {
+            "--reach" => Self::Reach(value.parse()?),
+            "--host" => Self::Host(value.parse()?),
+            "--publish" => Self::Publish(value.parse()?),
+            "--ro" => Self::Read(value.parse()?),
+            "--rw" => Self::Write(value.parse()?),
+            "--unguard" => Self::Unguard(value.parse()?),
+            _ => return Err(flag()),
+        })
     }
 }
 
@@ -50,6 +83,14 @@ pub enum InvalidWidening {
         "`{0}` is not PORT or HOSTPORT:PORT, each from 1 to 65535 and the host's not below 1024"
     )]
     Publish(String),
+    /// It is no path that a session could be given.
+    #[error("`{0}` is no path of 1 to 4096 bytes without `.` and `..` in it")]
+    Path(String),
+    /// It is no flag with its value.
+    #[error(
+        "`{0}` is not --reach HOST:PORT, --host NAME, --publish PORT, --ro PATH, --rw PATH or --unguard PATH"
+    )]
+    Flag(String),
 }
 
 /// A host: a DNS name (RFC 1123 §2.1, and `_`) or an IP address, in one spelling.
@@ -312,6 +353,32 @@ mod tests {
         assert_eq!(spelled("8080:80"), Ok("8080:80".to_owned()));
         for bad in ["80", "80:8080", "0:1", "x", "1024:", "1:2:3"] {
             assert!(spelled(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_widening_is_read_as_it_is_typed() {
+        let widening = |text: &str| text.parse::<Widening>().unwrap();
+        for text in [
+            "--reach localhost:5432",
+            "--host crates.io",
+            "--publish 8080:80",
+            "--ro /srv/docs",
+            "--rw /srv/da ta",
+            "--unguard .github/workflows",
+        ] {
+            assert_eq!(widening(text).to_string(), text);
+        }
+        for bad in [
+            "--rw",
+            "/srv",
+            "--rw ",
+            "--rm /srv",
+            "--rw /srv/../etc",
+            "--rw ./a",
+            "--ro a\0",
+        ] {
+            assert!(bad.parse::<Widening>().is_err(), "{bad}");
         }
     }
 

@@ -4,7 +4,7 @@
 //! inside an effect (a path, a host) stands in back quotes, shortened, with nothing invisible in it.
 
 use holdfast_protocol::approval::Quoted;
-use holdfast_protocol::call::{Effect, History, HumanUid, Manner, Reach, ToolCall};
+use holdfast_protocol::call::{Channel, Effect, History, HumanUid, Manner, Reach, ToolCall};
 use holdfast_protocol::decision::Reason;
 use holdfast_protocol::grade::Tier;
 use holdfast_protocol::id::{AgentKind, CallId, SessionId};
@@ -77,10 +77,29 @@ pub fn quotation(call: &ToolCall) -> Quoted {
     }
 }
 
-/// The most serious of `effects`, in words.
-pub fn headline(effects: &[Effect]) -> String {
+/// The most serious effect of `call`, in words.
+pub fn headline(call: &ToolCall) -> String {
+    match call.channel {
+        // Its human knows a session that begins by what it is and where, not by what it does.
+        Channel::Launch => {
+            let project = quoted(&call.cwd.to_string_lossy());
+            summary(&call.effects, &format!("{} in {project}", call.caller.kind))
+        }
+        Channel::Hook | Channel::Mcp | Channel::Egress | Channel::Credential => {
+            summary(&call.effects, "")
+        }
+    }
+}
+
+/// The most serious of `effects`, in words; `whom` it is for, where that is to be said.
+fn summary(effects: &[Effect], whom: &str) -> String {
     let mut lines = lines(effects).into_iter();
-    match (lines.next(), lines.len()) {
+    let first = lines.next().map(|first| match whom {
+        "" => first,
+        whom if first.starts_with("Lend ") => format!("{first} to {whom}"),
+        whom => format!("{first}, for {whom}"),
+    });
+    match (first, lines.len()) {
         (None, _) => "Do something that changes nothing outside the agent".to_owned(),
         (Some(first), 0) => first,
         (Some(first), 1) => format!("{first}, and 1 more thing"),
@@ -137,6 +156,12 @@ fn line(effect: &Effect) -> String {
                 "Begin with its port {} shown on this machine as {}",
                 publish.inside, publish.outside
             ),
+            Widening::Read(path) => format!("Lend {} for reading", quoted(path.as_str())),
+            Widening::Write(path) => format!("Lend {} writable", quoted(path.as_str())),
+            Widening::Unguard(path) => format!(
+                "Let {} be changed, which decides what runs outside the session",
+                quoted(path.as_str())
+            ),
         },
         Effect::UsesSecret { name } => format!("Use the secret {}", quoted(name)),
         Effect::Reaches { host, manner } => match manner {
@@ -173,7 +198,10 @@ fn weight(effect: &Effect) -> u8 {
         } => 2,
         Effect::Spends { .. } => 3,
         Effect::Deletes { .. } => 4,
-        Effect::Widens { .. } => 5,
+        Effect::Widens { widening } => match widening {
+            Widening::Write(_) | Widening::Unguard(_) => 4,
+            Widening::Reach(_) | Widening::Host(_) | Widening::Publish(_) | Widening::Read(_) => 5,
+        },
         Effect::UsesSecret { .. } => 5,
         Effect::Uninspectable {
             reach: Reach::Outward,

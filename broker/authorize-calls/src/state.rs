@@ -222,6 +222,21 @@ impl State {
         }
     }
 
+    /// Whoever asked takes the question back: nobody can answer it any more.
+    pub fn on_withdrawn(&mut self, call: CallId) -> Vec<Step> {
+        let Some(question) = self.questions.remove(&call) else {
+            return vec![];
+        };
+        let mut steps = vec![];
+        if question.waits() {
+            let judged = question.judged;
+            let decision = question::withdrawn();
+            steps = self.decide(judged.call, judged.digest, decision, vec![], vec![]);
+        }
+        steps.push(Step::Cards);
+        steps
+    }
+
     /// Time has passed.
     pub fn on_time(&mut self, now: Timestamp) -> Vec<Step> {
         self.grants.retain(|_, grant| grant.until > now);

@@ -80,6 +80,7 @@ enum Message {
     Call(Box<Judged>, oneshot::Sender<Final>),
     Answer(CallId, Answer, oneshot::Sender<Result<(), AnswerRefused>>),
     Ended(CallId, String, Vec<Effect>),
+    Withdrawn(CallId),
     SessionGone(SessionId),
 }
 
@@ -172,6 +173,11 @@ impl Authorizer {
     pub async fn ended(&self, call: CallId, outcome: String, seen: Vec<Effect>) {
         // A job that has stopped covers nothing any more.
         let _ = self.inbox.send(Message::Ended(call, outcome, seen)).await;
+    }
+
+    /// Whoever asked for this call wants no answer any more: there is no question about it, then or later.
+    pub async fn withdraw(&self, call: CallId) {
+        let _ = self.inbox.send(Message::Withdrawn(call)).await;
     }
 
     /// A session has ended, was revoked, or is frozen with its host: what waits is denied, what was approved is forgotten.
@@ -321,6 +327,10 @@ impl<R: Recorder, K: ApprovalKeys> Job<R, K> {
             }
             Message::Ended(call, outcome, seen) => {
                 let steps = self.state.on_ended(call, outcome, seen);
+                self.take(steps);
+            }
+            Message::Withdrawn(call) => {
+                let steps = self.state.on_withdrawn(call);
                 self.take(steps);
             }
             Message::SessionGone(session) => {

@@ -228,7 +228,10 @@ impl World {
         self.given.iter().any(|widening| match widening {
             Widening::Host(host) => host.as_str() == bare,
             Widening::Reach(reach) => shown.parse::<Reach>().is_ok_and(|shown| shown == *reach),
-            Widening::Publish(_) => false,
+            Widening::Publish(_)
+            | Widening::Read(_)
+            | Widening::Write(_)
+            | Widening::Unguard(_) => false,
         })
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use holdfast_launcher::control::Ending;
 use holdfast_launcher::message::Told;
+use holdfast_protocol::beyond::Beyond;
 use holdfast_protocol::bounds::{Because, Bound, Bounds};
 use holdfast_protocol::grade::{Level, SessionUid};
 use holdfast_protocol::id::{AgentKind, SessionId};
@@ -46,6 +47,8 @@ pub struct Facts {
     pub level: Level,
     /// Under whose uid it runs.
     pub runs_as: SessionUid,
+    /// What it was given beyond its profile's usual world.
+    pub beyond: Beyond,
 }
 
 /// How the kernel tells a session's processes from all others.

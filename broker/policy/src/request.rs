@@ -196,6 +196,9 @@ fn attributes(act: &Act) -> Result<HashMap<String, Value>, Unaskable> {
                 Widening::Reach(reach) => ("reach", reach.to_string()),
                 Widening::Host(host) => ("host", host.to_string()),
                 Widening::Publish(publish) => ("publish", publish.to_string()),
+                Widening::Read(path) => ("read", path.to_string()),
+                Widening::Write(path) => ("write", path.to_string()),
+                Widening::Unguard(path) => ("unguard", path.to_string()),
             };
             vec![("way", named("Way", way)?), ("target", text(&target))]
         }

@@ -13,12 +13,14 @@ use holdfast_launch_agents::claim::NotOfKind;
 use holdfast_launch_agents::profile::{Profile, with_own};
 use holdfast_launch_agents::{Access, InvalidPlace, Place, Tree};
 use holdfast_protocol::run::{RunAccess, RunRequest, RunTree, RunWhy};
+use holdfast_protocol::widening::{InvalidWidening, NamedPath, Widening};
 
 use super::Ground;
 use super::grants;
 use super::launch::RunError;
 use super::lend::{self, Asked, Why};
 use super::program::ProgramError;
+use super::widened::Widened;
 
 /// The human's own profile, with what Holdfast knows of its kind.
 pub fn own(profiles: &[Profile], request: &RunRequest) -> Result<Option<Profile>, RunError> {
@@ -107,6 +109,44 @@ fn why(asked: Option<&RunTree>, tree: &Tree, project: &Place, home: &Path) -> Wh
         RunWhy::Tool | RunWhy::Instruction | RunWhy::Git | RunWhy::Guard if write => Why::Named,
         RunWhy::Tool | RunWhy::Instruction | RunWhy::Git | RunWhy::Guard => Why::Needed,
     }
+}
+
+/// With what is lent and what is not guarded, by what is there.
+pub fn all(
+    ground: &Ground,
+    widened: Widened,
+    (request, trees): (&RunRequest, &[Tree]),
+    named: &[RunTree],
+) -> Result<Widened, RunError> {
+    let left_out = tokio::task::block_in_place(|| ground.guarded.left_out(request, trees))?;
+    let lent = lends(named, trees)?;
+    Ok(widened.with(
+        lent.into_iter()
+            .chain(left_out.into_iter().map(Widening::Unguard)),
+    ))
+}
+
+/// What was named, as the policy judges it: under the name that it has inside, and under that of the place where it
+/// lies, which a link may have hidden.
+fn lends(named: &[RunTree], trees: &[Tree]) -> Result<Vec<Widening>, InvalidWidening> {
+    let mut lends = Vec::new();
+    for asked in named {
+        let source = trees
+            .iter()
+            .find(|tree| tree.place.to_string() == asked.place);
+        let real = source.and_then(|tree| {
+            std::fs::read_link(format!("/proc/self/fd/{}", tree.source.as_raw_fd())).ok()
+        });
+        let real = real.map(|real| real.to_string_lossy().into_owned());
+        for path in [Some(asked.place.clone()), real].into_iter().flatten() {
+            let path = NamedPath::try_from(path)?;
+            lends.push(match asked.access {
+                RunAccess::Read => Widening::Read(path),
+                RunAccess::Write => Widening::Write(path),
+            });
+        }
+    }
+    Ok(lends)
 }
 
 /// Where programs are looked for.

@@ -16,8 +16,6 @@ use holdfast_protocol::call::{
     Caller, Channel, Effect, History, HumanUid, Manner, Reach, ToolName,
 };
 use holdfast_protocol::decision::Verdict;
-use holdfast_protocol::grade::SessionUid;
-use holdfast_protocol::id::{SessionId, SpiffeId};
 use holdfast_protocol::run::{
     RunAccess, RunKept, RunNeeds, RunRequest, RunVariable, RunWhy, RunWorld, ShownAccess,
     ShownTree, ShownWhy,
@@ -30,11 +28,13 @@ use super::asked_for;
 use super::grants::needed;
 use super::homes;
 use super::launch::{self, BRIDGE, CREDENTIAL_HELPER, Descriptors, RunError};
+use super::named::nobody;
 use super::own;
 use super::program;
 use super::serve::Wish;
 use super::uid::{Decided, decide};
 use super::unable::unable;
+use super::widened::Widened;
 use crate::limits::limits;
 
 /// What a session of this kind wants of the human's.
@@ -62,6 +62,8 @@ pub async fn world(ground: &Ground, wish: Wish) -> Result<RunWorld, RunError> {
         package,
     } = launch::sort(&request, descriptors)?;
     let named = asked_for::judge(ground, human, &request, &trees)?;
+    let widened = Widened::read(request.widenings.clone(), BRIDGE)?;
+    let widened = asked_for::all(ground, widened, (&request, &trees), &named)?;
     let own = asked_for::own(&ground.profiles, &request)?;
     let admitted = program::admit(ground, program, package).await?;
     let profile = program::kind(ground, &request, own, &admitted)?;
@@ -101,8 +103,12 @@ pub async fn world(ground: &Ground, wish: Wish) -> Result<RunWorld, RunError> {
         remotes,
         ..World::default()
     };
-    let asked = match asker(ground, &profile, human, runs_as) {
-        Ok(asker) => asked(ground, &asker, &world),
+    let asked = match nobody(ground, &profile.kind, HumanUid(human), runs_as) {
+        Ok(caller) => {
+            let mut all = widening(ground, caller.clone(), &widened)?;
+            all.extend(asked(ground, &asker(caller, Channel::Hook)?, &world));
+            all
+        }
         Err(error) => {
             notes.push(format!("no session would begin: {}", with_causes(&error)));
             Vec::new()
@@ -138,16 +144,17 @@ fn network(widenings: &[Widening]) -> String {
     let mut parts = vec![format!(
         "hosts by name, each as policy says and its human answers (a proxy on 127.0.0.1:{BRIDGE})"
     )];
-    parts.extend(widenings.iter().map(|widening| match widening {
-        Widening::Reach(reach) => match reach.door() {
+    parts.extend(widenings.iter().filter_map(|widening| match widening {
+        Widening::Reach(reach) => Some(match reach.door() {
             Some(port) => format!("{reach} of this machine, at 127.0.0.1:{port} inside"),
             None => format!("{reach}, even if it is in this machine's own network"),
-        },
-        Widening::Host(host) => format!("{host}, without asking you"),
-        Widening::Publish(publish) => format!(
+        }),
+        Widening::Host(host) => Some(format!("{host}, without asking you")),
+        Widening::Publish(publish) => Some(format!(
             "its own 127.0.0.1:{}, shown as 127.0.0.1:{} of this machine",
             publish.inside, publish.outside
-        ),
+        )),
+        Widening::Read(_) | Widening::Write(_) | Widening::Unguard(_) => None,
     }));
     parts.join("; ")
 }
@@ -216,30 +223,39 @@ fn shown(request: &RunRequest, home: &Place) -> Result<Vec<ShownTree>, RunError>
     Ok(trees)
 }
 
-/// Who would ask: a session's name that is given to nobody.
-fn asker(
-    ground: &Ground,
-    profile: &Profile,
-    human: u32,
-    runs_as: SessionUid,
-) -> Result<Asker, RunError> {
-    let footing = launch::attested(ground)?;
-    let session = SessionId::from_random([0; 16]);
-    let spiffe_id = SpiffeId::session(&footing.trust_domain, footing.host, &profile.kind, session);
-    let caller = Caller {
-        session,
-        spiffe_id,
-        kind: profile.kind.clone(),
-        level: ground.level(),
-        human: HumanUid(human),
-        runs_as,
-    };
+/// Who would ask.
+fn asker(caller: Caller, channel: Channel) -> Result<Asker, RunError> {
     Ok(Asker {
         caller,
         taint: Taint::Clean,
-        channel: Channel::Hook,
+        channel,
         tool: ToolName::try_from("any".to_owned()).map_err(|_| RunError::Stopping)?,
     })
+}
+
+/// What this host's policy says of the widenings, where it is not yes.
+fn widening(ground: &Ground, caller: Caller, widened: &Widened) -> Result<Vec<String>, RunError> {
+    let asker = asker(caller, Channel::Launch)?;
+    let said = widened.all().iter().filter_map(|widening| {
+        let effect = Effect::Widens {
+            widening: widening.clone(),
+        };
+        said(
+            ground
+                .authorizer
+                .foresee(&asker, &effect, &World::default()),
+            &format!("{widening}, before it begins"),
+        )
+    });
+    Ok(said.collect())
+}
+
+fn said(verdict: Verdict, words: &str) -> Option<String> {
+    match verdict {
+        Verdict::Allow { .. } => None,
+        Verdict::StepUp { tier, .. } => Some(format!("{tier:?}: {words}")),
+        Verdict::Deny { .. } => Some(format!("never: {words}")),
+    }
 }
 
 /// What this host's policy would ask a human about, or refuse, among what matters most.
@@ -296,12 +312,8 @@ fn asked(ground: &Ground, asker: &Asker, world: &World) -> Vec<String> {
             },
         ),
     ];
-    let said = acts.iter().filter_map(|(words, effect)| {
-        match ground.authorizer.foresee(asker, effect, world) {
-            Verdict::Allow { .. } => None,
-            Verdict::StepUp { tier, .. } => Some(format!("{tier:?}: {words}")),
-            Verdict::Deny { .. } => Some(format!("never: {words}")),
-        }
-    });
+    let said = acts
+        .iter()
+        .filter_map(|(words, effect)| said(ground.authorizer.foresee(asker, effect, world), words));
     said.collect()
 }

@@ -24,10 +24,14 @@ use holdfast_launch_agents::task::{Prepared, SessionError};
 use holdfast_launch_agents::{
     Access, InvalidPlace, Place, ProgramName, Stdio, Tree, UserName, WindowSize,
 };
+use holdfast_protocol::beyond::Beyond;
 use holdfast_protocol::call::{Caller, HumanUid};
 use holdfast_protocol::id::AgentKind;
 use holdfast_protocol::management::NodeState;
-use holdfast_protocol::run::{RunAccess, RunKept, RunPackage, RunRequest, RunStdio, RunTree};
+use holdfast_protocol::run::{RunAccess, RunKept, RunPackage, RunRequest, RunStdio};
+use holdfast_protocol::widening::InvalidWidening;
+use tokio::net::UnixStream;
+use tokio_util::sync::CancellationToken;
 
 use super::Ground;
 use super::asked_for;
@@ -37,10 +41,12 @@ use super::grants::{Given, give};
 use super::homes::{Kept, NoHome, Passing, Stay, Whose};
 use super::known::Known;
 use super::lend::NotLent;
-use super::named::{Named, name};
+use super::named::{Named, name, nobody};
+use super::permission::{self, Asking};
 use super::program::{self, ProgramError};
 use super::published::{NotPublished, Published};
 use super::repository::{Repository, pointer};
+use super::serve::Wish;
 use super::socket::WishError;
 use super::uid::{Decided, NoUid, decide};
 use super::unable::unable;
@@ -109,6 +115,9 @@ pub enum RunError {
     /// Its human wants more of a network than it may have.
     #[error(transparent)]
     Widening(#[from] NotWidened),
+    /// What is lent has no name that a human could be asked about.
+    #[error(transparent)]
+    Unnamed(#[from] InvalidWidening),
     /// A port of the host's is not to be had.
     #[error(transparent)]
     Publish(#[from] NotPublished),
@@ -147,10 +156,6 @@ pub struct Made {
     pub widened: Widened,
     /// The ports of its own that are shown.
     pub published: Vec<Published>,
-    /// What the human named for it, outside the project.
-    pub lent: Vec<RunTree>,
-    /// Hosts that the human's own profile names.
-    pub hosts: Vec<String>,
     /// Its home, where that goes with it.
     pub passing: Option<Passing>,
     /// What keeps its program in the store.
@@ -159,14 +164,18 @@ pub struct Made {
     pub disks: Watched,
 }
 
-/// Makes the session that `request` asks for; `human` is the kernel's word on who asks.
+/// Makes the session that `wish` asks for, once its human has agreed over `stream` or elsewhere where they have to.
 pub async fn make(
     ground: &Ground,
-    request: RunRequest,
-    descriptors: Vec<OwnedFd>,
-    connection: OwnedFd,
-    human: u32,
+    wish: Wish,
+    (stream, stop): (&UnixStream, &CancellationToken),
 ) -> Result<Made, RunError> {
+    let Wish {
+        request,
+        descriptors,
+        connection,
+        human,
+    } = wish;
     attested(ground)?;
     may_begin(ground).await?;
     let widened = Widened::read(request.widenings.clone(), BRIDGE)?;
@@ -181,11 +190,22 @@ pub async fn make(
         runs_as,
         note: lower,
     } = decide(ground, human, &trees).await?;
+    let widened = asked_for::all(ground, widened, (&request, &trees), &named)?;
     let own = asked_for::own(&ground.profiles, &request)?;
     let admitted = program::admit(ground, program, package).await?;
     let profile = program::kind(ground, &request, own, &admitted)?;
     program::permit(ground, &profile, &request, &admitted, human).await?;
     let profile = &*profile;
+    let would_be = nobody(ground, &profile.kind, HumanUid(human), runs_as)?;
+    let asking = Asking {
+        caller: would_be.clone(),
+        project: &request.project,
+        stream,
+        stop,
+    };
+    let leave = permission::ask(&widened, &ground.authorizer, asking).await?;
+    // An answer takes its time, and the host may have been stopped meanwhile.
+    may_begin(ground).await?;
     // As late as can be: a name that was signed ahead is gone with the attempt.
     let Named {
         identity,
@@ -194,6 +214,11 @@ pub async fn make(
         note,
     } = name(ground, &profile.kind)?;
     let session = identity.session;
+    let caller = Caller {
+        session,
+        spiffe_id: identity.spiffe_id.clone(),
+        ..would_be
+    };
     let facts = Facts {
         kind: profile.kind.clone(),
         human,
@@ -203,16 +228,13 @@ pub async fn make(
         bounds: ground.limits.of(&profile.kind),
         level: ground.level(),
         runs_as,
+        beyond: Beyond {
+            widenings: widened.all().to_vec(),
+            leave,
+            hosts: profile.hosts.clone(),
+            kept: request.kept,
+        },
     };
-    let caller = Caller {
-        session,
-        spiffe_id: identity.spiffe_id.clone(),
-        kind: profile.kind.clone(),
-        level: ground.level(),
-        human: HumanUid(human),
-        runs_as,
-    };
-    widened.ask(&ground.authorizer, caller.clone()).await?;
     let mut published = Vec::new();
     for publish in widened.publishes() {
         published.push(Published::listen(publish).await?);
@@ -312,8 +334,6 @@ pub async fn make(
         listener,
         known: Arc::new(known),
         given,
-        lent: named,
-        hosts: profile.hosts.clone(),
         passing,
         widened,
         published,

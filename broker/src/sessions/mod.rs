@@ -11,6 +11,7 @@ mod ended;
 mod folder;
 mod frames;
 mod grants;
+mod guards;
 mod homes;
 mod known;
 mod launch;
@@ -19,6 +20,7 @@ mod live;
 mod named;
 mod own;
 mod peers;
+mod permission;
 mod program;
 mod published;
 mod recorder;
@@ -59,6 +61,7 @@ use crate::warden::Acting;
 
 pub use self::authority::NodeAuthority;
 pub use self::ended::Endings;
+pub use self::guards::Guarded;
 pub use self::homes::Homes;
 pub use self::launch::{attested, sockets_folder};
 pub use self::lend::Lending;
@@ -97,6 +100,8 @@ pub struct Ground {
     pub homes: Homes,
     /// What of the humans' sessions may be lent.
     pub lending: Lending,
+    /// What guards projects.
+    pub guarded: Guarded,
     /// Job 4.
     pub authorizer: Authorizer,
     /// Job 3: the humans' secrets.

@@ -4,6 +4,8 @@
 
 use holdfast_issue_credentials::SessionIdentity;
 use holdfast_issue_credentials::spares::{Footing, Spare, Taken};
+use holdfast_protocol::call::{Caller, HumanUid};
+use holdfast_protocol::grade::SessionUid;
 use holdfast_protocol::id::{AgentKind, SessionId, SpiffeId};
 
 use super::Ground;
@@ -26,6 +28,35 @@ pub struct Named {
     pub note: Option<String>,
 }
 
+/// Who asks for a session of this kind before there is one: under a name that no session is ever given.
+pub fn nobody(
+    ground: &Ground,
+    kind: &AgentKind,
+    human: HumanUid,
+    runs_as: SessionUid,
+) -> Result<Caller, RunError> {
+    let SessionIdentity { session, spiffe_id } = fresh(&attested(ground)?, kind)?;
+    Ok(Caller {
+        session,
+        spiffe_id,
+        kind: kind.clone(),
+        level: ground.level(),
+        human,
+        runs_as,
+    })
+}
+
+fn fresh(footing: &Footing, kind: &AgentKind) -> Result<SessionIdentity, RunError> {
+    let session = SessionId::from_random(random_bits().map_err(RunError::Host)?);
+    let Footing {
+        trust_domain, host, ..
+    } = footing;
+    Ok(SessionIdentity {
+        session,
+        spiffe_id: SpiffeId::session(trust_domain, *host, kind, session),
+    })
+}
+
 /// Names a session of this kind, if this host may act.
 pub fn name(ground: &Ground, kind: &AgentKind) -> Result<Named, RunError> {
     let footing = attested(ground)?;
@@ -36,16 +67,7 @@ pub fn name(ground: &Ground, kind: &AgentKind) -> Result<Named, RunError> {
     };
     let identity = match &spare {
         Some(spare) => spare.identity().clone(),
-        None => {
-            let session = SessionId::from_random(random_bits().map_err(RunError::Host)?);
-            let Footing {
-                trust_domain, host, ..
-            } = &footing;
-            SessionIdentity {
-                session,
-                spiffe_id: SpiffeId::session(trust_domain, *host, kind, session),
-            }
-        }
+        None => fresh(&footing, kind)?,
     };
     Ok(Named {
         identity,

@@ -171,12 +171,6 @@ async fn live(
     ground: &Arc<Ground>,
     stop: &CancellationToken,
 ) -> Result<(Ended, Bounds), RunError> {
-    let Wish {
-        request,
-        descriptors,
-        connection,
-        human,
-    } = wish;
     let Made {
         prepared,
         facts,
@@ -189,12 +183,10 @@ async fn live(
         given,
         widened,
         published,
-        lent,
-        hosts,
         passing,
         holds,
         mut disks,
-    } = make(ground, request, descriptors, connection, human).await?;
+    } = make(ground, wish, (stream, stop)).await?;
     let session = identity.session;
     let bounds = facts.bounds;
     let unkept = prepared.unkept();
@@ -206,6 +198,7 @@ async fn live(
             program: facts.program,
             package: facts.package.clone(),
             runs_as: facts.runs_as,
+            beyond: Box::new(facts.beyond.clone()),
         }),
         ground.record.record(What::SessionBounded {
             session,
@@ -222,25 +215,6 @@ async fn live(
                 notice: notice.to_owned(),
             })
             .await?;
-    }
-    if !widened.all().is_empty() {
-        ground
-            .record
-            .record(What::SessionWidened {
-                session,
-                human: HumanUid(facts.human),
-                by: widened.all().to_vec(),
-            })
-            .await?;
-    }
-    if !lent.is_empty() || !hosts.is_empty() {
-        let lent = What::SessionLent {
-            session,
-            human: HumanUid(facts.human),
-            trees: lent,
-            hosts,
-        };
-        ground.record.record(lent).await?;
     }
     let mut ended = ground.endings.of(session);
     // Whatever stopped the host before this line was not told of the session.
@@ -453,7 +427,7 @@ async fn due(stream: &UnixStream, ground: &Ground, session: SessionId, due: Due)
 
 /// Tells the human something while their session lives, if their command line takes it at once: one
 /// that reads nothing must not hold the session's keeper up.
-async fn note(stream: &UnixStream, event: &RunEvent) {
+pub(super) async fn note(stream: &UnixStream, event: &RunEvent) {
     let Ok(frame) = frame::encode(event) else {
         return;
     };
@@ -463,7 +437,7 @@ async fn note(stream: &UnixStream, event: &RunEvent) {
     };
     match tokio::time::timeout(Duration::from_millis(100), told).await {
         Ok(Ok(sent)) if sent == frame.len() => {}
-        // A part of a frame cannot occur: a few hundred bytes fit a socket's buffer or do not.
+        // A part of a frame cannot occur: a few kilobytes fit a socket's buffer or do not.
         told => tracing::debug!(?told, "a note was not heard"),
     }
 }

@@ -1,22 +1,12 @@
-//! What a human adds to one session's network: bounded, judged by the policy, on record before it begins.
+//! What a human adds to one session, in bounds.
 //!
-//! The policy may allow a widening, have the human asked, or forbid it; nothing is given in part. It must
-//! never widen a session that has begun.
+//! It must never take the command line's word for what is lent: that is known by the descriptors.
 
 use std::num::NonZeroU16;
 
-use holdfast_authorize_calls::state::Final;
-use holdfast_authorize_calls::task::Authorizer;
-use holdfast_authorize_calls::world::World;
-use holdfast_policy::Taint;
-use holdfast_protocol::call::{Caller, Channel, Effect, ToolCall, ToolName};
 use holdfast_protocol::decision::DeniedBy;
-use holdfast_protocol::id::CallId;
 use holdfast_protocol::management::FailureKind;
 use holdfast_protocol::widening::{HostName, MAX_WIDENINGS, Publish, Reach, Widening};
-use serde_json::json;
-
-use crate::ambient::random_bits;
 
 /// A session is not widened, and so not made.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +17,12 @@ pub enum NotWidened {
     /// A port of the session's loopback would lead to two places.
     #[error("port {0} of the session's own 127.0.0.1 is taken: it can lead to one place only")]
     Taken(NonZeroU16),
+    /// What is lent comes as a descriptor, and is known by it.
+    #[error("`{0}` is no widening by itself: what is lent comes with a descriptor")]
+    Lent(Widening),
+    /// There are too many.
+    #[error("a session takes at most {MAX_LIFTED} lifted guards")]
+    Lifted,
     /// Somebody said no.
     #[error("the session may not be widened: {why}")]
     Denied {
@@ -35,6 +31,12 @@ pub enum NotWidened {
         /// Why.
         why: String,
     },
+    /// Its human has taken the question back, or gone.
+    #[error("interrupted: the question was taken back, and there is no session")]
+    Withdrawn,
+    /// The broker is stopping.
+    #[error("the broker is stopping, and no session was made")]
+    Stopping,
     /// The question cannot be put.
     #[error("the policy cannot be asked about the session's widening")]
     Unasked,
@@ -44,16 +46,49 @@ impl NotWidened {
     /// What kind of failure this is for the command line.
     pub fn kind(&self) -> FailureKind {
         match self {
-            Self::TooMany | Self::Taken(_) => FailureKind::Usage,
+            Self::TooMany | Self::Taken(_) | Self::Lent(_) | Self::Lifted => FailureKind::Usage,
             Self::Denied { by, .. } => match by {
                 DeniedBy::Policy | DeniedBy::PolicyError => FailureKind::DeniedByPolicy,
                 DeniedBy::Human | DeniedBy::Silence => FailureKind::DeniedByHuman,
                 DeniedBy::Audit | DeniedBy::Session => FailureKind::Failed,
             },
-            Self::Unasked => FailureKind::Failed,
+            Self::Withdrawn | Self::Stopping | Self::Unasked => FailureKind::Failed,
         }
     }
 }
+
+impl NotWidened {
+    /// What the human can do about it.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::Denied {
+                by: DeniedBy::Policy | DeniedBy::PolicyError,
+                ..
+            } => "leave the flag out, or ask whoever keeps this host's policy",
+            Self::Denied {
+                by: DeniedBy::Human,
+                ..
+            } => "leave out what was denied",
+            Self::Denied {
+                by: DeniedBy::Silence,
+                ..
+            } => "start it again, and answer in the tray or with `holdfast approvals`",
+            Self::Denied {
+                by: DeniedBy::Audit | DeniedBy::Session,
+                ..
+            }
+            | Self::Unasked => "see holdfastd's log",
+            Self::Withdrawn => "start it again when it is wanted",
+            Self::Stopping => "start it again when holdfastd runs",
+            Self::TooMany | Self::Taken(_) | Self::Lent(_) | Self::Lifted => {
+                "see `holdfast run --help` for --reach, --host, --publish and --unguard"
+            }
+        }
+    }
+}
+
+/// The most guards that are lifted: as many as a project has at the most.
+const MAX_LIFTED: usize = 48;
 
 /// Where a session's own resolver is.
 const RESOLVER: NonZeroU16 = NonZeroU16::MIN.saturating_add(52);
@@ -67,11 +102,20 @@ pub struct Widened {
 impl Widened {
     /// What was wished for; `bridge` is a port that the session has already.
     pub fn read(wished: Vec<Widening>, bridge: NonZeroU16) -> Result<Self, NotWidened> {
-        if wished.len() > MAX_WIDENINGS {
+        let lifted = (wished.iter())
+            .filter(|widening| matches!(widening, Widening::Unguard(_)))
+            .count();
+        if lifted > MAX_LIFTED {
+            return Err(NotWidened::Lifted);
+        }
+        if wished.len() - lifted > MAX_WIDENINGS {
             return Err(NotWidened::TooMany);
         }
         let mut all: Vec<Widening> = Vec::new();
         for widening in wished {
+            if matches!(widening, Widening::Read(_) | Widening::Write(_)) {
+                return Err(NotWidened::Lent(widening));
+            }
             if !all.contains(&widening) {
                 all.push(widening);
             }
@@ -94,42 +138,14 @@ impl Widened {
         }
     }
 
-    /// Has the policy judge them, and the human asked where it says so. On record when this returns.
-    pub async fn ask(&self, authorizer: &Authorizer, caller: Caller) -> Result<(), NotWidened> {
-        if self.all.is_empty() {
-            return Ok(());
-        }
-        let id = CallId::from_random(random_bits().map_err(|_| NotWidened::Unasked)?);
-        let typed: Vec<String> = self.all.iter().map(ToString::to_string).collect();
-        let call = ToolCall {
-            id,
-            caller,
-            channel: Channel::Launch,
-            tool: ToolName::try_from("holdfast-run".to_owned()).map_err(|_| NotWidened::Unasked)?,
-            arguments: json!({ "widen": typed }),
-            cwd: "/".into(),
-            effects: self
-                .all
-                .iter()
-                .map(|widening| Effect::Widens {
-                    widening: widening.clone(),
-                })
-                .collect(),
-            received: authorizer.clock().now(),
-        };
-        match authorizer
-            .decide(call, &World::default(), Taint::Clean)
-            .await
-        {
-            Final::Allow { .. } => {
-                authorizer.ended(id, "given".to_owned(), vec![]).await;
-                Ok(())
+    /// With what is known by the descriptors.
+    pub fn with(mut self, known: impl IntoIterator<Item = Widening>) -> Self {
+        for widening in known {
+            if !self.all.contains(&widening) {
+                self.all.push(widening);
             }
-            Final::Deny { by, because } => Err(NotWidened::Denied {
-                by,
-                why: because.text,
-            }),
         }
+        self
     }
 
     /// All of them.
@@ -142,6 +158,7 @@ impl Widened {
         self.all.iter().filter_map(|widening| match widening {
             Widening::Reach(reach) => Some(reach),
             Widening::Host(_) | Widening::Publish(_) => None,
+            Widening::Read(_) | Widening::Write(_) | Widening::Unguard(_) => None,
         })
     }
 
@@ -150,6 +167,7 @@ impl Widened {
         self.all.iter().filter_map(|widening| match widening {
             Widening::Publish(publish) => Some(*publish),
             Widening::Reach(_) | Widening::Host(_) => None,
+            Widening::Read(_) | Widening::Write(_) | Widening::Unguard(_) => None,
         })
     }
 
@@ -159,6 +177,7 @@ impl Widened {
             Widening::Reach(reach) => Some(&reach.host),
             Widening::Host(host) => Some(host),
             Widening::Publish(_) => None,
+            Widening::Read(_) | Widening::Write(_) | Widening::Unguard(_) => None,
         })
     }
 
@@ -216,6 +235,10 @@ mod tests {
         ] {
             assert!(matches!(read(wished), Err(NotWidened::Taken(_))));
         }
+        let lent = vec!["--rw /srv".parse().unwrap()];
+        assert!(matches!(read(lent), Err(NotWidened::Lent(_))));
+        let lifted = (0..49).map(|n| format!("--unguard {n}").parse().unwrap());
+        assert!(matches!(read(lifted.collect()), Err(NotWidened::Lifted)));
         let many = (1..=33).map(|port| reach(&format!("a:{port}"))).collect();
         assert!(matches!(read(many), Err(NotWidened::TooMany)));
     }

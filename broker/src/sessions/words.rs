@@ -69,7 +69,7 @@ fn details(state: &Session, counts: Counts) -> SessionDetails {
         .lifetime
         .map(|seconds| Duration::from_secs(seconds.get().into()));
     SessionDetails {
-        level: state.facts.level,
+        beyond: state.facts.beyond.clone(),
         uid: identity.map(|identity| identity.uid),
         cgroup: identity.and_then(|identity| identity.cgroup()),
         processes: counts.processes,
@@ -229,10 +229,6 @@ pub fn failed(error: &RunError) -> RunEvent {
         RunError::Wish(_) | RunError::Place(_) | RunError::Assemble(_) => {
             (FailureKind::Usage, "see `holdfast run --help`")
         }
-        RunError::Widening(refused) => (
-            refused.kind(),
-            "see `holdfast run --help` for --reach, --host and --publish",
-        ),
         RunError::Uid(NoUid::Refused { .. }) => (
             FailureKind::DeniedByPolicy,
             "move the project to ext4, XFS, Btrfs or tmpfs, or ask whoever keeps this host's holdfastd.toml: \
@@ -250,6 +246,8 @@ pub fn failed(error: &RunError) -> RunEvent {
             FailureKind::Failed,
             "name a folder on ext4, XFS, Btrfs or tmpfs as `state` in holdfastd.toml",
         ),
+        RunError::Widening(refused) => (refused.kind(), refused.advice()),
+        RunError::Unnamed(_) => (FailureKind::Usage, "name another place with --ro or --rw"),
         RunError::Publish(_) => (
             FailureKind::Failed,
             "name another with `--publish HOSTPORT:PORT`",

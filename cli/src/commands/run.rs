@@ -5,6 +5,7 @@
 
 pub(super) mod keeper;
 mod show;
+mod waiting;
 mod world;
 
 use std::fs::File;
@@ -80,7 +81,7 @@ pub fn run(args: &Args, run: &Run) -> Result<(), Problem> {
             .map(|folder| folder.display().to_string())
             .collect(),
         stdio,
-        widenings: widenings(run),
+        widenings: widenings(run, &guards)?,
         aim: if run.show {
             RunAim::Show
         } else {
@@ -188,14 +189,23 @@ fn live(
     let socket = args.socket.with_file_name("run.sock");
     let connection = RunConnection::open(&socket).map_err(|error| no_sessions(&socket, &error))?;
     // Signals that arrive while the wish is on its way are for the session, too.
-    let signals = Signals::new(HEARD).map_err(|error| host(&error))?;
+    let mut signals = Signals::new(HEARD).map_err(|error| host(&error))?;
     if let Some(recovery) = &mut recovery {
         recovery.stop_listening();
     }
     connection
         .ask(request, &descriptors)
         .map_err(|error| host(&error))?;
-    let (event, other_end) = connection.next().map_err(|error| host(&error))?;
+    let decided = waiting::until_decided(&connection, &mut signals);
+    let (event, other_end) = match decided {
+        Ok(decided) => decided,
+        Err(problem) => {
+            if let Some(recovery) = recovery {
+                recovery.none();
+            }
+            return Err(problem);
+        }
+    };
     let RunEvent::Started {
         session,
         spiffe_id,
@@ -232,6 +242,7 @@ fn live(
             RunEvent::Note { text } => eprint!("\r\nholdfast: {}\r\n", printable(&text)),
             RunEvent::Stopped { continued } => kept.stopped(continued),
             event @ (RunEvent::Started { .. }
+            | RunEvent::Waiting(_)
             | RunEvent::ShellOpened { .. }
             | RunEvent::Ended { .. }
             | RunEvent::Shown(_)
@@ -268,6 +279,7 @@ pub(super) fn conclude(args: &Args, event: RunEvent) -> Result<(), Problem> {
         }
         RunEvent::Failed(failure) => Err(failure.into()),
         RunEvent::Started { .. }
+        | RunEvent::Waiting(_)
         | RunEvent::ShellOpened { .. }
         | RunEvent::Note { .. }
         | RunEvent::Stopped { .. }
@@ -278,12 +290,21 @@ pub(super) fn conclude(args: &Args, event: RunEvent) -> Result<(), Problem> {
     }
 }
 
-/// What the command line adds to the session's network.
-fn widenings(run: &Run) -> Vec<Widening> {
+/// What the command line adds to the session's network, and which guards it lifts.
+fn widenings(run: &Run, guards: &Guards) -> Result<Vec<Widening>, Problem> {
+    let lifted = guards.lifted.iter().map(|lifted| {
+        let path = lifted.to_string().parse().map_err(|error| {
+            let words = format!("a guard cannot be lifted: {error}");
+            Problem::usage(words, "name files and folders in UTF-8")
+        })?;
+        Ok(Widening::Unguard(path))
+    });
     let reaches = run.reach.iter().cloned().map(Widening::Reach);
     reaches
         .chain(run.host.iter().cloned().map(Widening::Host))
         .chain(run.publish.iter().copied().map(Widening::Publish))
+        .map(Ok)
+        .chain(lifted)
         .collect()
 }
 

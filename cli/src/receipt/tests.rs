@@ -169,6 +169,23 @@ fn set(event: &mut Value, pointer: &str, value: Value) {
 }
 
 #[test]
+fn records_of_what_is_recorded_otherwise_now_are_no_hindrance() {
+    let human = Human::new();
+    let mut log = human.log(&call());
+    for old in [
+        r#"{"class_uid":1007,"activity_id":99,"activity_name":"Widen","metadata":{"sequence":41},
+            "process":{"uid":"aibaeaqcaibaeaqcaibaeaqcai"},
+            "unmapped":{"widened_by":[{"way":"reach","what":"localhost:5432"}]}}"#,
+        r#"{"class_uid":1007,"activity_id":99,"activity_name":"Lend","metadata":{"sequence":42},
+            "process":{"uid":"aibaeaqcaibaeaqcaibaeaqcai"},
+            "unmapped":{"hosts":[],"trees":[{"access":"write","place":"/home/ann/data","why":"named"}]}}"#,
+    ] {
+        log.insert(1, serde_json::from_str(old).unwrap());
+    }
+    assert_eq!(judged(&log, None).unwrap().record, 2);
+}
+
+#[test]
 fn a_receipt_among_its_records_holds() {
     let human = Human::new();
     let proven = judged(&human.log(&call()), None).unwrap();

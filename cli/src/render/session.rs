@@ -2,9 +2,11 @@
 
 use std::fmt::Write as _;
 
+use holdfast_protocol::beyond::{Beyond, LeaveGiven};
 use holdfast_protocol::bounds::{Bounds, size, span};
 use holdfast_protocol::grade::SessionUid;
 use holdfast_protocol::management::{SessionDetails, SessionPhase, SessionStatus};
+use holdfast_protocol::run::RunKept;
 
 use super::{printable, time};
 
@@ -24,6 +26,7 @@ pub fn session(session: &SessionStatus) -> String {
         line(&mut text, "purpose", &printable(purpose));
     }
     line(&mut text, "program", &format!("sha256:{}", session.program));
+    line(&mut text, "level", &format!("{:?}", session.level));
     if let Some(details) = &session.details {
         known(&mut text, session.runs_as, details);
     }
@@ -41,7 +44,7 @@ pub fn phase(phase: SessionPhase) -> &'static str {
 }
 
 fn known(text: &mut String, runs_as: SessionUid, details: &SessionDetails) {
-    line(text, "level", &format!("{:?}", details.level));
+    beyond(text, &details.beyond);
     if let (Some(uid), Some(cgroup)) = (details.uid, details.cgroup) {
         line(text, "runs as", &format!("host uid {uid}, cgroup {cgroup}"));
     }
@@ -76,6 +79,23 @@ fn known(text: &mut String, runs_as: SessionUid, details: &SessionDetails) {
     }
     if let Some(how) = &details.how {
         line(text, "ended", &printable(how));
+    }
+}
+
+/// What it was given beyond its profile's usual world.
+fn beyond(text: &mut String, beyond: &Beyond) {
+    for widening in &beyond.widenings {
+        line(text, "given", &printable(&widening.to_string()));
+    }
+    if let Some(LeaveGiven { call, because }) = &beyond.leave {
+        let leave = format!("{} ({}), call {call}", because.text, because.rule);
+        line(text, "leave", &printable(&leave));
+    }
+    if !beyond.hosts.is_empty() {
+        line(text, "own hosts", &printable(&beyond.hosts.join(", ")));
+    }
+    if beyond.kept == RunKept::Fresh {
+        line(text, "kept", "nothing of earlier sessions (--fresh)");
     }
 }
 

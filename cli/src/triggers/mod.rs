@@ -6,12 +6,10 @@
 mod keys;
 pub mod report;
 
+use holdfast_protocol::triggers::TABLE;
 use serde::Deserialize;
 
 use crate::snapshot::path::RelPath;
-
-/// The table that comes with Holdfast.
-const TABLE: &str = include_str!("../../triggers.toml");
 
 /// The table cannot be used.
 #[derive(Debug, thiserror::Error)]

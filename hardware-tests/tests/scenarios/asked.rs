@@ -52,13 +52,13 @@ fn answered(session: Child) -> Value {
     answer["hookSpecificOutput"].take()
 }
 
-fn questions(world: &World) -> Vec<Value> {
+pub fn questions(world: &World) -> Vec<Value> {
     let listed = world.broker.holdfast(&["approvals", "--json"]).success();
     serde_json::from_str(&listed).unwrap()
 }
 
 /// The one question that waits; its name.
-fn question(world: &World) -> String {
+pub fn question(world: &World) -> String {
     wait_until(PATIENCE, "a question", || !questions(world).is_empty());
     let questions = questions(world);
     assert_eq!(questions.len(), 1, "{questions:#?}");

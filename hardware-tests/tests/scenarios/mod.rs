@@ -43,5 +43,6 @@ mod undone;
 mod unmapped;
 mod upstream;
 mod vaulted;
+mod widened;
 mod window;
 mod workloads;

@@ -3,6 +3,10 @@ use proptest::prelude::*;
 
 use super::*;
 
+fn headline(effects: &[Effect]) -> String {
+    summary(effects, "")
+}
+
 fn push(remote: Option<&str>, refspec: Option<&str>, history: History) -> Effect {
     Effect::Pushes {
         remote: remote.map(str::to_owned),
@@ -87,4 +91,34 @@ proptest! {
         prop_assert!(shown.starts_with("Write `") && shown.ends_with('`'));
         prop_assert_eq!(shown.matches('`').count(), 2);
     }
+}
+
+#[test]
+fn a_session_that_begins_is_named_with_its_project() {
+    let widens = |typed: &str| Effect::Widens {
+        widening: typed.parse().unwrap(),
+    };
+    let whom = "claude in `/home/ann/app`";
+    let headlines = [
+        summary(&[widens("--rw /home/ann/data")], whom),
+        summary(
+            &[widens("--ro /srv/docs"), widens("--host a.example")],
+            whom,
+        ),
+        summary(&[widens("--unguard .github/workflows")], whom),
+        summary(
+            &[
+                widens("--publish 3000"),
+                widens("--reach localhost:5432"),
+                widens("--rw /srv/x"),
+            ],
+            whom,
+        ),
+    ];
+    insta::assert_snapshot!(headlines.join("\n"), @"
+    Lend `/home/ann/data` writable to claude in `/home/ann/app`
+    Lend `/srv/docs` for reading to claude in `/home/ann/app`, and 1 more thing
+    Let `.github/workflows` be changed, which decides what runs outside the session, for claude in `/home/ann/app`
+    Lend `/srv/x` writable to claude in `/home/ann/app`, and 2 more things
+    ");
 }

@@ -101,7 +101,7 @@ impl Question {
             session: call.caller.session,
             agent: call.caller.kind.clone(),
             human: call.caller.human,
-            headline: card::headline(&call.effects),
+            headline: card::headline(call),
             effects: card::lines(&call.effects),
             tier: self.tier,
             why: self.because.clone(),
@@ -136,5 +136,16 @@ pub(super) fn gone() -> Final {
     Final::Deny {
         by: DeniedBy::Session,
         because: Reason::new("session/gone", "the session has ended or was revoked"),
+    }
+}
+
+/// Whoever asked has taken it back.
+pub(super) fn withdrawn() -> Final {
+    Final::Deny {
+        by: DeniedBy::Silence,
+        because: Reason::new(
+            "approval/withdrawn",
+            "whoever asked took the question back before it was answered",
+        ),
     }
 }

@@ -44,6 +44,7 @@ fn facts() -> Facts {
         bounds: Bounds::default(),
         level: Level::L3,
         runs_as: SessionUid::Own,
+        beyond: holdfast_protocol::beyond::Beyond::default(),
     }
 }
 

@@ -183,6 +183,7 @@ impl Host {
             bounds: Bounds::default(),
             level: Level::L3,
             runs_as: self.runs_as,
+            beyond: Default::default(),
         };
         let launch = assemble(profile, wanted, provided).unwrap();
         self.sessions.prepare(fresh_id(), facts, launch).await

@@ -59,12 +59,8 @@ fn reaches(acquaintance: Acquaintance, manner: Manner) -> Act {
     }
 }
 
-fn widens(flag: &str) -> Act {
-    let widening = match flag {
-        "--reach" => Widening::Reach("localhost:5432".parse().unwrap()),
-        "--host" => Widening::Host("crates.io".parse().unwrap()),
-        _ => Widening::Publish("3000".parse().unwrap()),
-    };
+fn widens(typed: &str) -> Act {
+    let widening: Widening = typed.parse().unwrap();
     Act::Widens { widening }
 }
 
@@ -85,7 +81,10 @@ fn acts() -> Vec<(String, Act)> {
             },
         ),
         ("spend".to_owned(), Act::Spends { what: "gpu".into() }),
-        ("widen, from inside".to_owned(), widens("--reach")),
+        (
+            "widen, from inside".to_owned(),
+            widens("--reach localhost:5432"),
+        ),
     ];
     for place in [
         Place::Project,
@@ -305,26 +304,111 @@ fn a_human_widens_a_session_and_a_host_may_narrow_that() {
         channel: Channel::Launch,
         ..asker(Level::L3, Taint::Clean)
     };
-    let judged = |engine: &Engine, flag| line(&engine.judge(&launch, &[widens(flag)]));
+    let judged = |engine: &Engine, typed| line(&engine.judge(&launch, &[widens(typed)]));
     let default = engine(Grade::Hardware);
-    for flag in ["--reach", "--host", "--publish"] {
-        assert_eq!(judged(&default, flag), "allow  default/widening");
+    for typed in [
+        "--ro /srv/docs",
+        "--rw /srv/data",
+        "--reach localhost:5432",
+        "--host crates.io",
+        "--publish 3000",
+    ] {
+        let verdict = judged(&default, typed);
+        assert_eq!(verdict, "allow  default/widening", "{typed}");
     }
+    let unguard = judged(&default, "--unguard .mcp.json");
+    assert_eq!(unguard, "R1     default/widening-asked");
     let narrow = narrowed(
         r#"@id("no-publish") @reason("sessions show no ports here")
            forbid (principal, action, resource is Holdfast::Widens)
            when { resource.way == Holdfast::Way::"publish" };
-           @id("ask-reach") @reason("ways into this network are asked about") @tier("R1")
+           @id("no-database") @reason("the database is not for agents here")
+           forbid (principal, action, resource is Holdfast::Widens)
+           when { resource.way == Holdfast::Way::"reach" && resource.target like "*:5432" };
+           @id("ask-read") @reason("what is lent is asked about, but for the documents") @tier("R1")
            forbid (principal, action == Holdfast::Action::"call", resource is Holdfast::Widens)
-           when { resource.way == Holdfast::Way::"reach" && resource.target like "*:5432" };"#,
+           when { resource.way == Holdfast::Way::"read" }
+           unless { resource.target == "/srv/docs" || resource.target like "/srv/docs/*" };"#,
     )
     .unwrap();
-    assert_eq!(
-        judged(&narrow, "--publish"),
-        "deny   host/no-publish (Policy)"
-    );
-    assert_eq!(judged(&narrow, "--reach"), "R1     host/ask-reach");
-    assert_eq!(judged(&narrow, "--host"), "allow  default/widening");
+    let publish = judged(&narrow, "--publish 3000");
+    assert_eq!(publish, "deny   host/no-publish (Policy)");
+    let reach = judged(&narrow, "--reach localhost:5432");
+    assert_eq!(reach, "deny   host/no-database (Policy)");
+    assert_eq!(judged(&narrow, "--ro /srv/other"), "R1     host/ask-read");
+    for typed in ["--ro /srv/docs", "--ro /srv/docs/a", "--host crates.io"] {
+        assert_eq!(judged(&narrow, typed), "allow  default/widening", "{typed}");
+    }
+}
+
+#[test]
+fn the_example_of_a_hosts_policy_asks_and_forbids() {
+    let launch = Asker {
+        channel: Channel::Launch,
+        ..asker(Level::L3, Taint::Clean)
+    };
+    let engine = narrowed(include_str!("../../../../packaging/policy/widenings.cedar")).unwrap();
+    let verdicts = [
+        "--ro /srv/docs/a",
+        "--ro /srv/other",
+        "--rw /srv/docs",
+        "--host crates.io",
+        "--reach localhost:5432",
+        "--publish 3000",
+        "--unguard .mcp.json",
+    ]
+    .map(|typed| {
+        format!(
+            "{typed}: {}",
+            line(&engine.judge(&launch, &[widens(typed)]))
+        )
+    });
+    insta::assert_snapshot!(verdicts.join("\n"), @"
+    --ro /srv/docs/a: allow  default/widening
+    --ro /srv/other: R1     host/read
+    --rw /srv/docs: R2     host/write
+    --host crates.io: R1     host/host
+    --reach localhost:5432: R1     host/host
+    --publish 3000: deny   host/publish (Policy)
+    --unguard .mcp.json: R2     host/write
+    ");
+}
+
+#[test]
+fn nobody_widens_a_session_that_was_found_without_a_question() {
+    let found = Asker {
+        channel: Channel::Launch,
+        ..asker(Level::L1, Taint::Clean)
+    };
+    let judged = |grade, typed| line(&engine(grade).judge(&found, &[widens(typed)]));
+    for grade in [Grade::Hardware, Grade::Simulated] {
+        let verdict = judged(grade, "--host crates.io");
+        assert_eq!(verdict, "R1     default/found-process", "{grade}");
+    }
+    // Where every session is of that level, it was launched all the same.
+    let verdict = judged(Grade::Contained, "--host crates.io");
+    assert_eq!(verdict, "allow  default/widening");
+    let unguard = judged(Grade::Contained, "--unguard .mcp.json");
+    assert_eq!(unguard, "R1     default/widening-asked");
+}
+
+#[test]
+fn a_rule_can_be_about_the_grade_of_the_installation() {
+    let rule = Source {
+        name: "host".parse().unwrap(),
+        text: r#"@id("real") @reason("sessions begin on real TPMs alone")
+                 forbid (principal, action, resource)
+                 when { context.grade != Holdfast::Grade::"hardware" };"#
+            .to_owned(),
+    };
+    let judged = |grade| {
+        let engine = Engine::load(grade, &default_policy(), std::slice::from_ref(&rule)).unwrap();
+        line(&engine.judge(&asker(Level::L3, Taint::Clean), &[]))
+    };
+    assert_eq!(judged(Grade::Hardware), "allow  default/nothing-outward");
+    for grade in [Grade::Simulated, Grade::Contained] {
+        assert_eq!(judged(grade), "deny   host/real (Policy)");
+    }
 }
 
 #[test]

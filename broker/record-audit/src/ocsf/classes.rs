@@ -136,9 +136,16 @@ impl Record {
                 program,
                 package,
                 runs_as,
+                beyond,
             } => {
                 let measured = (program, package.as_ref());
-                Self::session_started(origin, *session, spiffe_id, (*human, *runs_as), measured)
+                Self::session_started(
+                    origin,
+                    (*session, spiffe_id),
+                    (*human, *runs_as),
+                    measured,
+                    beyond,
+                )
             }
             What::LaunchRefused {
                 human,
@@ -146,34 +153,6 @@ impl Record {
                 program,
                 package,
             } => Self::launch_refused(origin, *human, kind, (program, package.as_ref())),
-            What::SessionWidened { session, human, by } => Self::new(
-                Class::ProcessActivity,
-                activity(99, "Widen"),
-                json!({
-                    "actor": { "user": human_user(*human) },
-                    "device": device(origin),
-                    "process": { "uid": session },
-                    "unmapped": { "widened_by": by },
-                }),
-            ),
-            What::SessionLent {
-                session,
-                human,
-                trees,
-                hosts,
-            } => Self {
-                bulky: &["/unmapped/trees", "/unmapped/hosts"],
-                ..Self::new(
-                    Class::ProcessActivity,
-                    activity(99, "Lend"),
-                    json!({
-                        "actor": { "user": human_user(*human) },
-                        "device": device(origin),
-                        "process": { "uid": session },
-                        "unmapped": { "trees": trees, "hosts": hosts },
-                    }),
-                )
-            },
             What::SessionControlled {
                 session,
                 human,

@@ -9,7 +9,6 @@ use holdfast_protocol::decision::{DeniedBy, Verdict};
 use holdfast_protocol::grade::SessionUid;
 use holdfast_protocol::id::SpiffeId;
 use holdfast_protocol::management::SessionAct;
-use holdfast_protocol::run::RunAccess;
 use holdfast_protocol::vault::Sharing;
 
 /// How much of a text from outside a line shows, in characters; all of it stands in the record's fields.
@@ -72,6 +71,7 @@ pub(super) fn message(what: &What) -> String {
             program: _,
             package,
             runs_as,
+            beyond,
         } => {
             let with = package.as_ref().map_or(String::new(), |package| {
                 let name = package.name.as_ref();
@@ -79,31 +79,14 @@ pub(super) fn message(what: &What) -> String {
                 format!(", with {name}")
             });
             let under = under(*runs_as);
-            format!("session {session} started by uid {}{with}{under}", human.0)
-        }
-        What::SessionWidened { session, human, by } => {
-            let by: Vec<String> = by.iter().map(ToString::to_string).collect();
-            let by = cut(&by.join(" ")).to_string();
-            format!("uid {} widens session {session}: {by}", human.0)
-        }
-        What::SessionLent {
-            session,
-            human,
-            trees,
-            hosts,
-        } => {
-            let trees = trees.iter().map(|tree| {
-                let access = match tree.access {
-                    RunAccess::Read => "to read",
-                    RunAccess::Write => "to change",
-                };
-                format!("{} {access}", tree.place)
-            });
-            let lent: Vec<String> = trees.chain(hosts.iter().cloned()).collect();
+            let given = if beyond.is_nothing() {
+                String::new()
+            } else {
+                format!(", given {}", cut(&beyond.to_string()))
+            };
             format!(
-                "session {session} of uid {} is lent {}",
-                human.0,
-                cut(&lent.join(", "))
+                "session {session} started by uid {}{with}{under}{given}",
+                human.0
             )
         }
         What::LaunchRefused {

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use holdfast_proof::hash::canonical_json;
 use holdfast_protocol::approval::{PinRecovery, Surface};
 use holdfast_protocol::audit::{HeldBecause, HeldOutcome, What};
+use holdfast_protocol::beyond::{Beyond, LeaveGiven};
 use holdfast_protocol::bounds::{Because, Bound, Bounds};
 use holdfast_protocol::call::{Caller, Channel, Effect, HumanUid, Manner, ToolCall};
 use holdfast_protocol::decision::{DeniedBy, Reason, Verdict};
@@ -19,10 +20,9 @@ use holdfast_protocol::id::{CallId, HostId, SessionId, SpiffeId, TrustDomain};
 use holdfast_protocol::management::SessionAct;
 use holdfast_protocol::measured::MeasuredPackage;
 use holdfast_protocol::receipt::{Consent, ConsentFormat, ConsentProof, Receipt};
-use holdfast_protocol::run::{RunAccess, RunTree, RunWhy};
+use holdfast_protocol::run::RunKept;
 use holdfast_protocol::sub::{SubRequest, SubSecrets};
 use holdfast_protocol::vault::{SecretUse, Sharing};
-use holdfast_protocol::widening::Widening;
 use holdfast_protocol::{Sha256Digest, Timestamp};
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -194,6 +194,7 @@ snapshot!(
         program: digest(),
         package: None,
         runs_as: SessionUid::Own,
+        beyond: Box::default(),
     }
 );
 snapshot!(
@@ -205,6 +206,7 @@ snapshot!(
         program: digest(),
         package: None,
         runs_as: SessionUid::Humans,
+        beyond: Box::default(),
     }
 );
 snapshot!(
@@ -220,6 +222,7 @@ snapshot!(
             name: "@openai/codex".parse().ok(),
         }),
         runs_as: SessionUid::Own,
+        beyond: Box::default(),
     }
 );
 snapshot!(
@@ -232,28 +235,30 @@ snapshot!(
     }
 );
 snapshot!(
-    session_widened,
-    What::SessionWidened {
+    session_started_beyond_its_usual_world,
+    What::SessionStarted {
         session: session(),
+        spiffe_id: spiffe_id(),
         human: HumanUid(1000),
-        by: vec![
-            Widening::Reach("localhost:5432".parse().unwrap()),
-            Widening::Host("crates.io".parse().unwrap()),
-            Widening::Publish("8080:80".parse().unwrap()),
-        ],
-    }
-);
-snapshot!(
-    session_lent,
-    What::SessionLent {
-        session: session(),
-        human: HumanUid(1000),
-        trees: vec![RunTree {
-            place: "/home/ann/data".into(),
-            access: RunAccess::Write,
-            why: RunWhy::Named,
-        }],
-        hosts: vec!["models.example".into()],
+        program: digest(),
+        package: None,
+        runs_as: SessionUid::Own,
+        beyond: Box::new(Beyond {
+            widenings: vec![
+                "--reach localhost:5432".parse().unwrap(),
+                "--host crates.io".parse().unwrap(),
+                "--publish 8080:80".parse().unwrap(),
+                "--rw /home/ann/data".parse().unwrap(),
+                "--ro /srv/docs".parse().unwrap(),
+                "--unguard .github/workflows".parse().unwrap(),
+            ],
+            leave: Some(LeaveGiven {
+                call: CallId::from_random([5; 16]),
+                because: Reason::new("approval/click", "the human approved it with a click"),
+            }),
+            hosts: vec!["models.example".into()],
+            kept: RunKept::Fresh,
+        }),
     }
 );
 snapshot!(

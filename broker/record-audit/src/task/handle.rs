@@ -78,10 +78,8 @@ impl AuditLog {
             | What::SessionFreed { .. }
             | What::EpochAdvanced { .. }
             | What::SessionStarted { .. }
-            | What::SessionLent { .. }
             | What::LaunchRefused { .. }
             | What::SessionControlled { .. }
-            | What::SessionWidened { .. }
             | What::SessionContained { .. }
             | What::SessionBounded { .. }
             | What::SessionStopped { .. }

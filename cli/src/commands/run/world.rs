@@ -97,6 +97,7 @@ fn ask(socket: &Path, request: &RunRequest) -> Result<RunNeeds, Problem> {
         RunEvent::Needs(needs) => Ok(needs),
         RunEvent::Failed(failure) => Err(failure.into()),
         RunEvent::Started { .. }
+        | RunEvent::Waiting(_)
         | RunEvent::ShellOpened { .. }
         | RunEvent::Note { .. }
         | RunEvent::Stopped { .. }

@@ -32,7 +32,7 @@ fn what_the_human_names_comes_in_and_is_recorded() {
     assert_eq!(fs::read_to_string(&table).unwrap(), "12\n");
 
     let record = world.broker.holdfast(&["audit", "tail"]).success();
-    let said = format!("is lent {data} to change, {docs} to read");
+    let said = format!("given --rw {data}, --ro {docs}");
     assert!(record.contains(&said), "{said} is missing:\n{record}");
 
     // Without the flags it is not there.

@@ -57,7 +57,10 @@ fn a_profile_of_the_humans_adds_and_defines() {
     let script = "echo $HOUSE; cat ~/.local/share/lint/rules";
     let ran = human.run(&project, &["--"], &["sh", "-c", script], PATH);
     let record = world.broker.holdfast(&["audit", "tail"]).success();
-    assert!(record.contains("is lent models.example"), "{record}");
+    assert!(
+        record.contains("hosts of their own profile: models.example"),
+        "{record}"
+    );
     assert_eq!(ran.stdout, "ours\nfour spaces", "{ran:#?}");
 }
 

@@ -6,6 +6,7 @@ use std::process::Stdio;
 
 use holdfast_hardware_tests::world::World;
 
+use super::super::asked::{question, questions};
 use super::{put, tree};
 
 /// Every way that a program has to change a file that is there.
@@ -105,11 +106,24 @@ fn a_guard_is_lifted_by_its_human_alone_and_no_link_is_followed() {
         .current_dir(&project)
         .args(["run", "--unguard", ".github/workflows", "--project", "."]);
     let script = "echo mine > .github/workflows/ci.yml; echo mine > .mcp.json; cat .codex/settings.json; true";
-    let ran = command
+    let waiting = command
         .args(["--", "sh", "-c", script])
         .stdin(Stdio::null())
-        .output()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .unwrap();
+    let id = question(&world);
+    let card = &questions(&world)[0];
+    let headline = format!(
+        "Let `.github/workflows` be changed, which decides what runs outside the session, for shell in `{}`",
+        project.display()
+    );
+    assert_eq!(card["headline"], headline.as_str(), "{card:#}");
+    assert_eq!(card["tier"], "R1", "{card:#}");
+    let approve = ["approvals", "approve", &id];
+    world.broker.holdfast(&approve).success();
+    let ran = waiting.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&ran.stderr).into_owned();
     assert_eq!(
         fs::read(project.join(".github/workflows/ci.yml")).unwrap(),
@@ -137,4 +151,22 @@ fn a_guard_is_lifted_by_its_human_alone_and_no_link_is_followed() {
         &project.display().to_string(),
     ]);
     assert!(listed.success().contains(".github/workflows"));
+    let record = world.broker.holdfast(&["audit", "export"]).success();
+    let launch = record.lines().find(|line| line.contains("\"Launch\""));
+    let launch = launch.expect("the launch is on record");
+    for word in ["--unguard .github/workflows", id.as_str()] {
+        assert!(launch.contains(word), "{word} is missing: {launch}");
+    }
+    // What would be asked is shown, too.
+    let shown = world
+        .broker
+        .holdfast_command()
+        .current_dir(&project)
+        .args(["run", "--show", "--unguard", ".mcp.json", "--", "sh"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    let line = "R1: --unguard .mcp.json, before it begins";
+    assert!(shown.contains(line), "{shown}");
 }

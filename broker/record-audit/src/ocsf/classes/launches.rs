@@ -1,6 +1,7 @@
 //! Launches: what was measured, and what became of it.
 
 use holdfast_protocol::Sha256Digest;
+use holdfast_protocol::beyond::Beyond;
 use holdfast_protocol::call::HumanUid;
 use holdfast_protocol::grade::SessionUid;
 use holdfast_protocol::id::{AgentKind, SessionId, SpiffeId};
@@ -16,26 +17,32 @@ type Measured<'a> = (&'a Sha256Digest, Option<&'a MeasuredPackage>);
 impl Record {
     pub(super) fn session_started(
         origin: &str,
-        session: SessionId,
-        spiffe_id: &SpiffeId,
+        (session, spiffe_id): (SessionId, &SpiffeId),
         (human, runs_as): (HumanUid, SessionUid),
         (program, package): Measured<'_>,
+        beyond: &Beyond,
     ) -> Self {
         let mut unmapped = json!({ "spiffe_id": spiffe_id });
         if !runs_as.is_own() {
             add(&mut unmapped, "runs_as", json!(runs_as));
         }
         add_package(&mut unmapped, package);
-        Self::new(
-            Class::ProcessActivity,
-            activity(1, "Launch"),
-            json!({
-                "actor": { "app_name": "holdfastd", "user": human_user(human) },
-                "device": device(origin),
-                "process": { "uid": session, "file": file(program) },
-                "unmapped": unmapped,
-            }),
-        )
+        if !beyond.is_nothing() {
+            add(&mut unmapped, "beyond", json!(beyond));
+        }
+        Self {
+            bulky: &["/unmapped/beyond/widenings", "/unmapped/beyond/hosts"],
+            ..Self::new(
+                Class::ProcessActivity,
+                activity(1, "Launch"),
+                json!({
+                    "actor": { "app_name": "holdfastd", "user": human_user(human) },
+                    "device": device(origin),
+                    "process": { "uid": session, "file": file(program) },
+                    "unmapped": unmapped,
+                }),
+            )
+        }
     }
 
     pub(super) fn launch_refused(
