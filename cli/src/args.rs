@@ -242,7 +242,8 @@ pub struct Run {
     /// What it is for; it stands in listings and in the record.
     #[arg(long, value_name = "TEXT")]
     pub purpose: Option<String>,
-    /// Let it open TCP to a host and port by name, even if that is this machine's own; repeatable. It is recorded.
+    /// Let it open TCP to a host and port by name, even if that is this machine's own; repeatable. It is
+    /// recorded.
     ///
     /// With `localhost:PORT` or an address of this machine's loopback, the session's own 127.0.0.1:PORT
     /// leads there.
@@ -256,7 +257,8 @@ pub struct Run {
     /// Every program on this machine can connect there, until the session ends.
     #[arg(long, value_name = "[HOSTPORT:]PORT")]
     pub publish: Vec<Publish>,
-    /// Let the session change this agent configuration or CI file, which it only reads otherwise. You are asked first, and it is recorded.
+    /// Let the session change this agent configuration or CI file, which it only reads otherwise. You are asked
+    /// first, and it is recorded.
     #[arg(long, value_name = "PATH")]
     pub unguard: Vec<PathBuf>,
     /// Take no snapshot of the project: the session cannot be undone, nor is said at its end what changed.

@@ -21,6 +21,9 @@ pub struct Beyond {
     /// Who let them be added, if any were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leave: Option<LeaveGiven>,
+    /// Places outside the project that its tools, its agent and its git need, to be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needed: Vec<String>,
     /// Hosts that the human's own profile names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<String>,
@@ -39,12 +42,13 @@ pub struct LeaveGiven {
 }
 
 impl Beyond {
-    /// Whether the session has its profile's usual world, no more and no less.
+    /// Whether there is nothing to be told of.
     pub fn is_nothing(&self) -> bool {
         *self == Self::default()
     }
 }
 
+/// What its human added, and took away: what its tools need is not said.
 impl fmt::Display for Beyond {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts: Vec<String> = self.widenings.iter().map(ToString::to_string).collect();
@@ -117,6 +121,7 @@ mod tests {
                 call: CallId::from_random([1; 16]),
                 because: Reason::new("approval/click", "the human approved it"),
             }),
+            needed: vec!["/home/ann/.cargo/bin".to_owned()],
             hosts: vec!["models.example".to_owned()],
             kept: RunKept::Fresh,
         };

@@ -357,12 +357,8 @@ impl State {
     }
 
     fn ask(&mut self, now: Timestamp, judged: Judged, tier: Tier, because: Reason) -> Vec<Step> {
-        let session = judged.call.caller.session;
-        let mine = self
-            .questions
-            .values()
-            .filter(|q| q.judged.call.caller.session == session)
-            .count();
+        let mine = self.questions.values();
+        let mine = mine.filter(|q| q.is_of_whom(&judged.call)).count();
         let full = mine >= self.limits.per_session || self.questions.len() >= self.limits.total;
         if full || self.questions.contains_key(&judged.call.id) {
             let decision = Final::Deny {

@@ -56,6 +56,14 @@ pub fn profile<'p>(
     Ok(Cow::Borrowed(found))
 }
 
+/// What is lent besides the project, by why it is.
+pub struct Judged {
+    /// What the human named.
+    pub named: Vec<RunTree>,
+    /// What tools, the agent and git need outside the project.
+    pub needed: Vec<String>,
+}
+
 /// Whether the human may lend all of this; what of it they named, besides what the session's program and agent
 /// need. Whatever is to be changed counts as named, but for the project itself, what guards it, and a folder that
 /// was made to stand for its `.git`.
@@ -64,15 +72,19 @@ pub fn judge(
     human: u32,
     request: &RunRequest,
     trees: &[Tree],
-) -> Result<Vec<RunTree>, RunError> {
+) -> Result<Judged, RunError> {
     let project = Place::parse(&request.project)?;
     let home = Path::new(&request.home);
-    let mut named = Vec::new();
+    let (mut named, mut needed) = (Vec::new(), Vec::new());
     for tree in trees {
         let place = tree.place.to_string();
         let asked = request.trees.iter().find(|asked| asked.place == place);
         let why = why(asked, tree, &project, home);
-        named.extend(asked.filter(|_| why == Why::Named).cloned());
+        match why {
+            Why::Named => named.extend(asked.cloned()),
+            Why::Needed | Why::Git if !tree.place.is_within(&project) => needed.push(place.clone()),
+            Why::Needed | Why::Git | Why::Guard | Why::Project => {}
+        }
         let asked = Asked {
             place: Path::new(&place),
             access: access(tree.access),
@@ -80,7 +92,7 @@ pub fn judge(
         };
         ground.lending.judge(human, home, asked, &tree.source)?;
     }
-    Ok(named)
+    Ok(Judged { named, needed })
 }
 
 fn access(access: Access) -> RunAccess {

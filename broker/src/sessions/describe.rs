@@ -24,7 +24,7 @@ use holdfast_protocol::widening::Widening;
 use holdfast_protocol::words::with_causes;
 
 use super::Ground;
-use super::asked_for;
+use super::asked_for::{self, Judged};
 use super::grants::needed;
 use super::homes;
 use super::launch::{self, BRIDGE, CREDENTIAL_HELPER, Descriptors, RunError};
@@ -61,7 +61,7 @@ pub async fn world(ground: &Ground, wish: Wish) -> Result<RunWorld, RunError> {
         stdio,
         package,
     } = launch::sort(&request, descriptors)?;
-    let named = asked_for::judge(ground, human, &request, &trees)?;
+    let Judged { named, .. } = asked_for::judge(ground, human, &request, &trees)?;
     let widened = Widened::read(request.widenings.clone(), BRIDGE)?;
     let widened = asked_for::all(ground, widened, (&request, &trees), &named)?;
     let own = asked_for::own(&ground.profiles, &request)?;

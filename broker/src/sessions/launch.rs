@@ -34,7 +34,7 @@ use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 
 use super::Ground;
-use super::asked_for;
+use super::asked_for::{self, Judged};
 use super::authority::footing;
 use super::folder::{Folder, INSIDE};
 use super::grants::{Given, give};
@@ -185,7 +185,7 @@ pub async fn make(
         stdio,
         package,
     } = sort(&request, descriptors)?;
-    let named = asked_for::judge(ground, human, &request, &trees)?;
+    let Judged { named, needed } = asked_for::judge(ground, human, &request, &trees)?;
     let Decided {
         runs_as,
         note: lower,
@@ -202,6 +202,7 @@ pub async fn make(
         project: &request.project,
         stream,
         stop,
+        acting: ground.acting.clone(),
     };
     let leave = permission::ask(&widened, &ground.authorizer, asking).await?;
     // An answer takes its time, and the host may have been stopped meanwhile.
@@ -231,6 +232,7 @@ pub async fn make(
         beyond: Beyond {
             widenings: widened.all().to_vec(),
             leave,
+            needed,
             hosts: profile.hosts.clone(),
             kept: request.kept,
         },

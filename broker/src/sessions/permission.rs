@@ -14,11 +14,13 @@ use holdfast_protocol::id::CallId;
 use holdfast_protocol::run::{RunControl, RunEvent, RunWaiting};
 use serde_json::json;
 use tokio::net::UnixStream;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::serve::{listen_to, note};
 use super::widened::{NotWidened, Widened};
 use crate::ambient::random_bits;
+use crate::warden::Acting;
 
 /// Who asks, from where.
 pub struct Asking<'a> {
@@ -30,6 +32,8 @@ pub struct Asking<'a> {
     pub stream: &'a UnixStream,
     /// The broker's end.
     pub stop: &'a CancellationToken,
+    /// Whether sessions may begin.
+    pub acting: watch::Receiver<Acting>,
 }
 
 /// By whose word the session is widened; `None` where it is not.
@@ -46,6 +50,7 @@ pub async fn ask(
         project,
         stream,
         stop,
+        mut acting,
     } = asking;
     let id = CallId::from_random(random_bits().map_err(|_| NotWidened::Unasked)?);
     let typed: Vec<String> = widened.all().iter().map(ToString::to_string).collect();
@@ -73,6 +78,11 @@ pub async fn ask(
             authorizer.withdraw(id).await;
             return Err(NotWidened::Stopping);
         }
+        // An answer would begin nothing.
+        () = held(&mut acting) => {
+            authorizer.withdraw(id).await;
+            return Err(NotWidened::Held);
+        }
         () = withdrawn(authorizer, id, stream) => {
             authorizer.withdraw(id).await;
             if let Final::Allow { .. } = deciding.await {
@@ -96,6 +106,12 @@ pub async fn ask(
             })
         }
     }
+}
+
+/// Returns when this host may not act any more.
+async fn held(acting: &mut watch::Receiver<Acting>) {
+    // One without a warden may not either.
+    drop(acting.wait_for(|acting| *acting == Acting::No).await);
 }
 
 /// Tells the command line what it waits for once the question is shown, and returns when that says anything, or goes.

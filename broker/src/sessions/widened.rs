@@ -34,6 +34,9 @@ pub enum NotWidened {
     /// Its human has taken the question back, or gone.
     #[error("interrupted: the question was taken back, and there is no session")]
     Withdrawn,
+    /// This host may not act any more.
+    #[error("this host was stopped while the question waited, and no session was made")]
+    Held,
     /// The broker is stopping.
     #[error("the broker is stopping, and no session was made")]
     Stopping,
@@ -52,6 +55,7 @@ impl NotWidened {
                 DeniedBy::Human | DeniedBy::Silence => FailureKind::DeniedByHuman,
                 DeniedBy::Audit | DeniedBy::Session => FailureKind::Failed,
             },
+            Self::Held => FailureKind::NotAttested,
             Self::Withdrawn | Self::Stopping | Self::Unasked => FailureKind::Failed,
         }
     }
@@ -79,6 +83,7 @@ impl NotWidened {
             }
             | Self::Unasked => "see holdfastd's log",
             Self::Withdrawn => "start it again when it is wanted",
+            Self::Held => "see `holdfast status`",
             Self::Stopping => "start it again when holdfastd runs",
             Self::TooMany | Self::Taken(_) | Self::Lent(_) | Self::Lifted => {
                 "see `holdfast run --help` for --reach, --host, --publish and --unguard"

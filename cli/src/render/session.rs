@@ -91,6 +91,9 @@ fn beyond(text: &mut String, beyond: &Beyond) {
         let leave = format!("{} ({}), call {call}", because.text, because.rule);
         line(text, "leave", &printable(&leave));
     }
+    if !beyond.needed.is_empty() {
+        line(text, "may read", &printable(&beyond.needed.join(", ")));
+    }
     if !beyond.hosts.is_empty() {
         line(text, "own hosts", &printable(&beyond.hosts.join(", ")));
     }
@@ -136,4 +139,41 @@ fn bounds(text: &mut String, bounds: &Bounds) {
 
 fn line(text: &mut String, name: &str, value: &str) {
     let _ = writeln!(text, "{name:<12}{value}");
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use holdfast_protocol::decision::Reason;
+    use holdfast_protocol::id::CallId;
+
+    use super::*;
+
+    #[test]
+    fn what_a_session_was_given_is_said_with_whose_word_it_was() {
+        let given = Beyond {
+            widenings: vec![
+                "--rw /home/ann/da\u{1b}[2Jta".parse().unwrap(),
+                "--host a.example".parse().unwrap(),
+            ],
+            leave: Some(LeaveGiven {
+                call: CallId::from_random([1; 16]),
+                because: Reason::new("approval/click", "the human approved it"),
+            }),
+            needed: vec!["/home/ann/.cargo/bin".to_owned(), "/opt/node".to_owned()],
+            hosts: vec!["models.example".to_owned()],
+            kept: RunKept::Fresh,
+        };
+        let mut text = String::new();
+        beyond(&mut text, &given);
+        beyond(&mut text, &Beyond::default());
+        insta::assert_snapshot!(text, @r"
+        given       --rw /home/ann/da\u{1b}[2Jta
+        given       --host a.example
+        leave       the human approved it (approval/click), call aeaqcaibaeaqcaibaeaqcaibae
+        may read    /home/ann/.cargo/bin, /opt/node
+        own hosts   models.example
+        kept        nothing of earlier sessions (--fresh)
+        ");
+    }
 }

@@ -270,6 +270,24 @@ fn a_command_that_is_killed_leaves_no_question_behind() {
 }
 
 #[test]
+fn what_was_asked_before_the_host_was_stopped_begins_nothing() {
+    let Some(world) = narrow() else { return };
+    let data = lent(&world, "data");
+    let (waiting, id) = waits(&world, &["--ro", &data], "echo ran");
+    let hosts = world.attestor.run(&["host", "list", "--json"]);
+    let hosts: serde_json::Value = serde_json::from_str(&hosts).unwrap();
+    let host = hosts[0]["id"].as_str().unwrap();
+    world.attestor.run(&["host", "ban", host]);
+    let ran = ended(waiting);
+    assert_eq!((ran.code, ran.stdout.as_str()), (5, ""), "{ran:#?}");
+    world.attestor.run(&["host", "unban", host]);
+    world.attested();
+    let late = world.broker.holdfast(&["approvals", "approve", &id]);
+    assert_ne!(late.code, 0, "{late:#?}");
+    assert!(!record(&world).contains("\"Launch\""));
+}
+
+#[test]
 fn a_policy_that_is_wrong_keeps_the_broker_from_starting() {
     let mut world = World::start();
     world.broker.stop();

@@ -4,6 +4,7 @@
 
 use holdfast_protocol::Timestamp;
 use holdfast_protocol::audit::What;
+use holdfast_protocol::call::{Channel, ToolCall};
 use holdfast_protocol::decision::{DeniedBy, Reason};
 use holdfast_protocol::grade::Tier;
 use holdfast_protocol::receipt::{Consent, ConsentFormat};
@@ -36,6 +37,16 @@ pub(super) enum Phase {
 }
 
 impl Question {
+    /// Whether who waits for this asks for `call` as well: the same session, or a human for sessions that are not yet.
+    pub(super) fn is_of_whom(&self, call: &ToolCall) -> bool {
+        let own = &self.judged.call;
+        if own.channel == Channel::Launch && call.channel == Channel::Launch {
+            own.caller.human == call.caller.human
+        } else {
+            own.caller.session == call.caller.session
+        }
+    }
+
     /// Whether the agent still waits.
     pub(super) fn waits(&self) -> bool {
         match self.phase {

@@ -5,6 +5,7 @@
     reason = "tests"
 )]
 mod model;
+mod withdrawn;
 
 use std::time::Duration;
 
@@ -404,37 +405,6 @@ fn a_late_approval_falls_with_its_policy_its_tier_and_its_session() {
     let mut state = fresh();
     state.on_session_gone(SessionId::from_random([1; 16]));
     let steps = state.on_call(at(3), hook(2, Tier::R1));
-    assert_eq!(settle(&mut state, steps), vec![]);
-}
-
-#[test]
-fn a_question_that_is_taken_back_can_be_answered_by_nobody() {
-    let mut state = State::new(Limits::default());
-    let steps = state.on_call(START, hook(1, Tier::R1));
-    settle(&mut state, steps);
-    let steps = state.on_withdrawn(id(1));
-    let answers = settle(&mut state, steps);
-    assert_eq!(rule(&answers), ["deny approval/withdrawn Silence"]);
-    let late = state.on_answer(at(1), id(1), Answer::Click, None);
-    assert!(matches!(late, Err(AnswerRefused::NoQuestion)), "{late:?}");
-
-    // Neither before its record is durable, nor once it was answered by silence.
-    let early = state.on_call(at(2), hook(2, Tier::R1));
-    let steps = state.on_withdrawn(id(2));
-    let answers = settle(&mut state, [early, steps].concat());
-    assert_eq!(rule(&answers), ["deny approval/withdrawn Silence"]);
-    let steps = state.on_call(at(3), hook(3, Tier::R1));
-    settle(&mut state, steps);
-    let steps = state.on_abandoned(at(4), id(3));
-    settle(&mut state, steps);
-    let steps = state.on_withdrawn(id(3));
-    assert_eq!(settle(&mut state, steps), vec![]);
-    for taken_back in [2, 3] {
-        let late = state.on_answer(at(5), id(taken_back), Answer::Click, None);
-        assert!(matches!(late, Err(AnswerRefused::NoQuestion)), "{late:?}");
-    }
-    // What is unknown, or was decided, is not touched.
-    let steps = state.on_withdrawn(id(9));
     assert_eq!(settle(&mut state, steps), vec![]);
 }
 

@@ -79,10 +79,9 @@ pub(super) fn message(what: &What) -> String {
                 format!(", with {name}")
             });
             let under = under(*runs_as);
-            let given = if beyond.is_nothing() {
-                String::new()
-            } else {
-                format!(", given {}", cut(&beyond.to_string()))
+            let given = match cut(&beyond.to_string()) {
+                none if none.is_empty() => none,
+                given => format!(", given {given}"),
             };
             format!(
                 "session {session} started by uid {}{with}{under}{given}",

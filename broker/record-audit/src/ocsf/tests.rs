@@ -256,6 +256,7 @@ snapshot!(
                 call: CallId::from_random([5; 16]),
                 because: Reason::new("approval/click", "the human approved it with a click"),
             }),
+            needed: vec!["/home/ann/.cargo/bin".into()],
             hosts: vec!["models.example".into()],
             kept: RunKept::Fresh,
         }),

@@ -13,6 +13,7 @@ enum Op {
     NotRecorded(usize),
     Answer { which: usize, yes: bool },
     Abandon(usize),
+    Withdraw(usize),
     Pass(u64),
     Gone(u8),
 }
@@ -24,6 +25,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (0..4usize).prop_map(Op::NotRecorded),
         3 => (0..4usize, any::<bool>()).prop_map(|(which, yes)| Op::Answer { which, yes }),
         1 => (0..4usize).prop_map(Op::Abandon),
+        1 => (0..8usize).prop_map(Op::Withdraw),
         2 => (1..600u64).prop_map(Op::Pass),
         1 => (0..2u8).prop_map(Op::Gone),
     ]
@@ -172,6 +174,13 @@ proptest! {
                         let steps = state.on_abandoned(now, card.call);
                         model.take(steps)?;
                     }
+                }
+                Op::Withdraw(which) => {
+                    let last = model.calls.keys().rev().nth(which).copied();
+                    let Some(call) = last else { continue };
+                    let steps = state.on_withdrawn(call);
+                    prop_assert!(state.cards().iter().all(|card| card.call != call));
+                    model.take(steps)?;
                 }
                 Op::Pass(secs) => {
                     model.now += secs;

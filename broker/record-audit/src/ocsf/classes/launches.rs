@@ -31,7 +31,11 @@ impl Record {
             add(&mut unmapped, "beyond", json!(beyond));
         }
         Self {
-            bulky: &["/unmapped/beyond/widenings", "/unmapped/beyond/hosts"],
+            bulky: &[
+                "/unmapped/beyond/needed",
+                "/unmapped/beyond/hosts",
+                "/unmapped/beyond/widenings",
+            ],
             ..Self::new(
                 Class::ProcessActivity,
                 activity(1, "Launch"),
