@@ -66,6 +66,13 @@ fn what_is_shown_is_what_would_be_there() {
         let name = variable["name"].as_str().unwrap();
         assert!(ran.stdout.contains(&format!("{name}=")), "{name}: {ran:#?}");
     }
+    // Its record has what it could read outside the project without a question, too.
+    let record = world.broker.holdfast(&["audit", "export"]).success();
+    let launch = record.lines().find(|line| line.contains("\"Launch\""));
+    let launch: serde_json::Value = serde_json::from_str(launch.unwrap()).unwrap();
+    let needed = launch["unmapped"]["beyond"]["needed"].as_array().unwrap();
+    let instruction = home(".claude/CLAUDE.md");
+    assert!(needed.contains(&instruction.into()), "{launch:#}");
 }
 
 #[test]
