@@ -19,10 +19,10 @@ pub const PLACE: [u8; 1] = [5];
 
 /// Stops every process of a session that has no cgroup to be frozen by. One descriptor comes along, where a
 /// byte is written once all of them stand.
-pub const HALT: [u8; 1] = [6];
+pub const HALT: [u8; 1] = [8];
 
 /// Lets them go on.
-pub const GO_ON: [u8; 1] = [7];
+pub const GO_ON: [u8; 1] = [9];
 
 /// A signal that the broker may pass on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl PassedSignal {
             Self::Interrupt => 2,
             Self::Quit => 3,
             Self::Terminate => 4,
-            // 5 is PLACE.
+            // 0, 5, 8 and 9 are no signals.
             Self::Stop => 6,
             Self::Continue => 7,
         }]
@@ -220,8 +220,10 @@ mod tests {
             PassedSignal::Continue,
         ] {
             assert_eq!(PassedSignal::decode(&signal.encode()), Some(signal));
-            assert_ne!(signal.encode(), PLACE);
+            for other in [START, PLACE, HALT, GO_ON] {
+                assert_ne!(signal.encode(), other);
+            }
         }
-        assert_eq!(PassedSignal::decode(&[9]), None);
+        assert_eq!(PassedSignal::decode(&[10]), None);
     }
 }

@@ -4,6 +4,7 @@
 
 mod agent;
 mod human;
+mod terminal;
 mod walls;
 
 use std::fs;
