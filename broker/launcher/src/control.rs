@@ -5,7 +5,7 @@
 //! Pure encoding; but for what [`crate::inward`] asks and the order of a [`crate::shell`], it must never
 //! carry anything else.
 
-use crate::failure::{Refusal, Stage};
+use crate::failure::Refusal;
 
 /// The largest message in either direction, in bytes.
 pub const MAX_CONTROL: usize = 64;
@@ -140,13 +140,12 @@ impl Ending {
         match self {
             Self::Exited(code) => vec![b'E', code],
             Self::Signaled(signal) => vec![b'S', signal],
-            Self::NotStarted(Refusal::Host { stage, errno }) => {
-                let mut message = vec![b'X', stage.code()];
-                message.extend_from_slice(&errno.to_le_bytes());
+            Self::NotStarted(refusal) => {
+                let mut message = vec![b'X'];
+                message.extend(refusal.encode());
                 message
             }
-            // The first process only ever meets the host's refusals.
-            Self::NotStarted(_) | Self::Killed => Vec::new(),
+            Self::Killed => Vec::new(),
         }
     }
 
@@ -155,13 +154,9 @@ impl Ending {
         match message {
             [b'E', code] => Self::Exited(*code),
             [b'S', signal] => Self::Signaled(*signal),
-            [b'X', stage, a, b, c, d] => match Stage::from_code(*stage) {
-                Some(stage) => Self::NotStarted(Refusal::Host {
-                    stage,
-                    errno: i32::from_le_bytes([*a, *b, *c, *d]),
-                }),
-                None => Self::Killed,
-            },
+            [b'X', a, b, c, d, e, f] => {
+                Refusal::decode([*a, *b, *c, *d, *e, *f]).map_or(Self::Killed, Self::NotStarted)
+            }
             _ => Self::Killed,
         }
     }
@@ -180,6 +175,7 @@ impl Ending {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::Stage;
 
     #[test]
     fn endings_survive() {
@@ -191,6 +187,7 @@ mod tests {
             Ending::Exited(3),
             Ending::Signaled(9),
             Ending::NotStarted(refusal),
+            Ending::NotStarted(Refusal::Stream),
             Ending::Killed,
         ] {
             assert_eq!(Ending::decode(&ending.encode()), ending);

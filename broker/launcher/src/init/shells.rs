@@ -92,7 +92,7 @@ impl Shells {
             ShellOrder::Streams => {
                 // A terminal of the host could be typed into from here.
                 if streams.iter().any(plan::is_the_hosts) {
-                    return Err(Refusal::Descriptors);
+                    return Err(Refusal::Stream);
                 }
                 let streams = streams.try_into().map_err(|_| Refusal::Descriptors)?;
                 (Streams::Given(streams), None)
