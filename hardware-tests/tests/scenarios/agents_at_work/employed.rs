@@ -30,20 +30,20 @@ impl Employed {
     pub fn by(
         agent: Agent,
         project: Project,
-        script: impl FnOnce(Vec<String>) -> Vec<Turn>,
+        script: impl FnOnce(Vec<Turn>) -> Vec<Turn>,
     ) -> Option<Self> {
         let program = agent.program()?;
         let world = World::sealed()?;
-        let script = script(project.work());
+        let home = world.scratch.folder("home");
+        let folder = world.scratch.folder("home/src/kelp");
+        project.begin(&folder);
+        let script = script(project.work(agent, &folder));
         let model = match agent {
             Agent::Claude => ModelServer::start(KEY, script),
             Agent::Codex | Agent::Copilot | Agent::Gemini | Agent::Opencode => {
                 ModelServer::open(script)
             }
         };
-        let home = world.scratch.folder("home");
-        let folder = world.scratch.folder("home/src/kelp");
-        project.begin(&folder);
         let employed = Self {
             world,
             model,
@@ -143,7 +143,8 @@ impl Employed {
                     "model_providers.scripted={{name=\"scripted\",base_url=\"{url}/v1\",wire_api=\"responses\"}}"
                 );
                 run.arg("exec");
-                run.args(["-c", "model_provider=scripted", "-c", "model=scripted"]);
+                // It offers its own tool for patches to models that it knows.
+                run.args(["-c", "model_provider=scripted", "-c", "model=gpt-5.5"]);
                 run.args(["-c", &provider, "Hold fast."]);
             }
             Agent::Copilot => {
