@@ -6,6 +6,7 @@
 mod employed;
 mod mcp_server;
 mod projects;
+mod resumed;
 
 use holdfast_hardware_tests::harness::{Agent, TASK, Turn};
 use serde_json::json;
