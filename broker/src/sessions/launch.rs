@@ -313,7 +313,7 @@ pub async fn make(
         known: Arc::new(known),
         given,
         lent: named,
-        hosts: profile.hosts.clone(),
+        hosts: profile.own_hosts.clone(),
         passing,
         widened,
         published,

@@ -118,6 +118,29 @@ fn a_real_agent_works_asks_before_it_pushes_and_never_holds_a_secret() {
 }
 
 #[test]
+fn no_mode_of_the_agents_own_leads_past_its_hooks() {
+    for mode in [
+        &["--safe-mode"][..],
+        &["--restricted", "--tools", "Bash"],
+        &["--permission-mode", "acceptEdits"],
+    ] {
+        let Some(stage) = Stage::set(&[bash(FORBIDDEN), end()]) else {
+            return;
+        };
+        let said = said(stage.claude(mode));
+        assert_eq!(said["result"], "The rock holds.", "{mode:?}: {said:#}");
+        let results = stage.model.tool_results();
+        let [forbidden] = &results[..] else {
+            panic!("{mode:?}: {results:#?}");
+        };
+        assert!(
+            forbidden.failed && forbidden.text.contains("files that hold secrets"),
+            "{mode:?}: {forbidden:#?}"
+        );
+    }
+}
+
+#[test]
 fn the_push_of_a_real_agent_is_approved_in_the_window() {
     let Some(mut stage) = Stage::set(&[bash("git push origin main"), end()]) else {
         return;
