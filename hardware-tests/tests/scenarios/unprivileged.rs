@@ -1,6 +1,8 @@
 //! Promise 5, as a host is installed: the broker is a system account's and has no right at all, and the human, who is
 //! another, has their whole day from it and nothing of it.
 
+mod closed;
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
