@@ -16,6 +16,8 @@ use holdfast_hardware_tests::world::World;
 
 const SERVICE: u32 = 1001;
 const OTHER: u32 = 1002;
+/// A system's account, below the uids of people.
+const SYSTEM: u32 = 933;
 
 /// A Workload API client of bytes, which answers the PING unless told otherwise: it asks for an
 /// X.509-SVID, prints the names in what comes, and the status where there is none.
@@ -279,6 +281,32 @@ fn a_registered_unit_has_an_identity_and_its_neighbors_have_none() {
         .success();
     let exported = fs::read_to_string(export).unwrap();
     assert!(exported.contains("\"level\":\"L2\""), "{exported}");
+}
+
+#[test]
+fn a_systems_account_outside_every_unit_is_nobody_that_anything_is_known_of() {
+    let selectors = ["systemd:id:mqtt-bridge.service".to_owned()];
+    let Some(stage) = Stage::with(&registration("mqtt-bridge", &selectors)) else {
+        return;
+    };
+    let elsewhere = Cgroup::make(&unique("scope"));
+    for (uid, level) in [(SYSTEM, "L0"), (SERVICE, "L1")] {
+        assert_eq!(stage.ask(&elsewhere.path, uid, &["answer"]), "DONE\n");
+        let refused = format!("uid {uid} has no identity here ({level}): no registered workload");
+        let record = stage.record();
+        assert!(record.contains(&refused), "{refused} is missing:\n{record}");
+    }
+    let export = stage.world.scratch.join("ocsf.jsonl");
+    let ocsf = export.display().to_string();
+    let exported = ["audit", "export", "--ocsf", &ocsf];
+    stage.world.broker.holdfast(&exported).success();
+    let exported = fs::read_to_string(export).unwrap();
+    let told = |level: &str| exported.matches(&format!("\"level\":\"{level}\"")).count();
+    assert_eq!(
+        (told("L0"), told("L1"), told("L2")),
+        (1, 1, 0),
+        "{exported}"
+    );
 }
 
 #[test]
