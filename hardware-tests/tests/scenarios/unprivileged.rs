@@ -111,6 +111,8 @@ fn a_human_has_their_whole_day_from_a_broker_without_any_right() {
         return;
     }
     fs::write(project.join("identity.py"), IDENTITY).unwrap();
+    // They share nothing with anybody, the broker's account included.
+    human.closes(human.home());
     let pin = human.private("pin", "kelp-and-rock");
     human
         .holdfast(&["factors", "enroll", "--pin-file", &pin])

@@ -73,6 +73,16 @@ impl<'w> Human<'w> {
         path.display().to_string()
     }
 
+    /// Makes all below a folder theirs, and closes it to everybody else.
+    pub fn closes(&self, folder: &Path) {
+        let owner = format!("{UID}:{UID}");
+        for change in [["chown", &owner], ["chmod", "go="]] {
+            let mut command = Command::new(change[0]);
+            let done = command.args(["-R", change[1]]).arg(folder).status();
+            assert!(done.unwrap().success());
+        }
+    }
+
     /// A shell that is called `claude`: a native program's kind is its name.
     pub fn claude(&self) -> String {
         let path = self.folder("bin").join("claude");

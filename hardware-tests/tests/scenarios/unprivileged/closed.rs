@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use holdfast_hardware_tests::harness::{SmallDisk, wait_until};
@@ -68,10 +68,18 @@ fn who_fills_a_disk_does_not_hide_it_in_a_closed_folder() {
     world.attested();
     let project = world.scratch.folder("project");
     let fill = "mkdir ~/closed; exec 3> ~/closed/x; chmod 0 ~/closed; cat /dev/zero >&3; sleep 100";
-    let ran = world.broker.run(&project, &["sh", "-c", fill]);
-    assert_eq!(ran.code, 137, "{ran:#?}");
+    let mut run = world.broker.holdfast_command();
+    run.current_dir(&project)
+        .args(["run", "--", "sh", "-c", fill]);
+    let mut filler = run.stderr(Stdio::piped()).spawn().unwrap();
+    wait_until(Duration::from_secs(20), "it is ended", || {
+        filler.try_wait().unwrap().is_some()
+    });
+    let output = filler.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(137), "{said}");
     let why = "killed: too little room is left on a disk that it writes to";
-    assert!(ran.stderr.contains(why), "{ran:#?}");
+    assert!(said.contains(why), "{said}");
     empty(&world.broker.state().join("homes"));
 }
 
