@@ -159,7 +159,7 @@ impl AsyncWrite for Handed {
             Poll::Ready(Err(error)) if !outside && error.kind() == io::ErrorKind::BrokenPipe => {
                 Poll::Ready(Ok(bytes.len()))
             }
-            polled => polled,
+            polled @ (Poll::Ready(_) | Poll::Pending) => polled,
         }
     }
 
