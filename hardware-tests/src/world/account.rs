@@ -1,5 +1,6 @@
 //! Under whose uid a broker runs.
 
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
@@ -26,9 +27,13 @@ impl Account {
         }
     }
 
-    /// `program`, run by it.
-    pub fn command(self, program: &Path) -> Command {
-        match self {
+    /// The command of these words, run by it.
+    ///
+    /// # Panics
+    /// Without any.
+    pub fn command(self, words: &[OsString]) -> Command {
+        let (program, arguments) = words.split_first().expect("a program");
+        let mut command = match self {
             Self::Own => Command::new(program),
             Self::System => {
                 let uid = SYSTEM.to_string();
@@ -40,7 +45,9 @@ impl Account {
                     .arg(program);
                 command
             }
-        }
+        };
+        command.args(arguments);
+        command
     }
 
     /// Makes a folder that is its own.

@@ -130,22 +130,19 @@ impl Broker {
     fn command(&self) -> Command {
         let program = self.programs.as_ref().map(|own| own.join("holdfastd"));
         let program = program.unwrap_or_else(|| bin("holdfastd"));
-        let mut command = match self.kernel {
-            Some(lacks) => {
-                let mut command = self.account.command(&bin("holdfast-old-kernel"));
-                command.arg(lacks).arg(program);
-                command
-            }
-            None => self.account.command(&program),
+        let mut words = match &self.clock {
+            Some(clock) => clock.words(&program),
+            None => vec![program.into()],
         };
+        if let Some(lacks) = self.kernel {
+            words.splice(..0, [bin("holdfast-old-kernel").into(), lacks.into()]);
+        }
+        let mut command = self.account.command(&words);
         command
             .arg("--config")
             .arg(&self.config)
             .env("TSS2_LOG", "all+none");
         command.envs(self.lent.iter().map(|(name, value)| (*name, value)));
-        if let Some(clock) = &self.clock {
-            clock.lend(&mut command);
-        }
         command
     }
 
