@@ -22,6 +22,7 @@ mod peers;
 mod program;
 mod published;
 mod recorder;
+mod removal;
 mod repository;
 mod serve;
 mod shell;

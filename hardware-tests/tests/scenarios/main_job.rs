@@ -4,6 +4,7 @@
 
 mod secrets;
 mod stage;
+mod unhooked;
 
 use std::fs;
 use std::path::{Path, PathBuf};

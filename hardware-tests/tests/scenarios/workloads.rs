@@ -16,6 +16,8 @@ use holdfast_hardware_tests::world::World;
 
 const SERVICE: u32 = 1001;
 const OTHER: u32 = 1002;
+/// A system's account, below the uids of people.
+const SYSTEM: u32 = 933;
 
 /// A Workload API client of bytes, which answers the PING unless told otherwise: it asks for an
 /// X.509-SVID, prints the names in what comes, and the status where there is none.
@@ -282,6 +284,32 @@ fn a_registered_unit_has_an_identity_and_its_neighbors_have_none() {
 }
 
 #[test]
+fn a_systems_account_outside_every_unit_is_nobody_that_anything_is_known_of() {
+    let selectors = ["systemd:id:mqtt-bridge.service".to_owned()];
+    let Some(stage) = Stage::with(&registration("mqtt-bridge", &selectors)) else {
+        return;
+    };
+    let elsewhere = Cgroup::make(&unique("scope"));
+    for (uid, level) in [(SYSTEM, "L0"), (SERVICE, "L1")] {
+        assert_eq!(stage.ask(&elsewhere.path, uid, &["answer"]), "DONE\n");
+        let refused = format!("uid {uid} has no identity here ({level}): no registered workload");
+        let record = stage.record();
+        assert!(record.contains(&refused), "{refused} is missing:\n{record}");
+    }
+    let export = stage.world.scratch.join("ocsf.jsonl");
+    let ocsf = export.display().to_string();
+    let exported = ["audit", "export", "--ocsf", &ocsf];
+    stage.world.broker.holdfast(&exported).success();
+    let exported = fs::read_to_string(export).unwrap();
+    let told = |level: &str| exported.matches(&format!("\"level\":\"{level}\"")).count();
+    assert_eq!(
+        (told("L0"), told("L1"), told("L2")),
+        (1, 1, 0),
+        "{exported}"
+    );
+}
+
+#[test]
 fn a_program_that_is_trusted_does_not_lend_its_name() {
     let unit = Cgroup::make(&format!("system.slice/{}", unique("service")));
     let id = format!("systemd:id:{}", unit.unit());
@@ -338,6 +366,9 @@ fn a_container_is_named_by_what_its_engine_says() {
     let engine = tempfile::tempdir().unwrap();
     let engine_socket = engine.path().join("docker.sock");
     let listener = UnixListener::bind(&engine_socket).unwrap();
+    // As a host lets its broker's account ask: by a group of the socket's.
+    open_up(&engine_socket);
+    fs::set_permissions(&engine_socket, fs::Permissions::from_mode(0o666)).unwrap();
     let answers = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
     let told = std::sync::Arc::clone(&answers);
     // The scripted engine: it answers each question with what it was told last.
