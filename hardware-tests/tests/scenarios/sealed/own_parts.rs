@@ -79,7 +79,8 @@ fn a_session_changes_nothing_of_what_makes_it_ask() {
         .join("own/claude-code/managed-settings.json");
     let parts = || [&settings, &bin("holdfast-hook")].map(|part| fs::read(part).unwrap());
     let before = parts();
-    let ask = "/opt/holdfast/libexec/holdfast-hook claude < call.json";
+    let ask = "/opt/holdfast/libexec/holdfast-hook claude < call.json; \
+               test -S /run/holdfast/session.sock && cat /etc/claude-code/managed-settings.json";
     let ran = world
         .broker
         .run(&project, &["bash", "-c", &format!("{}{ask}", attempts(""))]);
@@ -90,6 +91,8 @@ fn a_session_changes_nothing_of_what_makes_it_ask() {
     assert_eq!(tried, "", "{ran:#?}");
     assert!(answer.contains("\"deny\""), "{ran:#?}");
     assert!(answer.contains("Holdfast"), "{ran:#?}");
+    let kept = String::from_utf8(before[0].clone()).unwrap();
+    assert!(answer.ends_with(&kept), "{ran:#?}");
     assert!(parts() == before, "on the host");
 
     // So that this can fail: where nothing guards, each of them is a way.
