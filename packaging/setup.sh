@@ -47,6 +47,8 @@ setup_packages() {
         gnome-keyring
         # Clocks that are wrong.
         faketime
+        # Large files in repositories.
+        git-lfs
         # A file system without idmapped mounts.
         bindfs
         # Terminals and shells that people use.

@@ -45,16 +45,17 @@ pub fn broker() -> Result<PathBuf, Problem> {
         return Ok(socket);
     }
     let log = places.state.join("holdfastd.log");
-    eprintln!(
-        "holdfast: starting a broker of your own, without root (its log: {})",
-        printable(&log.display().to_string())
-    );
     let mut broker = start(&places, &log).map_err(|error| {
         Problem::failed(
             format!("your own broker cannot be started: {error}"),
             "install holdfastd and holdfast-launcher beside holdfast",
         )
     })?;
+    eprintln!(
+        "holdfast: starting a broker of your own, without root (`kill {}` ends it and its sessions; its log: {})",
+        broker.id(),
+        printable(&log.display().to_string())
+    );
     let until = Instant::now() + PATIENCE;
     loop {
         if UnixStream::connect(&socket).is_ok() {
@@ -69,6 +70,13 @@ pub fn broker() -> Result<PathBuf, Problem> {
         }
         thread::sleep(LOOK);
     }
+}
+
+/// The process that answers at `socket`, to be shown: whoever starts a broker of their own has to be able to end it.
+pub fn process(socket: &Path) -> Option<u32> {
+    let stream = UnixStream::connect(socket).ok()?;
+    let peer = rustix::net::sockopt::socket_peercred(&stream).ok()?;
+    u32::try_from(peer.pid.as_raw_nonzero().get()).ok()
 }
 
 fn start(places: &Places, log: &Path) -> std::io::Result<Child> {

@@ -4,6 +4,7 @@
 //! that: only PATH, the table, and links out of PATH's folders count.
 
 mod prefix;
+mod versions;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -103,13 +104,14 @@ impl Ground<'_> {
         if !folder.starts_with(&root) && !shims.into_iter().any(|shims| shims == folder) {
             return Vec::new();
         }
+        let versions = versions::lent(self.home, &tool.name, &tool.versions);
         if tool.brings.is_empty() {
-            return vec![root];
+            return versions.chain([root]).collect();
         }
         let brought = tool.brings.iter().map(|name| root.join(name));
         // A link there could lead anywhere.
         let brought = brought.filter(|path| path.canonicalize().is_ok_and(|real| real == *path));
-        brought.collect()
+        versions.chain(brought).collect()
     }
 
     fn root(&self, root: &Root) -> Option<PathBuf> {

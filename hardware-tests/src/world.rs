@@ -3,12 +3,12 @@
 //! Real programs, started as a service manager would start them. Nothing here looks inside them:
 //! they are spoken to by their command lines and sockets alone.
 
+mod account;
 mod attestor;
 mod broker;
 mod launcher;
 
 use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -17,9 +17,10 @@ use crate::harness::{
     CountingProxy, DelayProfile, EkAuthority, EkKind, Scratch, Swtpm, skipped, wait_until,
 };
 
+pub use self::account::Account;
 pub use self::attestor::Attestor;
 pub use self::broker::{Broker, Ran};
-pub use self::launcher::Launcher;
+pub use self::launcher::{Humans, Launcher, Terms};
 
 /// How long a host may take until it is attested, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -56,7 +57,7 @@ impl World {
     /// # Panics
     /// When one of the programs does not start.
     pub fn start_under(attestor: impl FnOnce(&Scratch, &Swtpm, &EkAuthority) -> Attestor) -> Self {
-        Self::assemble(rsa, attestor, |_, _| None, "")
+        Self::assemble(rsa, attestor, None, "")
     }
 
     /// As [`World::start_under`], on a TPM that is made by `tpm`, with more lines for the broker's `[tpm]` table.
@@ -68,10 +69,10 @@ impl World {
         lines: &str,
         attestor: impl FnOnce(&Scratch, &Swtpm, &EkAuthority) -> Attestor,
     ) -> Self {
-        Self::assemble(tpm, attestor, |_, _| None, lines)
+        Self::assemble(tpm, attestor, None, lines)
     }
 
-    /// As [`World::enrolled`], with a launcher; `None`, loudly, where nobody may make sessions.
+    /// As [`World::enrolled`], with a launcher and a broker that has no right of its own; `None`, loudly, where nobody may make sessions.
     ///
     /// # Panics
     /// When a part does not start, or where `CI` says that nothing may be left out.
@@ -86,21 +87,30 @@ impl World {
     /// # Panics
     /// As [`World::sealed`].
     pub fn sealed_with(tables: &str) -> Option<Self> {
-        let world = Self::sealed_saying(Attestor::start, tables)?;
+        let world = Self::sealed_on(Attestor::start, tables, Terms::default())?;
         world.enroll().success();
         Some(world)
     }
 
-    /// As [`World::sealed`], whose sessions have uids that no other world's have, in `uids`.
+    /// As [`World::sealed`], on other terms.
     ///
     /// # Panics
     /// As [`World::sealed`].
-    pub fn sealed_in(uids: &'static str) -> Option<Self> {
-        let world = Self::sealed_by(Attestor::start, "", |scratch, socket| {
-            Launcher::start_in(scratch, socket, uids)
-        })?;
+    pub fn sealed_as(terms: Terms) -> Option<Self> {
+        let world = Self::sealed_on(Attestor::start, "", terms)?;
         world.enroll().success();
         Some(world)
+    }
+
+    /// As [`World::sealed`], as on a host: the launcher makes sessions for humans alone.
+    ///
+    /// # Panics
+    /// As [`World::sealed`].
+    pub fn installed() -> Option<Self> {
+        Self::sealed_as(Terms {
+            humans: Humans::Only,
+            ..Terms::default()
+        })
     }
 
     /// As [`World::sealed`], and not enrolled.
@@ -125,17 +135,13 @@ impl World {
     /// # Panics
     /// When a part does not start.
     pub fn sealed_under(attestor: impl FnOnce(&Scratch) -> Attestor) -> Option<Self> {
-        Self::sealed_saying(attestor, "")
+        Self::sealed_on(attestor, "", Terms::default())
     }
 
-    fn sealed_saying(attestor: impl FnOnce(&Scratch) -> Attestor, tables: &str) -> Option<Self> {
-        Self::sealed_by(attestor, tables, Launcher::start)
-    }
-
-    fn sealed_by(
+    fn sealed_on(
         attestor: impl FnOnce(&Scratch) -> Attestor,
         tables: &str,
-        launcher: impl FnOnce(&Scratch, &Path) -> Launcher,
+        terms: Terms,
     ) -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
             skipped("sealed sessions are made by root");
@@ -144,7 +150,7 @@ impl World {
         Some(Self::assemble(
             rsa,
             |scratch, _, _| attestor(scratch),
-            |scratch, socket| Some(launcher(scratch, socket)),
+            Some(terms),
             tables,
         ))
     }
@@ -152,7 +158,7 @@ impl World {
     fn assemble(
         tpm: impl FnOnce(&EkAuthority) -> Swtpm,
         attestor: impl FnOnce(&Scratch, &Swtpm, &EkAuthority) -> Attestor,
-        launcher: impl FnOnce(&Scratch, &Path) -> Option<Launcher>,
+        sealed: Option<Terms>,
         lines: &str,
     ) -> Self {
         let scratch = Scratch::new();
@@ -162,10 +168,11 @@ impl World {
         let proxy = CountingProxy::start(&tpm, DelayProfile::None);
         let device = format!("swtpm:{}", proxy.ports().command());
         // Before the broker, which looks for it once.
-        let socket = scratch.socket_dir().join("launcher.sock");
-        let launcher = launcher(&scratch, &socket);
+        let socket = scratch.folder("l").join("launcher.sock");
+        let launcher = sealed.map(|terms| Launcher::start(&scratch, &socket, terms));
+        let account = sealed.map_or(Account::Own, |terms| terms.broker);
         let more = format!("{lines}\n[launcher]\nsocket = \"{}\"\n", socket.display());
-        let broker = Broker::start_with(&scratch, &device, &more);
+        let broker = Broker::start_as(account, &scratch, &device, &more);
         Self {
             broker,
             launcher,

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 /// What a human is told when a session begins, and whoever asks afterwards.
 pub const NOTICE: &str = "contained: this session was made without root. It keeps the agent in, and nobody out: your other \
 programs can read and change what is in it. It counts as no more than found (L1), consent to its acts as no more than a \
-click (R1), and no attestor vouches for it. Memory and processor time are not bounded";
+click (R1), and no attestor vouches for it. The kernel bounds \
+neither its memory nor its processor time";
 
 /// The folders of a human's own broker.
 #[derive(Clone, Debug, PartialEq, Eq)]

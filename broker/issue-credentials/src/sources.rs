@@ -63,6 +63,9 @@ pub enum AuthorityError {
     /// The authority: it does not grant this identity (any more).
     #[error("the authority refused: {0}")]
     Refused(String),
+    /// The installation: it has no authority, and will have none while it runs.
+    #[error("no authority vouches for what runs here")]
+    Nobody,
 }
 
 /// Makes an event durable: in production the audit job.

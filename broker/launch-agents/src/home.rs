@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, mkdirat, openat2};
 use rustix::io::Errno;
@@ -97,9 +97,26 @@ fn folders(home: std::os::fd::BorrowedFd<'_>, place: &str) -> io::Result<OwnedFd
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => return Err(errno.into()),
         }
-        folder = below(&folder, part, OFlags::RDONLY | OFlags::DIRECTORY, 0)?;
+        let found = below(&folder, part, OFlags::PATH | OFlags::DIRECTORY, 0)?;
+        folder = opened(&found, Mode::RWXU)?;
     }
     Ok(folder)
+}
+
+/// Opens a folder for reading, by a descriptor that only names it, after it let its owner do what is `needed`: an agent
+/// may have closed it, and what is the broker's own it opens without any right.
+///
+/// # Errors
+/// What the system says.
+pub fn opened(found: &OwnedFd, needed: Mode) -> Result<OwnedFd, Errno> {
+    let mode = Mode::from_raw_mode(rustix::fs::fstat(found)?.st_mode);
+    if !mode.contains(needed) {
+        // By its descriptor: nobody puts another folder in its place.
+        let name = format!("/proc/self/fd/{}", found.as_raw_fd());
+        rustix::fs::chmod(name, mode | needed)?;
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::openat(found, c".", flags, Mode::empty())
 }
 
 fn write(home: std::os::fd::BorrowedFd<'_>, seed: &Seed) -> io::Result<()> {
@@ -158,6 +175,19 @@ mod tests {
         std::os::unix::fs::symlink(outside.path(), home.path().join("work")).unwrap();
         assert!(make_folders(&fd, "work/app").is_err());
         assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_folder_that_an_agent_closed_is_opened() {
+        use std::os::unix::fs::PermissionsExt;
+        let home = tempfile::tempdir().unwrap();
+        let inner = home.path().join("a");
+        std::fs::create_dir(&inner).unwrap();
+        std::fs::set_permissions(&inner, PermissionsExt::from_mode(0o010)).unwrap();
+        seed(File::open(home.path()).unwrap(), &seeds("a/file")).unwrap();
+        let mode = std::fs::metadata(&inner).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o710);
+        assert!(inner.join("file").exists());
     }
 
     #[test]

@@ -40,6 +40,9 @@ pub enum ProfileError {
     /// A place is not a plain path below home.
     #[error("`{0}` is not a place below home")]
     Place(String),
+    /// A host is not a name.
+    #[error("`{0}` is not a host's name")]
+    Host(String),
 }
 
 /// The human asked for something that this kind of agent must not be told.
@@ -86,9 +89,13 @@ pub struct Profile {
     /// What its tools need beyond what PATH says: places below home, lent for reading.
     #[serde(default)]
     pub tools: Vec<String>,
-    /// Hosts that it may fetch from without a question.
+    /// Hosts that it may fetch from without a question: those of the base URLs of its models. What is sent there is
+    /// asked about as anywhere.
     #[serde(default)]
     pub hosts: Vec<String>,
+    /// Those of the hosts that the human's own profile adds.
+    #[serde(skip)]
+    pub own_hosts: Vec<String>,
 }
 
 /// A variable and its value.
@@ -120,6 +127,9 @@ impl Profile {
         let profile: Self = toml::from_str(text).map_err(ProfileError::Syntax)?;
         if profile.arguments.iter().filter(|a| *a == THEIRS).count() != 1 {
             return Err(ProfileError::Template);
+        }
+        if let Some(host) = profile.hosts.iter().find(|host| !own::is_host(host)) {
+            return Err(ProfileError::Host(host.clone()));
         }
         let seeds = profile.seed.iter().map(|seed| &seed.place);
         let mut places = seeds.chain(&profile.instructions).chain(&profile.tools);
@@ -212,6 +222,15 @@ mod tests {
     }
 
     #[test]
+    fn every_agent_names_the_hosts_of_its_models() {
+        for profile in Profile::built_in().unwrap() {
+            // What may be anything has no model.
+            assert_eq!(profile.hosts.is_empty(), profile.takes_all(), "{profile:?}");
+            assert!(profile.own_hosts.is_empty(), "{profile:?}");
+        }
+    }
+
+    #[test]
     fn an_agent_is_not_told_to_drop_its_hooks() {
         let profiles = Profile::built_in().unwrap();
         let claude = Profile::for_program(&profiles, "claude").unwrap();
@@ -243,6 +262,8 @@ mod tests {
             "kind='x'\narguments=['{arguments}']\n[[set]]\nname='BUN_BE_BUN'\nvalue='1'",
             "kind='x'\narguments=['{arguments}']\n[[seed]]\nplace='../x'\ncontent=''",
             "kind='x'\narguments=['{arguments}']\nunknown=1",
+            "kind='x'\narguments=['{arguments}']\nhosts=['https://models.example/v1']",
+            "kind='x'\narguments=['{arguments}']\nown_hosts=['models.example']",
         ] {
             assert!(Profile::parse(bad).is_err(), "{bad}");
         }

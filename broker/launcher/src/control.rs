@@ -5,7 +5,7 @@
 //! Pure encoding; but for what [`crate::inward`] asks and the order of a [`crate::shell`], it must never
 //! carry anything else.
 
-use crate::failure::{Refusal, Stage};
+use crate::failure::Refusal;
 
 /// The largest message in either direction, in bytes.
 pub const MAX_CONTROL: usize = 64;
@@ -19,10 +19,10 @@ pub const PLACE: [u8; 1] = [5];
 
 /// Stops every process of a session that has no cgroup to be frozen by. One descriptor comes along, where a
 /// byte is written once all of them stand.
-pub const HALT: [u8; 1] = [6];
+pub const HALT: [u8; 1] = [8];
 
 /// Lets them go on.
-pub const GO_ON: [u8; 1] = [7];
+pub const GO_ON: [u8; 1] = [9];
 
 /// A signal that the broker may pass on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl PassedSignal {
             Self::Interrupt => 2,
             Self::Quit => 3,
             Self::Terminate => 4,
-            // 5 is PLACE.
+            // 0, 5, 8 and 9 are no signals.
             Self::Stop => 6,
             Self::Continue => 7,
         }]
@@ -140,13 +140,12 @@ impl Ending {
         match self {
             Self::Exited(code) => vec![b'E', code],
             Self::Signaled(signal) => vec![b'S', signal],
-            Self::NotStarted(Refusal::Host { stage, errno }) => {
-                let mut message = vec![b'X', stage.code()];
-                message.extend_from_slice(&errno.to_le_bytes());
+            Self::NotStarted(refusal) => {
+                let mut message = vec![b'X'];
+                message.extend(refusal.encode());
                 message
             }
-            // The first process only ever meets the host's refusals.
-            Self::NotStarted(_) | Self::Killed => Vec::new(),
+            Self::Killed => Vec::new(),
         }
     }
 
@@ -155,13 +154,9 @@ impl Ending {
         match message {
             [b'E', code] => Self::Exited(*code),
             [b'S', signal] => Self::Signaled(*signal),
-            [b'X', stage, a, b, c, d] => match Stage::from_code(*stage) {
-                Some(stage) => Self::NotStarted(Refusal::Host {
-                    stage,
-                    errno: i32::from_le_bytes([*a, *b, *c, *d]),
-                }),
-                None => Self::Killed,
-            },
+            [b'X', a, b, c, d, e, f] => {
+                Refusal::decode([*a, *b, *c, *d, *e, *f]).map_or(Self::Killed, Self::NotStarted)
+            }
             _ => Self::Killed,
         }
     }
@@ -180,6 +175,7 @@ impl Ending {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::Stage;
 
     #[test]
     fn endings_survive() {
@@ -191,6 +187,7 @@ mod tests {
             Ending::Exited(3),
             Ending::Signaled(9),
             Ending::NotStarted(refusal),
+            Ending::NotStarted(Refusal::Stream),
             Ending::Killed,
         ] {
             assert_eq!(Ending::decode(&ending.encode()), ending);
@@ -220,8 +217,10 @@ mod tests {
             PassedSignal::Continue,
         ] {
             assert_eq!(PassedSignal::decode(&signal.encode()), Some(signal));
-            assert_ne!(signal.encode(), PLACE);
+            for other in [START, PLACE, HALT, GO_ON] {
+                assert_ne!(signal.encode(), other);
+            }
         }
-        assert_eq!(PassedSignal::decode(&[9]), None);
+        assert_eq!(PassedSignal::decode(&[10]), None);
     }
 }

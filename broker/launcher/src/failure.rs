@@ -13,11 +13,14 @@ pub enum Refusal {
     #[error("the message is not a valid launch")]
     Message,
     /// The number or kind of the descriptors does not fit the message.
-    #[error(
-        "the descriptors do not fit the message: a standard stream may be no terminal of the host's and no connection to a \
-         server on it (a Unix socket with a name); use a pipe or a file"
-    )]
+    #[error("the descriptors do not fit the message")]
     Descriptors,
+    /// A standard stream is a way out: a terminal of the host's, or a connection to a server on it.
+    #[error(
+        "a standard stream may be no terminal of the host's and no connection to a server on it (a Unix socket with a name); \
+         use a pipe or a file"
+    )]
+    Stream,
     /// The connection belongs to no human that may have sessions; the payload is its uid.
     #[error("uid {0} is not a human who may have sessions")]
     Human(u32),
@@ -35,6 +38,41 @@ pub enum Refusal {
         /// The kernel's error number.
         errno: i32,
     },
+}
+
+impl Refusal {
+    /// Its number, a step's number, and a number of the refusal's own.
+    pub(crate) fn encode(self) -> [u8; 6] {
+        let (kind, stage, value) = match self {
+            Self::Message => (1, 0, 0),
+            Self::Descriptors => (2, 0, 0),
+            Self::Human(uid) => (3, 0, uid),
+            Self::Exhausted => (4, 0, 0),
+            Self::Host { stage, errno } => (5, stage.code(), errno.cast_unsigned()),
+            Self::Unprivileged => (6, 0, 0),
+            Self::Stream => (7, 0, 0),
+        };
+        let [a, b, c, d] = value.to_le_bytes();
+        [kind, stage, a, b, c, d]
+    }
+
+    /// Reads what [`Self::encode`] wrote; `None` if it is none of that.
+    pub(crate) fn decode([kind, stage, value @ ..]: [u8; 6]) -> Option<Self> {
+        let value = u32::from_le_bytes(value);
+        Some(match kind {
+            1 => Self::Message,
+            2 => Self::Descriptors,
+            3 => Self::Human(value),
+            4 => Self::Exhausted,
+            5 => Self::Host {
+                stage: Stage::from_code(stage)?,
+                errno: value.cast_signed(),
+            },
+            6 => Self::Unprivileged,
+            7 => Self::Stream,
+            _ => return None,
+        })
+    }
 }
 
 macro_rules! stages {

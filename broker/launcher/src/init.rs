@@ -140,31 +140,36 @@ fn supervise(
             PollFd::new(signals, PollFlags::IN),
             PollFd::from_borrowed_fd(control, PollFlags::IN),
         ];
-        let theirs = shells.controls();
-        waiting.extend(theirs.map(|theirs| PollFd::from_borrowed_fd(theirs, PollFlags::IN)));
+        if pace == Pace::Running {
+            let theirs = shells.controls();
+            waiting.extend(theirs.map(|theirs| PollFd::from_borrowed_fd(theirs, PollFlags::IN)));
+        }
         if rustix::io::retry_on_intr(|| poll(&mut waiting, None)).is_err() {
             end(control, Ending::Killed);
         }
         while let Some(signal) = sys::read_signal(signals.as_fd()) {
             if FORWARDED.contains(&signal) {
-                job.pass(signal);
+                job.pass(signal, pace);
             }
         }
         drop(waiting);
         if let Some(ending) = reap(&mut job, &mut shells, control, pace) {
             end(control, ending);
         }
-        shells.hear();
+        // What they say could let one go on.
+        if pace == Pace::Running {
+            shells.hear();
+        }
         let mut buffer = [0; MAX_CONTROL];
         match socket::receive(control, &mut buffer, RecvFlags::DONTWAIT) {
             Ok(Some((message, fds))) if message == PLACE => place(&fds),
             Ok(Some((message, fds))) if message == HALT => pace = halt(&fds),
-            Ok(Some((message, _))) if message == GO_ON => pace = go_on(),
+            Ok(Some((message, _))) if message == GO_ON => pace = go_on(&job),
             Ok(Some((message, fds))) => {
                 if let Some(signal) = PassedSignal::decode(message) {
-                    job.pass(signal.number());
+                    job.pass(signal.number(), pace);
                 } else if let Some(order) = ShellOrder::decode(message) {
-                    shells.open(plan, &order, fds);
+                    shells.open(plan, &order, fds, pace);
                 } else {
                     inward::serve(message, fds);
                 }
@@ -188,7 +193,7 @@ fn place(fds: &[OwnedFd]) {
 
 /// Whether the session's processes are to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pace {
+pub(super) enum Pace {
     Running,
     Halted,
 }
@@ -204,8 +209,9 @@ fn halt(fds: &[OwnedFd]) -> Pace {
     Pace::Halted
 }
 
-fn go_on() -> Pace {
+fn go_on(job: &Job) -> Pace {
     sys::signal_all(libc::SIGCONT).ok();
+    job.stand_again();
     Pace::Running
 }
 

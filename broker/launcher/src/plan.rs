@@ -207,7 +207,7 @@ fn give_pipes(stdio: &Stdio, host: Human) -> Result<(), Refusal> {
     };
     for fd in [input, output, errors] {
         if is_the_hosts(fd) {
-            return Err(Refusal::Descriptors);
+            return Err(Refusal::Stream);
         }
         if fstatfs(fd).at(Stage::Tree)?.f_type == PIPEFS {
             let (uid, gid) = (Uid::from_raw(host.uid), Gid::from_raw(host.gid));

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use crate::failure::{Refusal, Stage};
+use crate::failure::Refusal;
 use crate::message::{
     Access, Answer, CgroupFiles, Child, Described, Greeting, Human, Idmap, Launch, Launched,
     Limits, MAX_DOORS, MAX_MESSAGE, MAX_STRINGS, MAX_TREES, MAX_USUAL, Names, Request, SessionUid,
@@ -263,6 +263,9 @@ pub(crate) fn decode_launch(bytes: &[u8], fds: Vec<OwnedFd>) -> Result<Launch, R
     })
 }
 
+/// The first byte of an answer that says why nothing was done.
+const REFUSED: u8 = 1;
+
 /// The bytes of an answer, and its descriptors in order.
 pub(crate) fn encode_answer(answer: &Answer) -> (Vec<u8>, Vec<BorrowedFd<'_>>) {
     match answer {
@@ -329,16 +332,8 @@ pub(crate) fn encode_answer(answer: &Answer) -> (Vec<u8>, Vec<BorrowedFd<'_>>) {
             (out, Vec::new())
         }
         Answer::Refused(refusal) => {
-            let (kind, stage, value) = match refusal {
-                Refusal::Message => (1, 0, 0),
-                Refusal::Descriptors => (2, 0, 0),
-                Refusal::Human(uid) => (3, 0, *uid),
-                Refusal::Exhausted => (4, 0, 0),
-                Refusal::Unprivileged => (9, 0, 0),
-                Refusal::Host { stage, errno } => (5, stage.code(), errno.cast_unsigned()),
-            };
-            let mut out = vec![kind, stage];
-            out.extend(value.to_le_bytes());
+            let mut out = vec![REFUSED];
+            out.extend(refusal.encode());
             (out, Vec::new())
         }
     }
@@ -441,22 +436,10 @@ pub(crate) fn decode_answer(bytes: &[u8], fds: Vec<OwnedFd>) -> Option<Answer> {
             });
             return trees.collect::<Option<_>>().map(Answer::Mapped);
         }
-        _ => {}
-    }
-    let [stage] = input.array().ok()?;
-    let value = u32::from_le_bytes(input.array().ok()?);
-    Some(Answer::Refused(match kind {
-        1 => Refusal::Message,
-        2 => Refusal::Descriptors,
-        3 => Refusal::Human(value),
-        4 => Refusal::Exhausted,
-        9 => Refusal::Unprivileged,
-        5 => Refusal::Host {
-            stage: Stage::from_code(stage)?,
-            errno: value.cast_signed(),
-        },
+        REFUSED => {}
         _ => return None,
-    }))
+    }
+    Refusal::decode(input.array().ok()?).map(Answer::Refused)
 }
 
 /// Each bound as a number, 0 where there is none.

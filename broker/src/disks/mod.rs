@@ -9,7 +9,6 @@ mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +22,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::state::{Disk, Room, Verdict};
+pub use self::written::Tree;
 use crate::stops::Stops;
 use crate::warden::Acting;
 
@@ -42,7 +42,7 @@ struct Shared {
 /// A session and what it writes to.
 #[derive(Clone, Debug)]
 struct Writer {
-    trees: Arc<BTreeMap<u64, Vec<OwnedFd>>>,
+    trees: Arc<BTreeMap<u64, Vec<Tree>>>,
     since: i64,
     tell: mpsc::Sender<Because>,
 }
@@ -76,10 +76,11 @@ impl Disks {
     ///
     /// # Errors
     /// The host's own.
-    pub fn watch(&self, session: SessionId, trees: Vec<OwnedFd>) -> io::Result<Watched> {
-        let mut disks: BTreeMap<u64, Vec<OwnedFd>> = BTreeMap::new();
+    pub fn watch(&self, session: SessionId, trees: Vec<Tree>) -> io::Result<Watched> {
+        let mut disks: BTreeMap<u64, Vec<Tree>> = BTreeMap::new();
         for tree in trees {
-            disks.entry(fstat(&tree)?.st_dev).or_default().push(tree);
+            let disk = fstat(&tree.folder)?.st_dev;
+            disks.entry(disk).or_default().push(tree);
         }
         let (tell, told) = mpsc::channel(4);
         let writer = Writer {
@@ -162,7 +163,7 @@ impl DisksTask {
                 .values()
                 .find_map(|writer| writer.trees.get(&number));
             let tree = trees.and_then(|trees| trees.first());
-            let Some(Ok(facts)) = tree.map(fstatvfs) else {
+            let Some(Ok(facts)) = tree.map(|tree| fstatvfs(&tree.folder)) else {
                 continue;
             };
             let bytes = |blocks: u64| blocks.saturating_mul(facts.f_frsize);

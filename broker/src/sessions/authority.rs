@@ -130,9 +130,7 @@ impl NodeAuthority {
         let mut open = self.open.lock().await;
         let node = self.attest_host.node().borrow().clone();
         if let NodeState::Contained { .. } = node.state {
-            return Err(AuthorityError::Refused(
-                "a contained session has no identity to show".to_owned(),
-            ));
+            return Err(AuthorityError::Nobody);
         }
         let (NodeState::Attested(status), Some(svid), Some(identity)) =
             (node.state, node.svid, self.attest_host.identity())

@@ -16,6 +16,7 @@ use holdfast_proof::hash::sha256;
 use holdfast_protocol::id::SessionId;
 use rustix::fs::{FileType, Mode, OFlags, fstat};
 
+use super::removal::remove;
 use crate::state_folder::make_private;
 
 /// Where tools keep what can be fetched or built again, below home.
@@ -67,7 +68,7 @@ impl Drop for Passing {
         let folder = std::mem::take(&mut self.0);
         // It may be large, and nobody waits for it; what is left over goes with the next start.
         std::thread::spawn(move || {
-            if let Err(error) = std::fs::remove_dir_all(&folder) {
+            if let Err(error) = remove(&folder) {
                 tracing::warn!(%error, folder = %folder.display(), "a home is not gone");
             }
         });
@@ -92,10 +93,7 @@ impl Homes {
     /// Homes below `folder`; those that were to go with a session of a broker that was killed are gone.
     pub fn new(folder: PathBuf) -> io::Result<Self> {
         make_private(&folder)?;
-        match std::fs::remove_dir_all(folder.join(PASSING)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
+        remove(&folder.join(PASSING))?;
         Ok(Self(folder))
     }
 

@@ -51,7 +51,7 @@ use super::socket::WishError;
 use super::uid::{Decided, NoUid, decide};
 use super::unable::unable;
 use super::widened::{NotWidened, Widened};
-use crate::disks::Watched;
+use crate::disks::{self, Watched};
 use crate::limits::limits;
 use crate::warden::Acting;
 
@@ -233,7 +233,7 @@ pub async fn make(
             widenings: widened.all().to_vec(),
             leave,
             needed,
-            hosts: profile.hosts.clone(),
+            hosts: profile.own_hosts.clone(),
             kept: request.kept,
         },
     };
@@ -270,14 +270,10 @@ pub async fn make(
         trees: kept,
         gone: passing,
     } = tokio::task::block_in_place(|| ground.homes.open(whose, stay, &trees))?;
-    let written = trees
-        .iter()
-        .chain(&kept)
-        .filter(|tree| matches!(tree.access, Access::Write | Access::Keep))
-        .map(|tree| tree.source.try_clone())
-        .collect::<Result<_, _>>();
-    let disks = written.and_then(|written| ground.disks.watch(session, written));
-    let disks = disks.map_err(RunError::Host)?;
+    let written = trees.iter().chain(&kept).filter_map(disks::Tree::written);
+    let written: Result<_, _> = written.collect();
+    let watched = written.and_then(|written| ground.disks.watch(session, written));
+    let watched = watched.map_err(RunError::Host)?;
     let own_trees = kept
         .into_iter()
         .chain(ground.own.trees()?)
@@ -340,7 +336,7 @@ pub async fn make(
         widened,
         published,
         holds: admitted.holds,
-        disks,
+        disks: watched,
     })
 }
 

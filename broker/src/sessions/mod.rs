@@ -24,6 +24,7 @@ mod permission;
 mod program;
 mod published;
 mod recorder;
+mod removal;
 mod repository;
 mod serve;
 mod shell;

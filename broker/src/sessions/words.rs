@@ -4,7 +4,10 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use holdfast_launch_agents::Ending;
+use holdfast_launch_agents::assemble::AssembleError;
+use holdfast_launch_agents::measure::MeasureError;
 use holdfast_launch_agents::package::PackageError;
+use holdfast_launch_agents::profile::RefusedArgument;
 use holdfast_launch_agents::state::{Phase, Session, StateError};
 use holdfast_launch_agents::store::StoreError;
 use holdfast_launch_agents::task::{Ended, SessionError};
@@ -226,6 +229,9 @@ pub fn failed(error: &RunError) -> RunEvent {
             FailureKind::Failed,
             "`holdfast run --fresh` starts without what earlier sessions left",
         ),
+        RunError::Assemble(AssembleError::Argument(RefusedArgument::Listed(_))) => {
+            (FailureKind::Usage, "leave it out")
+        }
         RunError::Wish(_) | RunError::Place(_) | RunError::Assemble(_) => {
             (FailureKind::Usage, "see `holdfast run --help`")
         }
@@ -269,6 +275,13 @@ pub fn failed(error: &RunError) -> RunEvent {
         }))) => (
             FailureKind::Usage,
             "let everybody read the package (`chmod -R go+rX`), or install it elsewhere",
+        ),
+        RunError::Program(ProgramError::Store(
+            StoreError::Measure(MeasureError::Changed)
+            | StoreError::Package(PackageError::Changed { .. }),
+        )) => (
+            FailureKind::Usage,
+            "start it again once nothing writes to it: an update may be under way",
         ),
         RunError::Program(
             ProgramError::Part(_)

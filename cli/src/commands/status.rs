@@ -5,6 +5,7 @@ use holdfast_protocol::management::{NodeState, Request, Response, Status};
 use super::show;
 use crate::args::Args;
 use crate::client::{ask, unexpected};
+use crate::contained;
 use crate::outcome::Problem;
 use crate::render;
 use crate::vault;
@@ -20,6 +21,13 @@ pub fn run(args: &Args, renew: bool) -> Result<(), Problem> {
     if let Ok(listing) = vault::listing(&args.socket) {
         text.push('\n');
         text.push_str(&render::secrets::vault(&listing));
+    }
+    if let (NodeState::Contained { .. }, Some(process)) =
+        (&status.node, contained::process(&args.socket))
+    {
+        text.push_str(&format!(
+            "\nended by    `kill {process}`, and its sessions with it"
+        ));
     }
     show(args, &status, &text)?;
     match status.node {

@@ -217,3 +217,30 @@ fn what_leads_to_home_or_above_is_not_lent() {
     home.variables.insert("JAVA_HOME".to_owned(), java);
     assert_eq!(home.trees(), [""; 0]);
 }
+
+#[test]
+fn the_humans_versions_come_along_if_nothing_else_stands_beside_them() {
+    let home = Home::new(&[
+        "home/.local/share/mise/shims/node",
+        "home/.tool-versions",
+        "home/.config/mise/config.toml",
+    ])
+    .path(&["home/.local/share/mise/shims"]);
+    let config = home.at("home/.config/mise/config.toml");
+    fs::write(&config, "[tools]\nnode = '20'\n").unwrap();
+    let (all, fewer) = (
+        [
+            "home/.config/mise/config.toml",
+            "home/.local/share/mise/shims",
+            "home/.tool-versions",
+        ],
+        ["home/.local/share/mise/shims", "home/.tool-versions"],
+    );
+    assert_eq!(home.trees(), all);
+    fs::write(&config, "[tools]\nnode = '20'\n[env]\nTOKEN = 'x'\n").unwrap();
+    assert_eq!(home.trees(), fewer);
+    fs::remove_file(&config).unwrap();
+    fs::write(home.at("home/secret"), "[tools]").unwrap();
+    home.link("home/.config/mise/config.toml", "home/secret");
+    assert_eq!(home.trees(), fewer);
+}

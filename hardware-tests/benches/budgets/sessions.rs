@@ -1,7 +1,7 @@
 //! Stopping a session, and work in one beside the same work outside.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,10 @@ pub fn measure() -> Vec<Row> {
         return Vec::new();
     };
     let mut rows = stops(&world);
-    rows.extend(work(&world));
+    let many = world.scratch.folder("many");
+    many_files(&many);
+    rows.extend(starts_in(&world, &many));
+    rows.extend(work(&world, many));
     rows.extend(start_of_an_agent(&world));
     rows
 }
@@ -67,9 +70,7 @@ fn stops(world: &World) -> Vec<Row> {
 }
 
 /// The same script inside and outside, which times its own work.
-fn work(world: &World) -> Vec<Row> {
-    let many = world.scratch.folder("many");
-    many_files(&many);
+fn work(world: &World, many: PathBuf) -> Vec<Row> {
     let package = world.scratch.folder("package");
     package_of_node(&package);
     let tiny = world.scratch.folder("tiny");
@@ -88,7 +89,7 @@ fn work(world: &World) -> Vec<Row> {
         ),
     ]
     .into_iter()
-    .filter_map(|(name, project, command)| {
+    .map(|(name, project, command)| {
         let script = format!(
             "set -e; for i in $(seq {WORKS}); do s=$(date +%s%N); {{ {command}; }} >/dev/null; \
              e=$(date +%s%N); echo $((e - s)); done"
@@ -97,22 +98,49 @@ fn work(world: &World) -> Vec<Row> {
         bare.current_dir(&project).args(["-c", &script]);
         let bare = bare.stdin(Stdio::null()).output().unwrap();
         let inside = world.broker.run(&project, &["bash", "-c", &script]);
-        if !bare.status.success() || inside.code != 0 {
-            eprintln!("SKIPPED: {name}: {}", inside.stderr.trim());
-            return None;
-        }
-        Some(Row {
+        assert!(bare.status.success(), "{name}, outside: {bare:?}");
+        let inside = inside.success();
+        Row {
             name: format!("{name}, sealed"),
-            median: told(&inside.stdout).median(),
+            median: told(&inside).median(),
             p99: None,
             reference: (
                 "the same outside".to_owned(),
                 told(&String::from_utf8_lossy(&bare.stdout)).median(),
             ),
             goal: "-",
-        })
+        }
     })
     .collect()
+}
+
+/// A session that does nothing in a project of many files, beside one in an empty folder: the first, which copies all of
+/// them for an undo, and those after it, which look at what has changed.
+fn starts_in(world: &World, many: &Path) -> Vec<Row> {
+    let empty = world.scratch.folder("empty");
+    let run = |project: &Path| {
+        let (ran, took) = time(|| world.broker.run(project, &["true"]));
+        ran.success();
+        took
+    };
+    let first = [many, &empty].map(|project| Samples::new(vec![run(project)]));
+    let mut further: [Vec<Duration>; 2] = Default::default();
+    for _ in 0..STARTS {
+        for (project, took) in [many, &empty].iter().zip(&mut further) {
+            took.push(run(project));
+        }
+    }
+    let row = |name: &str, [many, empty]: [Samples; 2]| Row {
+        name: format!("{name} in a project of 50,000 files"),
+        median: many.median(),
+        p99: None,
+        reference: (format!("{name} in an empty folder"), empty.median()),
+        goal: "-",
+    };
+    vec![
+        row("the first holdfast run -- true", first),
+        row("holdfast run -- true", further.map(Samples::new)),
+    ]
 }
 
 fn start_of_an_agent(world: &World) -> Vec<Row> {
@@ -208,16 +236,15 @@ fn package_of_node(project: &Path) {
     fs::write(project.join("package.json"), package).unwrap();
     let mut npm = Command::new("npm");
     npm.current_dir(project);
-    // Without one the row says so.
     npm.args([
         "install",
         "--offline",
         "--no-audit",
         "--no-fund",
         "--silent",
-    ])
-    .status()
-    .ok();
+    ]);
+    let installed = npm.status().expect("npm is installed");
+    assert!(installed.success(), "npm install: {installed}");
 }
 
 fn crate_of_rust(project: &Path) {

@@ -22,7 +22,7 @@ use super::http::{Answer, Server, answer};
 pub enum Turn {
     /// It asks for this command, by the agent's own tool for commands.
     Bash(String),
-    /// It asks for this tool, by its name, with this input.
+    /// It asks for this tool, by its name, with this input; text is for a tool that takes no object.
     Call(String, Value),
     /// It says this, which ends the conversation.
     Text(String),

@@ -3,8 +3,9 @@
 //! What the program asks of the time of day is answered with an offset; the clocks that only run are left alone. Nothing in
 //! the program is made for it.
 
+use std::ffi::OsString;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{Scratch, skipped};
@@ -52,11 +53,29 @@ impl WrongClock {
 
     /// Has `command` go by it.
     pub fn lend(&self, command: &mut Command) {
-        command
-            .env("LD_PRELOAD", &self.library)
-            .env("FAKETIME_TIMESTAMP_FILE", &self.offset)
-            .env("FAKETIME_NO_CACHE", "1")
-            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
-            .env("NO_FAKE_STAT", "1");
+        command.envs(self.variables());
+    }
+
+    /// A command for `program` that goes by it, to be run by another program that does not: what libfaketime shares between
+    /// processes is whoever loads it first's.
+    pub fn words(&self, program: &Path) -> Vec<OsString> {
+        let mut words = vec![OsString::from("/usr/bin/env")];
+        for (name, value) in self.variables() {
+            let mut word = OsString::from(format!("{name}="));
+            word.push(value);
+            words.push(word);
+        }
+        words.push(program.into());
+        words
+    }
+
+    fn variables(&self) -> [(&'static str, OsString); 5] {
+        [
+            ("LD_PRELOAD", self.library.clone().into()),
+            ("FAKETIME_TIMESTAMP_FILE", self.offset.clone().into()),
+            ("FAKETIME_NO_CACHE", "1".into()),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1".into()),
+            ("NO_FAKE_STAT", "1".into()),
+        ]
     }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use super::Account;
 use crate::harness::{Daemon, Ready, Scratch, WrongClock, bin};
 
 /// How long it may take to start on a busy machine with a slow TPM.
@@ -12,6 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A running broker.
 pub struct Broker {
     daemon: Option<Daemon>,
+    account: Account,
     programs: Option<PathBuf>,
     clock: Option<WrongClock>,
     lent: Vec<(&'static str, String)>,
@@ -67,6 +69,11 @@ impl Broker {
 
     /// As [`Broker::start`], with more configuration (TOML tables of their own).
     pub fn start_with(scratch: &Scratch, device: &str, more: &str) -> Self {
+        Self::start_as(Account::Own, scratch, device, more)
+    }
+
+    /// As [`Broker::start_with`], run by `account`, whose state and run folders are.
+    pub fn start_as(account: Account, scratch: &Scratch, device: &str, more: &str) -> Self {
         let state = scratch.join("holdfast");
         let run = scratch.socket_dir();
         let config = scratch.write(
@@ -77,8 +84,12 @@ impl Broker {
                 run.display()
             ),
         );
+        account.passes(scratch.path());
+        account.owns(&state);
+        account.owns(&run);
         let mut broker = Self {
             daemon: None,
+            account,
             programs: None,
             clock: None,
             lent: Vec::new(),
@@ -119,22 +130,19 @@ impl Broker {
     fn command(&self) -> Command {
         let program = self.programs.as_ref().map(|own| own.join("holdfastd"));
         let program = program.unwrap_or_else(|| bin("holdfastd"));
-        let mut command = match self.kernel {
-            Some(lacks) => {
-                let mut command = Command::new(bin("holdfast-old-kernel"));
-                command.arg(lacks).arg(program);
-                command
-            }
-            None => Command::new(program),
+        let mut words = match &self.clock {
+            Some(clock) => clock.words(&program),
+            None => vec![program.into()],
         };
+        if let Some(lacks) = self.kernel {
+            words.splice(..0, [bin("holdfast-old-kernel").into(), lacks.into()]);
+        }
+        let mut command = self.account.command(&words);
         command
             .arg("--config")
             .arg(&self.config)
             .env("TSS2_LOG", "all+none");
         command.envs(self.lent.iter().map(|(name, value)| (*name, value)));
-        if let Some(clock) = &self.clock {
-            clock.lend(&mut command);
-        }
         command
     }
 

@@ -8,32 +8,58 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use super::Account;
 use crate::harness::{Daemon, Scratch, bin, wait_until};
 
 /// How long it may take to start on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Whom a launcher serves.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// Whose broker.
+    pub broker: Account,
+    /// And whose sessions it makes.
+    pub humans: Humans,
+    /// The uids of those.
+    pub uids: &'static str,
+}
+
+/// Who may have sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Humans {
+    /// Humans, as on a host.
+    Only,
+    /// Root as well, as whom the tests run.
+    AndRoot,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self {
+            broker: Account::System,
+            humans: Humans::AndRoot,
+            uids: "70000-70999",
+        }
+    }
+}
 
 /// A running launcher. Dropping it kills it and every session, and gives its cgroup back.
 pub struct Launcher {
     daemon: Option<Daemon>,
     cgroup: PathBuf,
     socket: PathBuf,
-    uids: &'static str,
+    terms: Terms,
 }
 
 impl Launcher {
-    /// Starts one for the broker of this process's uid; needs root.
-    pub fn start(scratch: &Scratch, socket: &Path) -> Self {
-        Self::start_in(scratch, socket, "70000-70999")
-    }
-
-    /// As [`Launcher::start`], with uids of its own for sessions.
-    pub fn start_in(scratch: &Scratch, socket: &Path, uids: &'static str) -> Self {
+    /// Starts one on these terms; needs root.
+    pub fn start(scratch: &Scratch, socket: &Path, terms: Terms) -> Self {
         let mut launcher = Self {
             daemon: None,
             cgroup: own_cgroup(),
             socket: socket.to_owned(),
-            uids,
+            terms,
         };
         launcher.resume(scratch);
         launcher
@@ -46,9 +72,12 @@ impl Launcher {
             .args(["-c", "echo $$ >\"$0/cgroup.procs\" && exec \"$@\""])
             .arg(&self.cgroup)
             .arg(bin("holdfast-launcher"))
-            .args(["--broker-uid", "0", "--uid-range", self.uids])
-            .args(["--allow-root-human", "--bind"])
+            .args(["--broker-uid", &self.terms.broker.uid().to_string()])
+            .args(["--uid-range", self.terms.uids, "--bind"])
             .arg(&self.socket);
+        if self.terms.humans == Humans::AndRoot {
+            command.arg("--allow-root-human");
+        }
         // One that was killed left its socket behind.
         fs::remove_file(&self.socket).ok();
         self.daemon = Some(Daemon::spawn(scratch, "launcher", command));

@@ -1,11 +1,12 @@
 //! What all the walls are for: real agents do real work in sealed sessions.
 //!
-//! Each edits, builds, tests and commits in a Rust and in a Node project, as a scripted model tells it to. What they did
-//! is found outside afterwards, as if they had not been sealed.
+//! Each edits by its own tool for that, builds, tests and commits in a Rust and in a Node project, as a scripted model
+//! tells it to. What they did is found outside afterwards, as if they had not been sealed.
 
 mod employed;
 mod mcp_server;
 mod projects;
+mod resumed;
 
 use holdfast_hardware_tests::harness::{Agent, TASK, Turn};
 use serde_json::json;
@@ -20,10 +21,9 @@ fn end() -> Turn {
 /// Lets `agent` do a day's work in both projects, a session each.
 fn works(agent: Agent) {
     for project in [Project::Rust, Project::Node] {
-        let Some(employed) = Employed::by(agent, project, |work| {
-            let mut script: Vec<Turn> = work.into_iter().map(Turn::Bash).collect();
-            script.push(end());
-            script
+        let Some(employed) = Employed::by(agent, project, |mut work| {
+            work.push(end());
+            work
         }) else {
             return;
         };

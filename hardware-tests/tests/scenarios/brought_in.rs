@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use holdfast_hardware_tests::harness::{
-    ModelServer, Scratch, bare_claude, bin, claude, wait_until,
+    ModelServer, Scratch, Turn, bare_claude, bin, claude, wait_until,
 };
 use holdfast_hardware_tests::world::World;
 use serde_json::Value;
@@ -155,15 +155,27 @@ struct Home {
 
 impl Home {
     fn new(world: &World) -> Self {
-        let home = world.scratch.folder("home");
-        let agents = world.scratch.folder("home/agents");
-        let agent = agents.join("claude");
+        let home = Self::without(world);
+        let agent = home.home.join("agents/claude");
         fs::write(
             &agent,
             "#!/bin/sh\necho \"agent $* session=${HOLDFAST_SESSION-none}\"\n",
         )
         .unwrap();
         fs::set_permissions(&agent, fs::Permissions::from_mode(0o755)).unwrap();
+        home
+    }
+
+    /// One whose agent is this program.
+    fn with(world: &World, program: &Path) -> Self {
+        let home = Self::without(world);
+        symlink(program, home.home.join("agents/claude")).unwrap();
+        home
+    }
+
+    fn without(world: &World) -> Self {
+        let home = world.scratch.folder("home");
+        let agents = world.scratch.folder("home/agents");
         fs::write(home.join(".bashrc"), "# mine\n").unwrap();
         Self {
             path: format!("{}:/usr/bin:/bin", agents.display()),
@@ -308,5 +320,52 @@ fn zsh_and_an_editors_extension_start_it_sealed_as_well() {
             "{sealed}"
         );
         assert!(!sealed.contains("session=none"), "{sealed}");
+    }
+}
+
+#[test]
+fn the_real_agent_is_sealed_by_its_bare_name_and_by_an_editors_extension() {
+    let Some(program) = claude() else { return };
+    let Some(world) = World::sealed() else { return };
+    let script = [
+        Turn::Bash("echo in $HOLDFAST_SESSION".to_owned()),
+        Turn::Text("The rock holds.".to_owned()),
+    ];
+    let model = ModelServer::start(KEYS[0], script);
+    let (url, value) = (model.url(), world.scratch.private("value", KEYS[0]));
+    let holdfast = |arguments: &[&str]| world.broker.holdfast(arguments).success();
+    holdfast(&["secrets", "init", "--headless"]);
+    let add = ["secrets", "add", "anthropic", "--anthropic-key"];
+    holdfast(&[&add[..], &["--base-url", &url, "--value-file", &value]].concat());
+
+    let home = Home::with(&world, &program);
+    let bash = ["bash", "-i", "-c"];
+    let (code, told) = home.connect(&["claude", "--write"]);
+    assert_eq!(code, 0, "{told}");
+    // As Claude Code's extension calls it: the wrapper, the extension's own program, its arguments.
+    let extension = world.scratch.folder("home/extension/native-binary");
+    symlink(&program, extension.join("claude")).unwrap();
+    let wrapper = home.home.join(".local/share/holdfast/bin/editor/claude");
+    let wrapped = format!(
+        "{} {} --output-format stream-json --verbose -p 'Hold fast.'",
+        wrapper.display(),
+        extension.join("claude").display()
+    );
+    let mut before: Vec<Value> = Vec::new();
+    for line in ["claude -p 'Hold fast.'", &wrapped] {
+        let said = home.shell(&world, &bash, line);
+        assert!(said.contains("The rock holds."), "{line}: {said}");
+        let sessions = world.sessions();
+        let mut new = sessions
+            .iter()
+            .filter(|session| !before.contains(&session["session"]));
+        let (Some(session), None) = (new.next(), new.next()) else {
+            panic!("{line}: one session is to be new: {sessions:#?}");
+        };
+        assert_eq!(session["kind"], "claude", "{line}: {session:#}");
+        let results = model.tool_results();
+        let inside = format!("in {}", session["session"].as_str().unwrap());
+        assert_eq!(results[0].text, inside, "{line}: {results:#?}");
+        before.push(session["session"].clone());
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! Every process of ours runs as a human without rights, who is made for one test. Root only makes the human, and looks.
 
+mod agent;
 mod human;
+mod terminal;
 mod walls;
 
 use std::fs;
@@ -45,6 +47,7 @@ fn work_is_done_without_root_and_the_files_are_the_humans() {
     assert_eq!(status["node"]["state"], "contained");
     let status = human.holdfast(&["status"]).success();
     assert!(status.contains("CONTAINED"), "{status}");
+    assert!(status.contains(&format!("`kill {broker}`")), "{status}");
     let doctor = human.holdfast(&["doctor"]);
     assert!(doctor.stdout.contains("contained"), "{doctor:#?}");
     let record = human.holdfast(&["audit", "tail"]).success();
@@ -145,6 +148,34 @@ fn a_session_stands_goes_on_and_ends_at_a_word_and_dies_with_the_broker() {
         .partition(|pid| !human::is_called(*pid, "swtpm"));
     gone(&launcher);
     tpm.into_iter().for_each(human::kill);
+}
+
+#[test]
+fn a_session_that_takes_more_memory_than_it_may_is_ended_without_root_too() {
+    let Some(human) = Human::new(61_007) else {
+        return;
+    };
+    human.put(
+        ".config/holdfast/holdfastd.toml",
+        "[limits]\nmemory-mib = 256\n",
+    );
+    // In a child of a child, and no one process of it takes so much.
+    let take = |mib: u32| {
+        format!(
+            "for n in 1 2 3; do (perl -e '$x = \"a\" x ({mib} << 20); sleep 3; print \"held\\n\"') & done; wait"
+        )
+    };
+    let modest = human.run(&["sh", "-c", &take(20)]);
+    assert_eq!(modest.code, 0, "{modest:#?}");
+    assert_eq!(modest.stdout, "held\nheld\nheld\n");
+    let greedy = human.run(&["sh", "-c", &take(120)]);
+    assert_eq!(greedy.code, 137, "{greedy:#?}");
+    assert!(
+        greedy
+            .stderr
+            .contains("it takes more memory than it may (256 MiB)"),
+        "{greedy:#?}"
+    );
 }
 
 /// Waits until none of these processes is there.

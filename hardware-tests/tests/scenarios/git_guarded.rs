@@ -1,5 +1,6 @@
 //! Promise 5: what an agent writes into git never runs as its human, and nothing of its work is lost.
 
+mod large_files;
 mod meanwhile;
 mod objects;
 mod shapes;

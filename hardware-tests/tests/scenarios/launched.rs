@@ -3,6 +3,7 @@
 mod agents;
 mod runner;
 mod stage;
+mod swapped;
 
 use std::fs;
 use std::io::{BufRead, BufReader};

@@ -4,6 +4,7 @@
 
 mod secrets;
 mod stage;
+mod unhooked;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -115,6 +116,29 @@ fn a_real_agent_works_asks_before_it_pushes_and_never_holds_a_secret() {
     // All of it arrives, once, when the attestor is back.
     stage.world.attestor.resume(&stage.world.scratch);
     mirrored::agree(&stage.world);
+}
+
+#[test]
+fn no_mode_of_the_agents_own_leads_past_its_hooks() {
+    for mode in [
+        &["--safe-mode"][..],
+        &["--restricted", "--tools", "Bash"],
+        &["--permission-mode", "acceptEdits"],
+    ] {
+        let Some(stage) = Stage::set(&[bash(FORBIDDEN), end()]) else {
+            return;
+        };
+        let said = said(stage.claude(mode));
+        assert_eq!(said["result"], "The rock holds.", "{mode:?}: {said:#}");
+        let results = stage.model.tool_results();
+        let [forbidden] = &results[..] else {
+            panic!("{mode:?}: {results:#?}");
+        };
+        assert!(
+            forbidden.failed && forbidden.text.contains("files that hold secrets"),
+            "{mode:?}: {forbidden:#?}"
+        );
+    }
 }
 
 #[test]

@@ -41,6 +41,7 @@ mod sub_agents;
 mod suspended;
 mod undone;
 mod unmapped;
+mod unprivileged;
 mod upstream;
 mod vaulted;
 mod widened;

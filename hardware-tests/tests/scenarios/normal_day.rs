@@ -2,6 +2,7 @@
 //! a session leaves is found by the next one of the same project alone.
 
 mod lent;
+mod managers;
 mod profiles;
 mod shown;
 

@@ -3,6 +3,7 @@
 mod apart;
 mod desktop;
 mod handed_on;
+mod own_parts;
 
 use std::fs;
 use std::io::{BufRead, BufReader};

@@ -107,7 +107,7 @@ fn a_full_screen_program_that_was_stopped_is_drawn_anew() {
         "{}",
         terminal.screen()
     );
-    terminal.line("fg");
+    terminal.line("clear; fg");
     terminal.shows("a line of rock");
     terminal.key("q");
     terminal.shows("less long\nat:");

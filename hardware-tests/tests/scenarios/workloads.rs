@@ -4,6 +4,8 @@
 //! No systemd and no container engine run where these tests do. A unit is imitated by a cgroup that
 //! root makes where systemd would; the engine is a scripted server that answers as Docker's API does.
 
+mod nobody;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -19,55 +21,7 @@ const OTHER: u32 = 1002;
 
 /// A Workload API client of bytes, which answers the PING unless told otherwise: it asks for an
 /// X.509-SVID, prints the names in what comes, and the status where there is none.
-const CLIENT: &str = r#"
-import os, re, socket, struct, sys, time
-socket_path, how = sys.argv[1], sys.argv[2]
-def frame(kind, flags, stream, payload=b''):
-    return struct.pack('>I', len(payload))[1:] + bytes([kind, flags]) + struct.pack('>I', stream) + payload
-def literal(name, value):
-    return b'\x00' + bytes([len(name)]) + name + bytes([len(value)]) + value
-fields = b''.join(literal(n, v) for n, v in [
-    (b':method', b'POST'), (b':scheme', b'http'), (b':path', b'/SpiffeWorkloadAPI/FetchX509SVID'),
-    (b':authority', b'localhost'), (b'content-type', b'application/grpc'), (b'te', b'trailers'),
-    (b'workload.spiffe.io', b'true')])
-asked = (b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n' + frame(4, 0, 0) + frame(1, 4, 1, fields) + frame(0, 1, 1, b'\0' * 5))
-s = socket.socket(socket.AF_UNIX)
-s.connect(socket_path)
-s.settimeout(20)
-s.sendall(asked)
-if how == 'hand-on' and os.fork() != 0:
-    # The one who asked becomes what is trusted; its child has the connection.
-    os.execv(sys.argv[3], [sys.argv[3], '10'])
-if how == 'child-answers' and os.fork() != 0:
-    time.sleep(10)
-    os._exit(0)
-data = b''
-pings = 0
-try:
-    while True:
-        got = s.recv(65536)
-        if not got:
-            break
-        data += got
-        rest, data = data, b''
-        while len(rest) >= 9:
-            length = int.from_bytes(rest[:3], 'big')
-            if len(rest) < 9 + length:
-                break
-            kind, flags, payload = rest[3], rest[4], rest[9:9 + length]
-            rest = rest[9 + length:]
-            if kind == 6 and not flags & 1 and how != 'silent':
-                pings += 1
-                s.sendall(frame(6, 1, 0, payload))
-            for name in re.findall(rb'spiffe://[a-z0-9./-]+/agent/service/[a-z0-9-]+', payload):
-                print('SVID', name.decode(), flush=True)
-            if kind == 0 and length or kind == 1 and flags & 1:
-                print('DONE', flush=True)
-                os._exit(0)
-        data = rest
-except OSError as error:
-    print('OVER', error, flush=True)
-"#;
+const CLIENT: &str = include_str!("workloads/client.py");
 
 /// A cgroup where systemd would make a unit's; root's, unless given away. Removed when dropped.
 struct Cgroup {
@@ -242,7 +196,6 @@ fn a_registered_unit_has_an_identity_and_its_neighbors_have_none() {
     // Another user in the unit; the user outside of it; in another unit; in a part of the tree that
     // the user was given, under the unit's own name; and in a unit that was given to the user.
     assert_eq!(stage.ask(&unit.path, OTHER, &["answer"]), "DONE\n");
-    let root = hierarchy();
     let elsewhere = Cgroup::make(&unique("scope"));
     assert_eq!(stage.ask(&elsewhere.path, SERVICE, &["answer"]), "DONE\n");
     let neighbor = Cgroup::make(&format!("system.slice/{}", unique("service")));
@@ -261,7 +214,6 @@ fn a_registered_unit_has_an_identity_and_its_neighbors_have_none() {
         ],
     );
     assert!(!moved.status.success(), "{moved:?}");
-    drop(root);
 
     let record = stage.record();
     for line in [
@@ -338,6 +290,9 @@ fn a_container_is_named_by_what_its_engine_says() {
     let engine = tempfile::tempdir().unwrap();
     let engine_socket = engine.path().join("docker.sock");
     let listener = UnixListener::bind(&engine_socket).unwrap();
+    // As a host lets its broker's account ask: by a group of the socket's.
+    open_up(&engine_socket);
+    fs::set_permissions(&engine_socket, fs::Permissions::from_mode(0o666)).unwrap();
     let answers = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
     let told = std::sync::Arc::clone(&answers);
     // The scripted engine: it answers each question with what it was told last.

@@ -153,7 +153,14 @@ impl AsyncWrite for Handed {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.writer().poll_write(cx, bytes)
+        let outside = self.outside.load(Ordering::SeqCst);
+        match self.writer().poll_write(cx, bytes) {
+            // Its accomplice is dead. What nobody says any more does not keep it from hearing how the broker ends it.
+            Poll::Ready(Err(error)) if !outside && error.kind() == io::ErrorKind::BrokenPipe => {
+                Poll::Ready(Ok(bytes.len()))
+            }
+            polled @ (Poll::Ready(_) | Poll::Pending) => polled,
+        }
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -66,6 +66,23 @@ impl<'w> Human<'w> {
         path
     }
 
+    /// A file that only they may read, with this line in it, by its name for a command line.
+    pub fn private(&self, place: &str, line: &str) -> String {
+        let path = self.put(place, &format!("{line}\n"));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path.display().to_string()
+    }
+
+    /// Makes all below a folder theirs, and closes it to everybody else.
+    pub fn closes(&self, folder: &Path) {
+        let owner = format!("{UID}:{UID}");
+        for change in [["chown", &owner], ["chmod", "go="]] {
+            let mut command = Command::new(change[0]);
+            let done = command.args(["-R", change[1]]).arg(folder).status();
+            assert!(done.unwrap().success());
+        }
+    }
+
     /// A shell that is called `claude`: a native program's kind is its name.
     pub fn claude(&self) -> String {
         let path = self.folder("bin").join("claude");
@@ -87,19 +104,31 @@ impl<'w> Human<'w> {
         program: &[&str],
         path: &str,
     ) -> Ran {
+        let mut command = self.holdfast_command(home, path);
+        command.arg("run").arg("--project").arg(project);
+        command.args(flags).args(program).current_dir(project);
+        Ran::of(&mut command)
+    }
+
+    /// A command that runs `program` in a session of `project`, by `holdfast run`.
+    pub fn session(&self, project: &Path, program: &[&str]) -> Command {
+        let mut command = self.holdfast_command(self.home(), "/usr/bin:/bin");
+        command.arg("run").arg("--project").arg(project).arg("--");
+        command.args(program).current_dir(project);
+        command
+    }
+
+    /// Runs `holdfast`.
+    pub fn holdfast(&self, arguments: &[&str]) -> Ran {
+        let mut command = self.holdfast_command(self.home(), "/usr/bin:/bin");
+        Ran::of(command.args(arguments).current_dir(self.home()))
+    }
+
+    fn holdfast_command(&self, home: &Path, path: &str) -> Command {
         let holdfast = self.world.broker.holdfast_command();
         let mut command = self.command(holdfast.get_program(), home, path);
+        command.args(holdfast.get_args());
         command
-            .args(holdfast.get_args())
-            .args([
-                OsStr::new("run"),
-                OsStr::new("--project"),
-                project.as_os_str(),
-            ])
-            .args(flags)
-            .args(program)
-            .current_dir(project);
-        Ran::of(&mut command)
     }
 
     /// `program`, as this human runs it.

@@ -38,6 +38,10 @@ pub struct Toolchain {
     /// What of the root comes; all of it where nothing is named.
     #[serde(default)]
     pub brings: Vec<String>,
+    /// Files below home that say which versions it runs where a project says nothing. One in TOML can say more, and
+    /// comes only if it does not.
+    #[serde(default)]
+    pub versions: Vec<String>,
     /// Its variables, which pass.
     #[serde(default)]
     pub pass: Vec<String>,

@@ -192,6 +192,10 @@ pub(super) fn refused(session: SessionId, failure: Failure) -> Refusal {
     let refusal = failure.meaning();
     let error: &(dyn std::error::Error + 'static) = &failure;
     match refusal {
+        // Said at the installation's start, and no news for each session.
+        Refusal::NoIdentity if matches!(failure, Failure::Authority(AuthorityError::Nobody)) => {
+            debug!(%session, error, "no credential");
+        }
         Refusal::NoIdentity => warn!(%session, error, "the authority does not grant the identity"),
         Refusal::Offline | Refusal::Unavailable | Refusal::Busy => {
             debug!(%session, error, "no credential");
@@ -204,7 +208,9 @@ impl Failure {
     /// What a core makes of it.
     pub(crate) fn meaning(&self) -> Refusal {
         match self {
-            Self::Authority(AuthorityError::Refused(_)) => Refusal::NoIdentity,
+            Self::Authority(AuthorityError::Refused(_) | AuthorityError::Nobody) => {
+                Refusal::NoIdentity
+            }
             Self::Authority(AuthorityError::Unreachable(_)) | Self::NoAnswer => Refusal::Offline,
             Self::Material(_) | Self::Record(_) | Self::Late | Self::Random => Refusal::Unavailable,
         }

@@ -155,7 +155,8 @@ pub fn with_own(
     profile.set.extend(own.set);
     profile.instructions.extend(own.instructions);
     profile.tools.extend(own.tools);
-    profile.hosts.extend(own.hosts);
+    profile.hosts.extend(own.hosts.iter().cloned());
+    profile.own_hosts = own.hosts;
     Ok(profile)
 }
 
@@ -216,7 +217,7 @@ fn bounded<'a>(
 }
 
 /// A name of at least two labels, so that no host of this machine or its network is meant.
-fn is_host(host: &str) -> bool {
+pub(super) fn is_host(host: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
             && !label.starts_with('-')

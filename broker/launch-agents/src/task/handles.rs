@@ -130,17 +130,12 @@ impl Handles {
             .ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
-    /// How many processes it has; more than fit one page of the kernel's are not counted.
+    /// How many processes it has.
     pub(super) fn processes(&self) -> io::Result<u32> {
-        let cgroup = match &self.life {
-            Life::Cgroup(cgroup) => cgroup,
-            Life::FirstProcess(first) => return processes::count(first),
-        };
-        let mut pids = vec![0; 64 * 1024];
-        let read = rustix::io::pread(&cgroup.processes, &mut pids, 0)?;
-        let lines = pids.get(..read).unwrap_or_default();
-        let count = lines.iter().filter(|byte| **byte == b'\n').count();
-        Ok(u32::try_from(count).unwrap_or(u32::MAX))
+        match &self.life {
+            Life::Cgroup(_) => Ok(u32::try_from(self.pids()?.len()).unwrap_or(u32::MAX)),
+            Life::FirstProcess(first) => processes::count(first),
+        }
     }
 
     /// Its processes' ids.

@@ -94,7 +94,7 @@ async fn a_terminal_of_the_host_is_not_taken() {
         errors: terminal,
     };
     let prepared = host.prepare(Path::new("/bin/sh"), &[], stdio, HUMAN).await;
-    assert_eq!(refusal(prepared), Refusal::Descriptors);
+    assert_eq!(refusal(prepared), Refusal::Stream);
 }
 
 #[tokio::test]
@@ -125,7 +125,7 @@ async fn a_connection_to_a_server_of_the_host_is_not_handed_in() {
                 errors,
             };
             let prepared = host.prepare(Path::new("/bin/sh"), &[], stdio, HUMAN).await;
-            assert_eq!(refusal(prepared), Refusal::Descriptors);
+            assert_eq!(refusal(prepared), Refusal::Stream);
         }
     }
     // A pair, as many programs start others with, is no server's.

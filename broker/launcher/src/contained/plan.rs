@@ -98,7 +98,7 @@ fn refuse_the_hosts(stdio: &Stdio) -> Result<(), Refusal> {
             input,
             output,
             errors,
-        } if [input, output, errors].into_iter().any(is_the_hosts) => Err(Refusal::Descriptors),
+        } if [input, output, errors].into_iter().any(is_the_hosts) => Err(Refusal::Stream),
         Stdio::Pipes { .. } | Stdio::Terminal(_) => Ok(()),
     }
 }

@@ -8,6 +8,7 @@ use std::os::fd::BorrowedFd;
 use rustix::net::SendFlags;
 use rustix::process::Pid;
 
+use super::Pace;
 use crate::control::Stopped;
 use crate::socket;
 
@@ -40,10 +41,18 @@ impl Job {
     }
 
     /// Passes a signal on to its group.
-    pub(super) fn pass(&mut self, signal: libc::c_int) {
+    ///
+    /// While the session is paused nothing lets the program go on; it does so with everything else.
+    pub(super) fn pass(&mut self, signal: libc::c_int, pace: Pace) {
         if signal == libc::SIGCONT {
             self.continued = self.continued.wrapping_add(1);
             self.told = Told::No;
+        }
+        if pace == Pace::Halted {
+            if signal != libc::SIGCONT {
+                super::forward(self.program, signal);
+            }
+            return;
         }
         super::forward(self.program, signal);
         match signal {
@@ -52,6 +61,13 @@ impl Job {
             // What was on its screen may be overwritten.
             libc::SIGCONT => super::forward(self.program, libc::SIGWINCH),
             _ => {}
+        }
+    }
+
+    /// The session goes on after a pause: what its human's shell has stopped stands all the same.
+    pub(super) fn stand_again(&self) {
+        if self.told == Told::Yes {
+            super::forward(self.program, libc::SIGSTOP);
         }
     }
 

@@ -13,6 +13,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
+use super::Pace;
 use crate::confine::{self, Signals};
 use crate::control::{Ending, MAX_CONTROL, PassedSignal};
 use crate::failure::{At, Refusal, Stage};
@@ -49,13 +50,19 @@ impl Shells {
     }
 
     /// Starts one, and tells its control socket what came of it.
-    pub(super) fn open(&mut self, plan: &Plan, order: &ShellOrder, mut fds: Vec<OwnedFd>) {
+    pub(super) fn open(
+        &mut self,
+        plan: &Plan,
+        order: &ShellOrder,
+        mut fds: Vec<OwnedFd>,
+        pace: Pace,
+    ) {
         if fds.len() != order.descriptors() {
             return;
         }
         let streams = fds.split_off(1);
         let Some(control) = fds.pop() else { return };
-        match self.start(plan, order, streams, control.as_fd()) {
+        match self.start(plan, order, streams, control.as_fd(), pace) {
             Ok(pid) => self.0.push(Shell { pid, control }),
             Err(refusal) => {
                 // Who ordered it may be gone.
@@ -70,6 +77,7 @@ impl Shells {
         order: &ShellOrder,
         streams: Vec<OwnedFd>,
         control: BorrowedFd<'_>,
+        pace: Pace,
     ) -> Result<Pid, Refusal> {
         if self.0.len() >= MAX_SHELLS {
             return Err(Errno::MFILE).at(Stage::Spawn);
@@ -84,7 +92,7 @@ impl Shells {
             ShellOrder::Streams => {
                 // A terminal of the host could be typed into from here.
                 if streams.iter().any(plan::is_the_hosts) {
-                    return Err(Refusal::Descriptors);
+                    return Err(Refusal::Stream);
                 }
                 let streams = streams.try_into().map_err(|_| Refusal::Descriptors)?;
                 (Streams::Given(streams), None)
@@ -95,6 +103,10 @@ impl Shells {
         socket::send(control, &OPENED, &fds).at(Stage::Spawn)?;
         match sys::fork().at(Stage::Spawn)? {
             0 => {
+                if pace == Pace::Halted {
+                    // It begins when the session goes on.
+                    rustix::process::kill_process(rustix::process::getpid(), Signal::STOP).ok();
+                }
                 let refusal = match become_shell(plan, &streams, control) {
                     Ok(never) => match never {},
                     Err(refusal) => refusal,

@@ -12,6 +12,7 @@ use std::num::{NonZeroU16, NonZeroU32};
 use proptest::prelude::*;
 
 use super::*;
+use crate::failure::Stage;
 use crate::message::Reached;
 
 fn null() -> OwnedFd {
@@ -115,8 +116,11 @@ proptest! {
 fn refusals_survive() {
     for refusal in [
         Refusal::Message,
+        Refusal::Descriptors,
+        Refusal::Stream,
         Refusal::Human(33),
         Refusal::Exhausted,
+        Refusal::Unprivileged,
         Refusal::Host {
             stage: Stage::Mount,
             errno: 13,

@@ -23,7 +23,7 @@ pub fn text(world: &RunWorld) -> String {
     line(&mut text, "starts in", &world.directory);
     line(&mut text, "runs as", runs_as(world));
     line(&mut text, "network", &world.network);
-    list(&mut text, "hosts", &world.hosts, "none without a question");
+    line(&mut text, "hosts", &hosts(world));
     list(&mut text, "secrets", &world.secrets, "none");
     line(&mut text, "limits", &limits(world));
     text.push_str("\nIt sees the system, read-only, and:\n");
@@ -66,6 +66,13 @@ fn line(text: &mut String, name: &str, value: &str) {
 fn list(text: &mut String, name: &str, values: &[String], none: &str) {
     let joined = values.join(", ");
     line(text, name, if values.is_empty() { none } else { &joined });
+}
+
+fn hosts(world: &RunWorld) -> String {
+    match world.hosts.join(", ") {
+        hosts if hosts.is_empty() => "none without a question".to_owned(),
+        hosts => format!("{hosts}: fetched from without a question"),
+    }
 }
 
 fn limits(world: &RunWorld) -> String {

@@ -21,6 +21,11 @@ pub(super) fn results(body: &Value) -> Vec<ToolResult> {
 
 pub(super) fn say(number: usize, said: Said) -> Answer {
     let item = match said {
+        // A tool of this API's own kind takes text, whatever it says; a function takes an object.
+        Said::Tool(name, Value::String(input)) => json!({
+            "type": "custom_tool_call", "id": format!("ctc_{number}"), "call_id": format!("call_{number}"),
+            "name": name, "input": input, "status": "completed",
+        }),
         Said::Tool(name, input) => json!({
             "type": "function_call", "id": format!("fc_{number}"), "call_id": format!("call_{number}"),
             "name": name, "arguments": input.to_string(), "status": "completed",

@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use holdfast_hardware_tests::harness::{Agent, ModelServer, Turn, git, wait_until};
-use holdfast_hardware_tests::world::World;
+use holdfast_hardware_tests::world::{Ran, World};
 use serde_json::Value;
 
 use super::projects::Project;
@@ -30,20 +30,20 @@ impl Employed {
     pub fn by(
         agent: Agent,
         project: Project,
-        script: impl FnOnce(Vec<String>) -> Vec<Turn>,
+        script: impl FnOnce(Vec<Turn>) -> Vec<Turn>,
     ) -> Option<Self> {
         let program = agent.program()?;
         let world = World::sealed()?;
-        let script = script(project.work());
+        let home = world.scratch.folder("home");
+        let folder = world.scratch.folder("home/src/kelp");
+        project.begin(&folder);
+        let script = script(project.work(agent, &folder));
         let model = match agent {
             Agent::Claude => ModelServer::start(KEY, script),
             Agent::Codex | Agent::Copilot | Agent::Gemini | Agent::Opencode => {
                 ModelServer::open(script)
             }
         };
-        let home = world.scratch.folder("home");
-        let folder = world.scratch.folder("home/src/kelp");
-        project.begin(&folder);
         let employed = Self {
             world,
             model,
@@ -98,6 +98,32 @@ impl Employed {
         self.said(agent.wait_with_output().unwrap())
     }
 
+    /// Its program in a session of `project`, which is the same human's, with these arguments.
+    pub fn run_in(&self, project: &Path, arguments: &[&str]) -> Ran {
+        self.run_as(&self.program, project, arguments)
+    }
+
+    /// As [`Employed::run_in`], with a program that is called so and is a shell: it sees what the agent would.
+    pub fn shell_in(&self, project: &Path, script: &str) -> Ran {
+        let shell = self.world.scratch.folder("bin").join(self.agent.kind());
+        fs::copy("/bin/sh", &shell).unwrap();
+        self.run_as(&shell, project, &["-c", script])
+    }
+
+    fn run_as(&self, program: &Path, project: &Path, arguments: &[&str]) -> Ran {
+        let mut run = self.world.broker.holdfast_command();
+        run.current_dir(project).env("HOME", &self.home);
+        run.args(["run", "--project"]).arg(project).arg("--");
+        Ran::of(run.arg(program).args(arguments).stdin(Stdio::null()))
+    }
+
+    /// Another project of the same human's.
+    pub fn another(&self) -> PathBuf {
+        let folder = self.world.scratch.folder("home/src/other");
+        Project::Node.begin(&folder);
+        folder
+    }
+
     fn command(&self, more: &[&str]) -> Command {
         let mut run = self.world.broker.holdfast_command();
         run.current_dir(&self.project).env("HOME", &self.home);
@@ -143,7 +169,8 @@ impl Employed {
                     "model_providers.scripted={{name=\"scripted\",base_url=\"{url}/v1\",wire_api=\"responses\"}}"
                 );
                 run.arg("exec");
-                run.args(["-c", "model_provider=scripted", "-c", "model=scripted"]);
+                // It offers its own tool for patches to models that it knows.
+                run.args(["-c", "model_provider=scripted", "-c", "model=gpt-5.5"]);
                 run.args(["-c", &provider, "Hold fast."]);
             }
             Agent::Copilot => {

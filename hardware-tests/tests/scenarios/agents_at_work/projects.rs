@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use holdfast_hardware_tests::harness::git;
+use holdfast_hardware_tests::harness::{Agent, Turn, git};
+use serde_json::json;
 
 /// A kind of project.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,17 +59,71 @@ impl Project {
         git(folder, &["commit", "-qm", "Begin"]);
     }
 
-    /// What is to be done: edit, build and test, commit.
-    pub fn work(self) -> Vec<String> {
-        let (edit, test) = match self {
-            Self::Rust => (
-                "sed -i 's/\"sand\"/\"rock\"/' src/lib.rs",
-                "cargo build --offline && cargo test --offline",
-            ),
-            Self::Node => ("sed -i 's/sand/rock/' index.js", "npm test"),
+    /// What is to be done in `folder`: edit, build and test, commit.
+    pub fn work(self, agent: Agent, folder: &Path) -> Vec<Turn> {
+        let test = match self {
+            Self::Rust => "cargo build --offline && cargo test --offline",
+            Self::Node => "npm test",
         };
         let commit = "git add -A && git commit -qm 'Hold on to rock' && git log --oneline";
-        [edit, test, commit].map(str::to_owned).into()
+        let mut work = self.edit(agent, folder);
+        work.extend([test, commit].map(|command| Turn::Bash(command.to_owned())));
+        work
+    }
+
+    /// The change by the agent's own tools for files, one of which may want to read before it changes.
+    fn edit(self, agent: Agent, folder: &Path) -> Vec<Turn> {
+        let (was, becomes) = self.lines();
+        let file = folder.join(self.file());
+        let call = |tool: &str, input| Turn::Call(tool.to_owned(), input);
+        match agent {
+            Agent::Claude => vec![
+                call("Read", json!({"file_path": file})),
+                call(
+                    "Edit",
+                    json!({"file_path": file, "old_string": was, "new_string": becomes}),
+                ),
+            ],
+            Agent::Codex => {
+                let patch = format!(
+                    "*** Begin Patch\n*** Update File: {}\n@@\n-{was}\n+{becomes}\n*** End Patch\n",
+                    self.file()
+                );
+                vec![call("apply_patch", json!(patch))]
+            }
+            Agent::Copilot => vec![
+                call("view", json!({"path": file})),
+                call(
+                    "edit",
+                    json!({"path": file, "old_str": was, "new_str": becomes}),
+                ),
+            ],
+            Agent::Gemini => vec![call(
+                "replace",
+                json!({
+                    "file_path": file, "instruction": "Hold on to rock.",
+                    "old_string": was, "new_string": becomes,
+                }),
+            )],
+            Agent::Opencode => vec![
+                call("read", json!({"filePath": file})),
+                call(
+                    "edit",
+                    json!({"filePath": file, "oldString": was, "newString": becomes}),
+                ),
+            ],
+        }
+    }
+
+    /// The line that is wrong, and how it is right.
+    fn lines(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Rust => ("    \"sand\"", "    \"rock\""),
+            Self::Node => (
+                "module.exports = () => 'sand';",
+                "module.exports = () => 'rock';",
+            ),
+        }
     }
 
     /// What its test says when it passes.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 
 use holdfast_hardware_tests::harness::bin;
@@ -12,7 +13,7 @@ use super::human::Human;
 
 /// System calls that no shell makes: prints each that the kernel let through.
 const CALLS: &str = r#"
-import ctypes, errno, os, socket, sys
+import ctypes, errno, fcntl, os, socket, sys
 libc = ctypes.CDLL(None, use_errno=True)
 def tried(name, number, *arguments):
     if libc.syscall(number, *arguments) != -1:
@@ -30,6 +31,11 @@ for name in sys.argv[1:]:
     try:
         with socket.socket(socket.AF_UNIX) as abstract:
             abstract.connect("\0" + name); print("REACHED abstract socket")
+    except OSError: pass
+for wall in ("mnt", "net", "ipc", "uts", "pid"):
+    # NS_GET_USERNS: only who is of the owner, or above it, is told whose a namespace is.
+    try:
+        fcntl.ioctl(os.open("/proc/self/ns/" + wall, os.O_RDONLY), 0xb701); print("REACHED the owner of", wall)
     except OSError: pass
 for pid in range(2, 400):
     if pid == os.getpid(): continue
@@ -49,6 +55,12 @@ fn the_agent_inside_reaches_nothing_that_it_was_not_given() {
     human.put("run/bus", "hunter2 bus\n");
     human.put("project/calls.py", CALLS);
     human.put("project/.claude/settings.json", "{}\n");
+    let suid = human.project().join("suid/id");
+    fs::create_dir(human.project().join("suid")).unwrap();
+    fs::copy("/usr/bin/id", &suid).unwrap();
+    fs::set_permissions(&suid, fs::Permissions::from_mode(0o4755)).unwrap();
+    let outside = Ran::of(human.command(&suid).arg("-u"));
+    assert_eq!(outside.stdout, "0\n", "outside it makes root: {outside:#?}");
     let abstract_name = format!("holdfast-contained-{}", std::process::id());
     let address = SocketAddr::from_abstract_name(&abstract_name).unwrap();
     let _listening = UnixListener::bind_addr(&address).unwrap();
@@ -64,7 +76,7 @@ fn the_agent_inside_reaches_nothing_that_it_was_not_given() {
          echo x > /opt/holdfast/libexec/holdfast-hook && echo REACHED hook; \
          mkdir -p .git/hooks; echo 'touch {home}/ran' > .git/hooks/post-commit; chmod +x .git/hooks/post-commit; \
          git config core.fsmonitor 'touch {home}/ran'; \
-         find / -xdev -perm -4000 2>/dev/null | head -1 > suid; \
+         echo \"suid: $(suid/id -u)\"; \
          grep -E '^(NoNewPrivs|Seccomp|CapEff|CapBnd):' /proc/self/status; \
          kill -9 1; sleep 0.2; ls /proc | grep -c '^[0-9]'; echo alive",
         key = key.display(),
@@ -85,6 +97,7 @@ fn the_agent_inside_reaches_nothing_that_it_was_not_given() {
     ] {
         assert!(ran.stdout.contains(stands), "{stands}: {ran:#?}");
     }
+    assert!(ran.stdout.contains("suid: 61004"), "{ran:#?}");
     // Its own few processes, and no other.
     let lines: Vec<&str> = ran.stdout.lines().collect();
     let processes: u32 = lines[lines.len() - 2].parse().unwrap();

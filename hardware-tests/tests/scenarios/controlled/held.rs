@@ -79,6 +79,10 @@ impl Stage {
 
     /// A session of now shows the one of before at its bridge, and then its own.
     fn is_refused(&self, placeholder: &str) {
+        self.is_refused_in(&self.project, placeholder);
+    }
+
+    fn is_refused_in(&self, project: &Path, placeholder: &str) {
         let show = |token: &str| {
             let script = format!(
                 "curl -s -w '%{{http_code}}' -o /dev/null -H \"authorization: Bearer {token}\" \
@@ -88,7 +92,7 @@ impl Stage {
             );
             self.world
                 .broker
-                .run(&self.project, &[&self.claude, "-c", &script])
+                .run(project, &[&self.claude, "-c", &script])
                 .success()
         };
         let before = self.model.requests().len();
@@ -155,7 +159,8 @@ async fn an_ended_session_holds_nothing_by_the_time_that_its_end_is_told() {
     let (ended, at) = done
         .expect("its stream to have ended before its end was told")
         .unwrap();
-    assert!(is_over(&ended.unwrap_err()));
+    let ended = ended.unwrap_err();
+    assert!(is_over(&ended), "{ended:?}");
     println!(
         "from the command's start, which counts: no process after {dead:?}, its stream ended after {:?}, \
          its socket gone after {gone:?}, told after {told:?}",
@@ -163,6 +168,18 @@ async fn an_ended_session_holds_nothing_by_the_time_that_its_end_is_told() {
     );
     stage.is_refused(&held.placeholder);
     nothing_left(world);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_live_sessions_placeholder_is_worth_nothing_in_another_project() {
+    let Some(stage) = Stage::set() else { return };
+    let mut held = stage.session().await;
+    let other = stage.world.scratch.folder("other");
+    stage.is_refused_in(&other, &held.placeholder);
+    assert!(held.run.try_wait().unwrap().is_none(), "it lives");
+    held.run.kill().unwrap();
+    held.run.wait().unwrap();
+    nothing_left(&stage.world);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Child;
 
 use holdfast_hardware_tests::harness::wait_until;
-use holdfast_hardware_tests::world::World;
+use holdfast_hardware_tests::world::{Terms, World};
 
 use super::{SOON, nothing_left, sockets, started};
 
@@ -127,7 +127,11 @@ fn many_sessions_live_at_once() {
 
 #[test]
 fn nothing_is_left_of_sessions_that_ended() {
-    let Some(world) = World::sealed_in("72000-72999") else {
+    let terms = Terms {
+        uids: "72000-72999",
+        ..Terms::default()
+    };
+    let Some(world) = World::sealed_as(terms) else {
         return;
     };
     let project = world.scratch.folder("project");

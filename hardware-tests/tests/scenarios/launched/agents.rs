@@ -4,6 +4,7 @@ use std::path::Path;
 
 use holdfast_hardware_tests::harness::Agent;
 use holdfast_hardware_tests::world::Ran;
+use serde_json::Value;
 
 use super::stage::Stage;
 
@@ -12,6 +13,26 @@ fn bare(program: &Path) -> String {
         .arg("--version")
         .output();
     String::from_utf8(output.unwrap().stdout).unwrap()
+}
+
+#[test]
+fn what_a_session_of_each_agent_may_fetch_from_is_shown() {
+    let Some(stage) = Stage::new() else { return };
+    for agent in Agent::ALL {
+        let Some(program) = agent.program() else {
+            return;
+        };
+        let program = program.to_str().unwrap();
+        let shown = stage.run(&["--show", "--json"], &[program]).success();
+        let shown: Value = serde_json::from_str(&shown).unwrap();
+        let hosts = shown["hosts"].as_array().unwrap();
+        assert!(!hosts.is_empty(), "{agent:?}: {shown:#}");
+        let said = stage.run(&["--show"], &[program]).success();
+        for host in hosts {
+            assert!(said.contains(host.as_str().unwrap()), "{host}: {said}");
+        }
+        assert!(said.contains("fetched from without a question"), "{said}");
+    }
 }
 
 #[test]

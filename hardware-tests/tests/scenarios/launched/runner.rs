@@ -83,6 +83,46 @@ fn an_interpreter_by_itself_is_no_agent() {
 }
 
 #[test]
+fn claude_is_not_told_to_leave_out_what_holdfast_relies_on() {
+    let Some(claude) = claude() else { return };
+    let Some(stage) = Stage::new() else { return };
+    let claude = claude.to_str().unwrap();
+    for words in [
+        &["--bare"][..],
+        &["--settings=x"],
+        &["--settings", "x"],
+        &["--setting-sources", "user"],
+        &["--setting-sources=user"],
+        &["--managed-settings", "x"],
+        &["--managed-settings=x"],
+        &["-p", "Hold fast.", "--verbose", "--bare"],
+    ] {
+        let words = [&[claude], words, &["--version"]].concat();
+        for options in [&[][..], &["--show"]] {
+            let ran = stage.run(options, &words);
+            assert_eq!(ran.code, 2, "{words:?}: {ran:#?}");
+            assert_eq!(ran.stdout, "", "{words:?}: {ran:#?}");
+            let switch = words.iter().rev().nth(1).unwrap().split('=').next();
+            let switch = switch.filter(|word| word.starts_with("--"));
+            let switch = switch.unwrap_or(words[1]);
+            let clear = [
+                "is refused for this agent",
+                "would switch off",
+                "next: leave it out",
+            ];
+            for said in clear.iter().chain([&switch]) {
+                assert!(ran.stderr.contains(said), "no `{said}`: {ran:#?}");
+            }
+        }
+    }
+    // Nothing was made of them.
+    assert!(stage.world.sessions().is_empty());
+    // What follows a lone `--` is a prompt's, and no switch.
+    let shown = stage.run(&["--show"], &[claude, "-p", "--", "--bare"]);
+    shown.success();
+}
+
+#[test]
 fn claude_is_no_bun_inside() {
     let Some(claude) = claude() else { return };
     let Some(stage) = Stage::new() else { return };

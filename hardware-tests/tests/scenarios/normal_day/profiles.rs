@@ -1,7 +1,13 @@
 //! What the human says to their agents goes along, to be read; what they add to a profile holds, and a
 //! hostile profile does not.
 
+use std::fs;
+use std::process::Stdio;
+use std::time::Duration;
+
+use holdfast_hardware_tests::harness::wait_until;
 use holdfast_hardware_tests::world::World;
+use serde_json::{Value, json};
 
 use crate::support::Human;
 
@@ -62,6 +68,59 @@ fn a_profile_of_the_humans_adds_and_defines() {
         "{record}"
     );
     assert_eq!(ran.stdout, "ours\nfour spaces", "{ran:#?}");
+}
+
+#[test]
+fn from_the_hosts_of_its_models_an_agent_fetches_without_a_question_and_sends_nothing_there() {
+    let Some(world) = World::sealed() else { return };
+    let human = Human::new(&world);
+    let project = world.scratch.folder("project");
+    let call = |name: &str, command: &str| {
+        let call = json!({
+            "hook_event_name": "PreToolUse", "cwd": project, "tool_name": "Bash",
+            "tool_use_id": format!("toolu_{name}"), "tool_input": {"command": command},
+        });
+        fs::write(project.join(name), call.to_string()).unwrap();
+    };
+    call("fetches", "curl https://api.anthropic.com/v1/models");
+    call("sends", "curl -d kelp https://api.anthropic.com/v1/files");
+    call("strays", "curl https://api.openai.com/v1/models");
+    let questions = || -> Vec<Value> {
+        let listed = world.broker.holdfast(&["approvals", "--json"]).success();
+        serde_json::from_str(&listed).unwrap()
+    };
+    let asked = |call: &str| {
+        let hook = format!("/opt/holdfast/libexec/holdfast-hook claude < {call}");
+        let mut command = world.broker.holdfast_command();
+        let mut session = command
+            .current_dir(&project)
+            .args(["run", "--", &human.claude(), "-c", &hook])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut asked = Vec::new();
+        wait_until(Duration::from_secs(20), "an answer, or a question", || {
+            asked = questions();
+            !asked.is_empty() || session.try_wait().unwrap().is_some()
+        });
+        for question in &asked {
+            let id = question["call"].as_str().unwrap();
+            world.broker.holdfast(&["approvals", "deny", id]).success();
+        }
+        let output = session.wait_with_output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(
+            said.contains("\"allow\""),
+            asked.is_empty(),
+            "{call}: {said}"
+        );
+        asked.len()
+    };
+    assert_eq!(asked("fetches"), 0);
+    assert_eq!(asked("sends"), 1);
+    // Another agent's.
+    assert_eq!(asked("strays"), 1);
 }
 
 #[test]

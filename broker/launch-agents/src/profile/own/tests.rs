@@ -21,7 +21,8 @@ fn a_profile_adds_to_what_holdfast_knows() {
             .contains(&".claude/CLAUDE.md".to_owned())
     );
     assert!(profile.instructions.contains(&".notes/house.md".to_owned()));
-    assert_eq!(profile.hosts, ["models.example"]);
+    assert_eq!(profile.hosts, ["api.anthropic.com", "models.example"]);
+    assert_eq!(profile.own_hosts, ["models.example"]);
     assert!(
         profile
             .set
