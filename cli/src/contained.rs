@@ -20,6 +20,9 @@ use crate::render::printable;
 /// How long it may take to be there: its software TPM is made on its first start.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long another's may take, once this command's own has ended.
+const OTHERS: Duration = Duration::from_secs(5);
+
 /// How often it is looked for.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -41,7 +44,7 @@ pub fn broker() -> Result<PathBuf, Problem> {
         )
     })?;
     let socket = places.management();
-    if UnixStream::connect(&socket).is_ok() {
+    if answers(&socket) {
         return Ok(socket);
     }
     let log = places.state.join("holdfastd.log");
@@ -56,13 +59,18 @@ pub fn broker() -> Result<PathBuf, Problem> {
         broker.id(),
         printable(&log.display().to_string())
     );
-    let until = Instant::now() + PATIENCE;
+    let mut until = Instant::now() + PATIENCE;
+    let mut runs = true;
     loop {
-        if UnixStream::connect(&socket).is_ok() {
+        if answers(&socket) {
             return Ok(socket);
         }
-        let ended = !matches!(broker.try_wait(), Ok(None));
-        if ended || Instant::now() > until {
+        if runs && !matches!(broker.try_wait(), Ok(None)) {
+            // Another command may have started one at the same moment, which has the folder.
+            runs = false;
+            until = Instant::now() + OTHERS;
+        }
+        if Instant::now() > until {
             return Err(Problem::failed(
                 format!("your own broker did not start:\n{}", last_lines(&log)),
                 format!("see `{}`", log.display()),
@@ -70,6 +78,13 @@ pub fn broker() -> Result<PathBuf, Problem> {
         }
         thread::sleep(LOOK);
     }
+}
+
+/// Whether a broker answers there that makes sessions as well.
+fn answers(management: &Path) -> bool {
+    [management, &management.with_file_name("run.sock")]
+        .iter()
+        .all(|socket| UnixStream::connect(socket).is_ok())
 }
 
 /// The process that answers at `socket`, to be shown: whoever starts a broker of their own has to be able to end it.

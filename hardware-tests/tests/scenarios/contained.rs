@@ -178,6 +178,18 @@ fn a_session_that_takes_more_memory_than_it_may_is_ended_without_root_too() {
     );
 }
 
+#[test]
+fn commands_that_begin_at_the_same_moment_share_one_broker() {
+    let Some(human) = Human::new(61_010) else {
+        return;
+    };
+    let sessions: Vec<_> = (0..3).map(|_| human.start(&["true"])).collect();
+    for mut session in sessions {
+        assert_eq!(session.wait().unwrap().code(), Some(0));
+    }
+    assert!(human.broker().is_some());
+}
+
 /// Waits until none of these processes is there.
 fn gone(processes: &[u32]) {
     wait_until(Duration::from_secs(10), "nothing is left", || {
