@@ -115,7 +115,9 @@ impl Kept {
         let folder = all.join(HEXLOWER.encode(&random));
         private_folder(&folder)?;
         private_folder(&folder.join("git"))?;
-        let lock = lock(&folder)?.ok_or_else(|| GitError::Busy(folder.clone()))?;
+        // Who looks for what was abandoned may have it for a moment; without a record it is let go.
+        let lock = lock(&folder, FlockOperation::LockExclusive)?
+            .ok_or_else(|| GitError::Busy(folder.clone()))?;
         Ok(Self {
             folder,
             _lock: lock,
@@ -133,7 +135,7 @@ impl Kept {
         let mut found = Vec::new();
         for entry in entries.flatten() {
             let folder = entry.path();
-            let Ok(Some(lock)) = lock(&folder) else {
+            let Ok(Some(lock)) = lock(&folder, FlockOperation::NonBlockingLockExclusive) else {
                 continue;
             };
             let kept = Self {
@@ -218,7 +220,7 @@ fn all() -> Result<PathBuf, GitError> {
     Ok(state.join("holdfast/git"))
 }
 
-fn lock(folder: &Path) -> Result<Option<File>, GitError> {
+fn lock(folder: &Path, how: FlockOperation) -> Result<Option<File>, GitError> {
     let path = folder.join("lock");
     let file = OpenOptions::new()
         .create(true)
@@ -227,7 +229,5 @@ fn lock(folder: &Path) -> Result<Option<File>, GitError> {
         .mode(0o600)
         .open(&path)
         .map_err(|error| GitError::file(&path, error))?;
-    Ok(flock(&file, FlockOperation::NonBlockingLockExclusive)
-        .is_ok()
-        .then_some(file))
+    Ok(flock(&file, how).is_ok().then_some(file))
 }
