@@ -22,6 +22,9 @@ const START_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long swtpm may take to save its state when it is told to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Asks swtpm what it can do (its control channel, `CMD_GET_CAPABILITY`).
+const CMD_GET_CAPABILITY: u32 = 1;
+
 /// Tells swtpm to end (swtpm's control channel, `CMD_SHUTDOWN`).
 const CMD_SHUTDOWN: u32 = 3;
 
@@ -180,10 +183,21 @@ async fn manufacture(folder: &Path) -> Result<(), SimulatorError> {
     })
 }
 
+/// It makes its control socket before the one for commands, and answers on it once both are there.
+async fn answers(control: &Path) -> std::io::Result<()> {
+    let mut stream = UnixStream::connect(control).await?;
+    stream.write_all(&CMD_GET_CAPABILITY.to_be_bytes()).await?;
+    stream.read_u32().await?;
+    Ok(())
+}
+
 async fn wait_until_listening(child: &mut Child, socket: &Path) -> Result<(), SimulatorError> {
     let deadline = Instant::now() + START_TIMEOUT;
     loop {
-        if UnixStream::connect(socket).await.is_ok() {
+        if tokio::time::timeout_at(deadline, answers(socket))
+            .await
+            .is_ok_and(|answered| answered.is_ok())
+        {
             return Ok(());
         }
         let ended = !matches!(child.try_wait(), Ok(None));
