@@ -68,7 +68,13 @@ pub fn status(status: &Status) -> String {
         status.version,
         status.grade,
         status.tpm,
-        spares(&status.spares),
+        match status.node {
+            // No attestor is ever asked.
+            NodeState::Contained { .. } => String::new(),
+            NodeState::NotEnrolled | NodeState::NotAttested { .. } | NodeState::Attested(_) => {
+                spares(&status.spares)
+            }
+        },
         head(&status.audit),
         mirror(&status.mirror),
         clock::line(status.clock.as_ref())

@@ -50,6 +50,9 @@ fn work_is_done_without_root_and_the_files_are_the_humans() {
     assert!(status.contains(&format!("`kill {broker}`")), "{status}");
     let doctor = human.holdfast(&["doctor"]);
     assert!(doctor.stdout.contains("contained"), "{doctor:#?}");
+    // Nothing is said of what only root could set up.
+    assert!(!status.contains("attestor is away"), "{status}");
+    assert!(!doctor.stdout.contains("launcher"), "{doctor:#?}");
     let record = human.holdfast(&["audit", "tail"]).success();
     assert!(record.contains("made without root: level L1"), "{record}");
     human.holdfast(&["audit", "verify"]).success();
