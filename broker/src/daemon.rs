@@ -118,7 +118,7 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
         Arc::clone(&record),
         clock.clone(),
     )?;
-    let (mut own_launcher, launcher) = match config.install {
+    let (own_launcher, launcher) = match config.install {
         Install::System => (None, Launcher::find(&config.launcher, &clock)?),
         Install::Contained => {
             let contained::Started {
@@ -256,7 +256,7 @@ async fn serve(config: Config, state: &StateFolder) -> anyhow::Result<()> {
         parts.start(Arc::clone(&ground), &config.run, &mut tasks, &stop)?;
         services(&config, ground, &mut tasks, &stop)?;
     }
-    if let Some(process) = own_launcher.take() {
+    if let Some(process) = own_launcher {
         tasks.spawn(contained::keep(process, stop.clone()));
     }
     if let Some(presence) = presence {

@@ -141,12 +141,8 @@ impl Simulator {
 async fn end_orphan(folder: &Path, control: &Path) {
     if let Ok(mut stream) = UnixStream::connect(control).await {
         tracing::warn!("ending the swtpm of a broker that did not stop in order");
-        let answered = async {
-            stream.write_all(&CMD_SHUTDOWN.to_be_bytes()).await?;
-            stream.read_u32().await
-        };
         // It ends with or without a last word.
-        let _ = tokio::time::timeout(STOP_TIMEOUT, answered).await;
+        let _ = tokio::time::timeout(STOP_TIMEOUT, command(&mut stream, CMD_SHUTDOWN)).await;
     }
     let Ok(lock) = File::options().write(true).open(folder.join(".lock")) else {
         return;
@@ -186,7 +182,12 @@ async fn manufacture(folder: &Path) -> Result<(), SimulatorError> {
 /// It makes its control socket before the one for commands, and answers on it once both are there.
 async fn answers(control: &Path) -> std::io::Result<()> {
     let mut stream = UnixStream::connect(control).await?;
-    stream.write_all(&CMD_GET_CAPABILITY.to_be_bytes()).await?;
+    command(&mut stream, CMD_GET_CAPABILITY).await
+}
+
+/// Gives swtpm a command that takes nothing, and waits until it says something.
+async fn command(stream: &mut UnixStream, command: u32) -> std::io::Result<()> {
+    stream.write_all(&command.to_be_bytes()).await?;
     stream.read_u32().await?;
     Ok(())
 }

@@ -304,7 +304,7 @@ impl Registry {
     /// [`Stranger`].
     pub fn who(&self, uid: u32, told: Option<Told>) -> Result<Party, Stranger> {
         let cgroup = match told {
-            Some(Told::PidNamespace(_)) => return self.contained(uid, told),
+            Some(told @ Told::PidNamespace(_)) => return self.contained(uid, told),
             Some(Told::Cgroup(cgroup)) => Some(cgroup),
             None => None,
         };
@@ -343,10 +343,10 @@ impl Registry {
 
     /// As [`Registry::who`], of a session without root: its human's uid is every such session's, so the pid namespace has to
     /// be told.
-    fn contained(&self, uid: u32, told: Option<Told>) -> Result<Party, Stranger> {
+    fn contained(&self, uid: u32, told: Told) -> Result<Party, Stranger> {
         let found = self.live().find_map(|(id, session)| match session.phase {
-            Phase::Running(own) if own.uid == uid && Some(own.told) == told => Some(Ok(id)),
-            Phase::Frozen(own) if own.uid == uid && Some(own.told) == told => {
+            Phase::Running(own) if own.uid == uid && own.told == told => Some(Ok(id)),
+            Phase::Frozen(own) if own.uid == uid && own.told == told => {
                 Some(Err(Stranger::Frozen(id)))
             }
             Phase::Running(_) | Phase::Frozen(_) | Phase::Starting | Phase::Ended { .. } => None,

@@ -107,7 +107,6 @@ fn map_own(human: Human) -> io::Result<()> {
 ///
 /// Whatever the program may become in there, it has no right over the mounts, the network or the other namespaces.
 pub(crate) fn leave_for_one_that_owns_nothing(human: Human) -> Result<(), Errno> {
-    sys::new_user_namespace()
-        .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::PERM))?;
-    map_own(human).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::PERM))
+    let left = sys::new_user_namespace().and_then(|()| map_own(human));
+    left.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::PERM))
 }

@@ -205,10 +205,8 @@ fn give_pipes(stdio: &Stdio, host: Human) -> Result<(), Refusal> {
     else {
         return Ok(());
     };
+    refuse_the_hosts([input, output, errors])?;
     for fd in [input, output, errors] {
-        if is_the_hosts(fd) {
-            return Err(Refusal::Stream);
-        }
         if fstatfs(fd).at(Stage::Tree)?.f_type == PIPEFS {
             let (uid, gid) = (Uid::from_raw(host.uid), Gid::from_raw(host.gid));
             fchown(fd, Some(uid), Some(gid)).at(Stage::Tree)?;
@@ -217,9 +215,20 @@ fn give_pipes(stdio: &Stdio, host: Human) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Refuses standard streams that lead out: a terminal of the host could be typed into from inside, and whoever writes to a
+/// server of the host's speaks as its human.
+pub(crate) fn refuse_the_hosts<'f>(
+    streams: impl IntoIterator<Item = &'f OwnedFd>,
+) -> Result<(), Refusal> {
+    if streams.into_iter().any(is_the_hosts) {
+        return Err(Refusal::Stream);
+    }
+    Ok(())
+}
+
 /// Whether no session may have this for a standard stream: a terminal of the host, or a connection to a
 /// server on it.
-pub(crate) fn is_the_hosts(fd: &OwnedFd) -> bool {
+fn is_the_hosts(fd: &OwnedFd) -> bool {
     isatty(fd) || calls_a_server(fd)
 }
 

@@ -4,7 +4,6 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 use holdfast_authorize_calls::world::{Lent, Remote};
@@ -107,8 +106,7 @@ fn why(asked: Option<&RunTree>, tree: &Tree, project: &Place, home: &Path) -> Wh
     let Some(asked) = asked else {
         return Why::Project;
     };
-    let real = std::fs::read_link(format!("/proc/self/fd/{}", tree.source.as_raw_fd()));
-    let real = real.unwrap_or_default();
+    let real = lend::place_of(&tree.source).unwrap_or_default();
     let write = asked.access == RunAccess::Write;
     match asked.why {
         RunWhy::Guard
@@ -146,9 +144,7 @@ fn lends(named: &[RunTree], trees: &[Tree]) -> Result<Vec<Widening>, InvalidWide
         let source = trees
             .iter()
             .find(|tree| tree.place.to_string() == asked.place);
-        let real = source.and_then(|tree| {
-            std::fs::read_link(format!("/proc/self/fd/{}", tree.source.as_raw_fd())).ok()
-        });
+        let real = source.and_then(|tree| lend::place_of(&tree.source).ok());
         let real = real.map(|real| real.to_string_lossy().into_owned());
         for path in [Some(asked.place.clone()), real].into_iter().flatten() {
             let path = NamedPath::try_from(path)?;

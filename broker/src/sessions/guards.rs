@@ -4,7 +4,7 @@
 //! word for that must never count. What a project keeps from the broker's own user cannot be looked for.
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use holdfast_launch_agents::{Access, Place, Tree};
@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use serde::Deserialize;
 
 use super::launch::RunError;
+use super::lend::place_of;
 
 /// What is guarded, below the project's root and every folder from there to where the session starts.
 #[derive(Clone, Debug)]
@@ -134,7 +135,7 @@ fn prefixes(path: &str) -> impl Iterator<Item = &str> {
 
 fn real(source: &OwnedFd) -> PathBuf {
     // What leads nowhere that has a name was refused before.
-    std::fs::read_link(format!("/proc/self/fd/{}", source.as_raw_fd())).unwrap_or_default()
+    place_of(source).unwrap_or_default()
 }
 
 /// Whether it is there, and no link. In doubt it is, but for what the broker's user may not see.

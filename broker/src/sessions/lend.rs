@@ -131,7 +131,7 @@ impl Lending {
         source: &OwnedFd,
     ) -> Result<(), NotLent> {
         let unseen = |error| NotLent::Unseen(asked.place.to_owned(), error);
-        let real = std::fs::read_link(format!("/proc/self/fd/{}", source.as_raw_fd()));
+        let real = place_of(source);
         let owner = fstat(source).map_err(|errno| unseen(errno.into()))?.st_uid;
         self.judge_path(home, asked, asked.place)?;
         self.judge_path(home, asked, &real.map_err(unseen)?)?;
@@ -187,6 +187,11 @@ impl Lending {
         }
         Ok(())
     }
+}
+
+/// Where the kernel says that this lies; a name to be judged, never to be opened.
+pub fn place_of(source: &OwnedFd) -> std::io::Result<PathBuf> {
+    std::fs::read_link(format!("/proc/self/fd/{}", source.as_raw_fd()))
 }
 
 #[cfg(test)]

@@ -59,9 +59,7 @@ impl NotWidened {
             Self::Withdrawn | Self::Stopping | Self::Unasked => FailureKind::Failed,
         }
     }
-}
 
-impl NotWidened {
     /// What the human can do about it.
     pub fn advice(&self) -> &'static str {
         match self {
@@ -162,8 +160,11 @@ impl Widened {
     pub fn reaches(&self) -> impl Iterator<Item = &Reach> {
         self.all.iter().filter_map(|widening| match widening {
             Widening::Reach(reach) => Some(reach),
-            Widening::Host(_) | Widening::Publish(_) => None,
-            Widening::Read(_) | Widening::Write(_) | Widening::Unguard(_) => None,
+            Widening::Host(_)
+            | Widening::Publish(_)
+            | Widening::Read(_)
+            | Widening::Write(_)
+            | Widening::Unguard(_) => None,
         })
     }
 
@@ -171,8 +172,11 @@ impl Widened {
     pub fn publishes(&self) -> impl Iterator<Item = Publish> {
         self.all.iter().filter_map(|widening| match widening {
             Widening::Publish(publish) => Some(*publish),
-            Widening::Reach(_) | Widening::Host(_) => None,
-            Widening::Read(_) | Widening::Write(_) | Widening::Unguard(_) => None,
+            Widening::Reach(_)
+            | Widening::Host(_)
+            | Widening::Read(_)
+            | Widening::Write(_)
+            | Widening::Unguard(_) => None,
         })
     }
 
@@ -181,8 +185,10 @@ impl Widened {
         self.all.iter().filter_map(|widening| match widening {
             Widening::Reach(reach) => Some(&reach.host),
             Widening::Host(host) => Some(host),
-            Widening::Publish(_) => None,
-            Widening::Read(_) | Widening::Write(_) | Widening::Unguard(_) => None,
+            Widening::Publish(_)
+            | Widening::Read(_)
+            | Widening::Write(_)
+            | Widening::Unguard(_) => None,
         })
     }
 

@@ -12,7 +12,7 @@ use rustix::mount::{MountAttrFlags, OpenTreeFlags, open_tree};
 
 use crate::failure::{At, Refusal, Stage};
 use crate::message::{Access, Human, Launch, SessionUid, Stdio};
-use crate::plan::{Identity, Lent, Plan, is_the_hosts};
+use crate::plan::{Identity, Lent, Plan, refuse_the_hosts};
 use crate::tree;
 
 /// Takes over what the session is lent; to be said in its own namespaces.
@@ -28,7 +28,14 @@ pub(super) fn prepare(launch: Launch, human: Human) -> Result<Plan, Refusal> {
     if launch.uid != SessionUid::Humans {
         return Err(Refusal::Unprivileged);
     }
-    refuse_the_hosts(&launch.stdio)?;
+    if let Stdio::Pipes {
+        input,
+        output,
+        errors,
+    } = &launch.stdio
+    {
+        refuse_the_hosts([input, output, errors])?;
+    }
     let mut trees = Vec::with_capacity(launch.trees.len());
     for wanted in &launch.trees {
         let source = wanted.source.as_fd();
@@ -88,17 +95,5 @@ fn again(source: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
         Ok(here)
     } else {
         Err(Errno::STALE)
-    }
-}
-
-/// A terminal of the host could be typed into from inside, and whoever writes to a server of the host's speaks as its human.
-fn refuse_the_hosts(stdio: &Stdio) -> Result<(), Refusal> {
-    match stdio {
-        Stdio::Pipes {
-            input,
-            output,
-            errors,
-        } if [input, output, errors].into_iter().any(is_the_hosts) => Err(Refusal::Stream),
-        Stdio::Pipes { .. } | Stdio::Terminal(_) => Ok(()),
     }
 }

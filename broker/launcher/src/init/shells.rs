@@ -90,10 +90,7 @@ impl Shells {
                 (Streams::Terminal { inner, term }, Some(master))
             }
             ShellOrder::Streams => {
-                // A terminal of the host could be typed into from here.
-                if streams.iter().any(plan::is_the_hosts) {
-                    return Err(Refusal::Stream);
-                }
+                plan::refuse_the_hosts(&streams)?;
                 let streams = streams.try_into().map_err(|_| Refusal::Descriptors)?;
                 (Streams::Given(streams), None)
             }
